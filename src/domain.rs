@@ -1,0 +1,23 @@
+//! The rules. Only std: no I/O, no clock, no async, no logging, no serde, no floats. Time is an argument,
+//! so the same events give the same effects, always.
+//!
+//! Read [`fold`] first: it alone changes what is remembered. [`verdict`] answers questions and [`billing`]
+//! decides what a delivered message costs; both read, and change nothing.
+
+pub mod billing;
+pub mod contact;
+pub mod content;
+pub mod effect;
+pub mod entry_point;
+pub mod event;
+pub mod fold;
+pub mod id;
+pub mod message;
+pub mod money;
+pub mod number;
+pub mod policy;
+pub mod reference;
+pub mod rules;
+pub mod time;
+pub mod verdict;
+pub mod window;

@@ -1,0 +1,563 @@
+//! What a delivered message costs, or why it is free.
+//!
+//! Two types from the start, because two stages write the ledger. The conversation stage knows the contact,
+//! its windows and the month's allowance: it decides a [`Charge`]. The ledger stage knows cards: it prices a
+//! charge and makes it an [`Entry`]. A charge is never changed; a new fact gives a reversal and a new one.
+
+use std::sync::Arc;
+
+use super::content::{Category, Content};
+use super::event::{Pricing, PricingKind};
+use super::id::{EventId, MessageId, Participant, RequestId};
+use super::message::Message;
+use super::money::{Amount, Currency};
+use super::reference::Account;
+use super::rules::cards::{Cards, Column};
+use super::rules::eras::{Era, ServicePrice};
+use super::rules::markets::{Market, Origin};
+use super::rules::{EraAt, Rules};
+use super::time::{Date, Days, Month, Timestamp};
+
+/// What a message costs, before any price is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Toll {
+    /// It is charged, in this category.
+    Charged(Category),
+    /// It is free.
+    Free(FreeReason, Category),
+    /// It cannot be told, and is never guessed at.
+    Unknown(Unpriced),
+}
+
+/// Why a message is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeReason {
+    /// It was sent in a free entry point window.
+    FreeEntryPoint,
+    /// Until 2026-09-30 it was sent in the service window; since then it is within the month's allowance.
+    FreeCustomerService,
+    /// As above, in a group.
+    FreeGroupCustomerService,
+    /// It is a reaction.
+    Reaction,
+    /// The platform exempts the account (rules.md 1.7).
+    PaidExempt,
+}
+
+impl FreeReason {
+    /// The name on outputs; the platform's own where it has one.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FreeEntryPoint => "free_entry_point",
+            Self::FreeCustomerService => "free_customer_service",
+            Self::FreeGroupCustomerService => "free_group_customer_service",
+            Self::Reaction => "reaction",
+            Self::PaidExempt => "paid_exempt",
+        }
+    }
+}
+
+/// Why it cannot be told what a message costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unpriced {
+    /// It belongs to notification or conversation pricing.
+    BeforePerMessage,
+    /// Its day or month depends on the account's time zone, which is unknown.
+    TimeZoneUnknown,
+    /// Nothing says what the message was, and the platform has not priced it.
+    ContentUnknown,
+    /// The template's category is unknown.
+    TemplateUnknown,
+    /// The platform names a category this version does not know.
+    CategoryUnknown(Box<str>),
+    /// The platform names a pricing type this version does not know.
+    PricingTypeUnknown(Box<str>),
+    /// It was written by the platform's agent and is charged by tokens, which no status tells.
+    AgentMessage,
+}
+
+impl Unpriced {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BeforePerMessage => "before_per_message_pricing",
+            Self::TimeZoneUnknown => "time_zone_unknown",
+            Self::ContentUnknown => "content_unknown",
+            Self::TemplateUnknown => "template_unknown",
+            Self::CategoryUnknown(_) => "category_unknown",
+            Self::PricingTypeUnknown(_) => "pricing_type_unknown",
+            Self::AgentMessage => "agent_message",
+        }
+    }
+}
+
+impl Toll {
+    /// The category, if there is one; the raw name of one that is unknown.
+    #[must_use]
+    pub fn category(&self) -> Option<&str> {
+        match self {
+            Self::Charged(category) | Self::Free(_, category) => Some(category.name()),
+            Self::Unknown(Unpriced::CategoryUnknown(raw)) => Some(raw),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// The platform's pricing type for it, if it has one.
+    #[must_use]
+    pub const fn pricing_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Charged(_) => Some("regular"),
+            Self::Free(FreeReason::Reaction | FreeReason::PaidExempt, _) | Self::Unknown(_) => None,
+            Self::Free(reason, _) => Some(reason.name()),
+        }
+    }
+
+    /// Whether it takes one of the month's free deliveries, in an era that has an allowance.
+    const fn is_free_service(&self) -> bool {
+        matches!(self, Self::Free(FreeReason::FreeCustomerService, Category::Service))
+    }
+}
+
+/// A free delivery of the month: how many there are, and how many were used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The month, in the account's zone.
+    pub month: Month,
+    /// How many deliveries are free.
+    pub limit: u32,
+    /// How many were used before this message.
+    pub used_before: u32,
+    /// Whether this message takes one.
+    pub consumed: bool,
+}
+
+/// All that decides what a message costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// What it says; `None` for a message of which only statuses were seen.
+    pub content: Option<&'a Content>,
+    /// The category of its template at the time of use, by the platform's record or else the sender's word.
+    pub template_category: Option<&'a Category>,
+    /// Whether the service window was open at the deciding instant.
+    pub service_window: bool,
+    /// Whether a free entry point window was open.
+    pub free_entry_point: bool,
+    /// The days the charge instant may fall on.
+    pub days: Days,
+    /// Whether the account is exempt from paying for service messages.
+    pub exempt: bool,
+}
+
+/// What the rules say a message costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    /// What it costs.
+    pub toll: Toll,
+    /// The row that says so.
+    pub rule: &'static str,
+    /// The allowance that was looked at, if one was.
+    pub allowance: Option<Allowance>,
+}
+
+/// What the rules say a message costs. `used` tells how many free deliveries of a month are used up.
+#[must_use]
+pub fn predict(rules: &Rules, circumstances: Circumstances<'_>, used: impl Fn(Month) -> u32) -> Prediction {
+    let Circumstances { content, template_category, service_window, free_entry_point, days, exempt } = circumstances;
+    let because = |toll, rule| Prediction { toll, rule, allowance: None };
+    let Some(content) = content else {
+        return because(Toll::Unknown(Unpriced::ContentUnknown), "none");
+    };
+    // A reaction is free in every era (rules.md 5), so neither day nor zone matters.
+    if matches!(content, Content::Reaction) {
+        return because(Toll::Free(FreeReason::Reaction, Category::Service), "reaction");
+    }
+    let era = match rules.era(days) {
+        EraAt::Era(era) => era,
+        EraAt::BeforePerMessage => return because(Toll::Unknown(Unpriced::BeforePerMessage), "none"),
+        EraAt::ZoneUnknown => return because(Toll::Unknown(Unpriced::TimeZoneUnknown), "none"),
+    };
+    // An agent's tokens are charged even in a free entry point window (rules.md 1.11, reason order).
+    if matches!(content, Content::Agent) {
+        return because(Toll::Unknown(Unpriced::AgentMessage), era.name);
+    }
+    if free_entry_point {
+        return because(Toll::Free(FreeReason::FreeEntryPoint, Category::ReferralConversion), era.name);
+    }
+    let category = match content {
+        Content::Template(_) => template_category,
+        Content::DirectSend(category) => Some(category),
+        Content::Freeform | Content::Reaction | Content::Agent => Some(&Category::Service),
+    };
+    match category {
+        None => because(Toll::Unknown(Unpriced::TemplateUnknown), era.name),
+        Some(Category::Unknown(raw)) => because(Toll::Unknown(Unpriced::CategoryUnknown(raw.clone())), era.name),
+        Some(Category::Service) => service(era, days, exempt, used),
+        Some(Category::Utility) if service_window && rules.utility_in_window_free(era) => {
+            because(Toll::Free(FreeReason::FreeCustomerService, Category::Utility), era.name)
+        }
+        Some(category) => because(Toll::Charged(category.clone()), era.name),
+    }
+}
+
+/// What a message costs that is no template.
+fn service(era: &'static Era, days: Days, exempt: bool, used: impl Fn(Month) -> u32) -> Prediction {
+    let free = Toll::Free(FreeReason::FreeCustomerService, Category::Service);
+    let limit = match era.service {
+        ServicePrice::Free => return Prediction { toll: free, rule: era.name, allowance: None },
+        ServicePrice::FreeUpTo(limit) => limit,
+    };
+    let month = days.first.month();
+    if month != days.last.month() {
+        return Prediction { toll: Toll::Unknown(Unpriced::TimeZoneUnknown), rule: era.name, allowance: None };
+    }
+    let used_before = used(month);
+    let exempt = exempt && era.exempt_service_until.is_some_and(|until| days.last < until);
+    let toll = match (used_before < limit, exempt) {
+        (true, _) => free,
+        (false, true) => Toll::Free(FreeReason::PaidExempt, Category::Service),
+        (false, false) => Toll::Charged(Category::Service),
+    };
+    let consumed = toll.is_free_service();
+    Prediction { toll, rule: era.name, allowance: Some(Allowance { month, limit, used_before, consumed }) }
+}
+
+/// What the platform says a message costs, by its `pricing` object.
+#[must_use]
+pub fn confirmed(pricing: &Pricing) -> Toll {
+    let category = pricing.category();
+    if pricing.is_paid_exempt() {
+        return Toll::Free(FreeReason::PaidExempt, category);
+    }
+    // A conversation's price is not a message's: `CBP`, or no type at all (rules.md 6.3).
+    let Some(kind) = &pricing.kind else {
+        return Toll::Unknown(Unpriced::BeforePerMessage);
+    };
+    if pricing.model.as_str() == "CBP" {
+        return Toll::Unknown(Unpriced::BeforePerMessage);
+    }
+    match pricing.pricing_kind() {
+        Some(PricingKind::Regular) => match category {
+            Category::Unknown(raw) => Toll::Unknown(Unpriced::CategoryUnknown(raw)),
+            category => Toll::Charged(category),
+        },
+        Some(PricingKind::FreeCustomerService) => Toll::Free(FreeReason::FreeCustomerService, category),
+        Some(PricingKind::FreeEntryPoint) => Toll::Free(FreeReason::FreeEntryPoint, category),
+        Some(PricingKind::FreeGroupCustomerService) => Toll::Free(FreeReason::FreeGroupCustomerService, category),
+        None => Toll::Unknown(Unpriced::PricingTypeUnknown(kind.as_str().into())),
+    }
+}
+
+/// The allowance a confirmed toll takes from, by the same rule rows.
+#[must_use]
+pub fn allowance_of(rules: &Rules, toll: &Toll, days: Days, used: impl Fn(Month) -> u32) -> Option<Allowance> {
+    let EraAt::Era(Era { service: ServicePrice::FreeUpTo(limit), .. }) = rules.era(days) else {
+        return None;
+    };
+    let month = days.first.month();
+    let service = toll.is_free_service() || matches!(toll, Toll::Charged(Category::Service));
+    (service && month == days.last.month()).then(|| Allowance {
+        month,
+        limit: *limit,
+        used_before: used(month),
+        consumed: toll.is_free_service(),
+    })
+}
+
+/// Whether our computation and the platform's word agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// Both say the same.
+    Match,
+    /// They say different things; the platform's word counts.
+    Conflict,
+    /// The platform has priced a message we know too little of to compute anything.
+    PlatformOnly,
+    /// The platform has not priced it yet.
+    OursOnly,
+}
+
+impl Agreement {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Conflict => "conflict",
+            Self::PlatformOnly => "platform_only",
+            Self::OursOnly => "ours_only",
+        }
+    }
+
+    /// The agreement of a prediction with what the platform says, if it has said anything.
+    #[must_use]
+    pub fn of(ours: &Toll, platform: Option<&Toll>) -> Self {
+        match (ours, platform) {
+            (_, None) => Self::OursOnly,
+            (Toll::Unknown(_), Some(_)) => Self::PlatformOnly,
+            (ours, Some(platform)) if ours == platform => Self::Match,
+            // In a free entry point the platform names the message's own category or the window's.
+            (Toll::Free(ours, _), Some(Toll::Free(platform, _))) if ours == platform => Self::Match,
+            // Marketing through either API has one rate; which API it was, only the platform tells.
+            (Toll::Charged(ours), Some(Toll::Charged(platform))) if ours.is_marketing() && platform.is_marketing() => {
+                Self::Match
+            }
+            _ => Self::Conflict,
+        }
+    }
+}
+
+/// A line of the ledger, as far as a later line must know it to take it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its number among the message's lines.
+    pub revision: u32,
+    /// What it costs.
+    pub toll: Toll,
+    /// The instant that decides rate and month.
+    pub charged_at: Timestamp,
+    /// The day of that instant in the account's zone, if that is known.
+    pub date: Option<Date>,
+    /// The account's currency, if that is known.
+    pub currency: Option<Currency>,
+    /// Where the recipient is.
+    pub origin: Origin,
+    /// The price the platform named itself.
+    pub cost: Option<(Amount, Currency)>,
+    /// The month whose free delivery it took.
+    pub consumed: Option<Month>,
+}
+
+impl Line {
+    /// Whether a line with these facts would say anything else: type, category, charge instant, period or
+    /// amount (design.md 5). Everything else is not worth a correction.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.toll == other.toll
+            && self.charged_at == other.charged_at
+            && self.date.map(Date::month) == other.date.map(Date::month)
+            && self.cost == other.cost
+    }
+}
+
+/// By which report a message became chargeable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// `delivered`.
+    Delivered,
+    /// `read`, without a `delivered` before it.
+    ReadImplied,
+    /// `sent`: a reaction is never reported as delivered (rules.md 5).
+    Sent,
+}
+
+impl Trigger {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::ReadImplied => "read_implied",
+            Self::Sent => "sent",
+        }
+    }
+
+    /// What made a message chargeable.
+    #[must_use]
+    pub const fn of(message: &Message) -> Self {
+        match (message.delivered_at, message.read_at) {
+            (Some(_), _) => Self::Delivered,
+            (None, Some(_)) => Self::ReadImplied,
+            (None, None) => Self::Sent,
+        }
+    }
+}
+
+/// What the conversation stage decides: one line of a message's ledger, not yet priced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The message.
+    pub message: MessageId,
+    /// The recipient within a group.
+    pub participant: Option<Participant>,
+    /// The send it answers to.
+    pub request: Option<RequestId>,
+    /// The kind of content, if known.
+    pub content: Option<&'static str>,
+    /// This line's number among the message's lines.
+    pub revision: u32,
+    /// The line it takes back, if it is a reversal; the facts below are then that line's.
+    pub reverses: Option<u32>,
+    /// What it says.
+    pub line: Line,
+    /// What made the message chargeable.
+    pub trigger: Trigger,
+    /// Our own computation.
+    pub prediction: Prediction,
+    /// Whether the platform agrees.
+    pub agreement: Agreement,
+    /// The platform's word, if it has given one.
+    pub pricing: Option<Pricing>,
+    /// Whether the service window was open at the deciding instant.
+    pub service_window: bool,
+    /// Whether a free entry point window was open.
+    pub free_entry_point: bool,
+    /// The status that made it.
+    pub status: EventId,
+}
+
+/// Why an amount is unknown although the toll is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPrice {
+    /// The account is unknown, or its time zone is.
+    TimeZoneUnknown,
+    /// The account's currency is unknown.
+    CurrencyUnknown,
+    /// No card for the currency and day is loaded.
+    NoRateCard,
+    /// The recipient's country is unknown.
+    MarketUnknown,
+    /// The card has no rate for the market and category.
+    NoRate,
+}
+
+impl NoPrice {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TimeZoneUnknown => "time_zone_unknown",
+            Self::CurrencyUnknown => "currency_unknown",
+            Self::NoRateCard => "no_rate_card",
+            Self::MarketUnknown => "market_unknown",
+            Self::NoRate => "no_rate",
+        }
+    }
+}
+
+/// A price from a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// What one message costs.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// The card's name.
+    pub card: Arc<str>,
+}
+
+/// The list price of a category for a recipient on a day.
+///
+/// # Errors
+/// Which fact is missing; the first one that an operator has to supply.
+pub fn list_price(
+    rules: &Rules,
+    cards: &Cards,
+    date: Option<Date>,
+    currency: Option<Currency>,
+    origin: Origin,
+    category: &Category,
+) -> Result<Price, NoPrice> {
+    let date = date.ok_or(NoPrice::TimeZoneUnknown)?;
+    let currency = currency.ok_or(NoPrice::CurrencyUnknown)?;
+    let market = rules.market(origin, date).ok_or(NoPrice::MarketUnknown)?;
+    let card = cards.in_force(currency, rules.card_date(date)).ok_or(NoPrice::NoRateCard)?;
+    let column = Column::of(category).ok_or(NoPrice::NoRate)?;
+    let amount = card.rate(market, column).ok_or(NoPrice::NoRate)?;
+    Ok(Price { amount, currency, card: Arc::clone(&card.name) })
+}
+
+/// The kinds of ledger line a single message can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Something to pay.
+    Charge,
+    /// Nothing to pay, and why.
+    Free,
+    /// It cannot be told what there is to pay.
+    Unknown,
+    /// An earlier line taken back.
+    Reversal,
+}
+
+impl EntryKind {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Charge => "CHARGE",
+            Self::Free => "FREE",
+            Self::Unknown => "UNKNOWN",
+            Self::Reversal => "REVERSAL",
+        }
+    }
+}
+
+/// What the ledger stage publishes: a charge with its price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The decision it prices.
+    pub charge: Charge,
+    /// The kind of line.
+    pub kind: EntryKind,
+    /// The market, if the recipient's country and the day are known.
+    pub market: Option<Market>,
+    /// What there is to pay: negative on a reversal, nothing where it is unknown.
+    pub amount: Option<Amount>,
+    /// The currency of the amount.
+    pub currency: Option<Currency>,
+    /// Where the amount comes from.
+    pub source: PriceSource,
+}
+
+/// Where an amount comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PriceSource {
+    /// From a card's list rate.
+    Card(Arc<str>),
+    /// The platform named it.
+    Platform,
+    /// Nothing is charged, so no price was looked up.
+    Free,
+    /// The toll itself is unknown.
+    TollUnknown,
+    /// A fact is missing.
+    Missing(NoPrice),
+}
+
+/// Prices a charge at list.
+#[must_use]
+pub fn price(charge: Charge, rules: &Rules, cards: &Cards) -> Entry {
+    let Line { date, currency, origin, cost, .. } = charge.line;
+    let (kind, amount, currency, source) = match (&charge.line.toll, cost) {
+        (Toll::Unknown(_), _) => (EntryKind::Unknown, None, currency, PriceSource::TollUnknown),
+        (Toll::Free(..), _) => (EntryKind::Free, Some(Amount::ZERO), currency, PriceSource::Free),
+        (Toll::Charged(_), Some((amount, currency))) => {
+            (EntryKind::Charge, Some(amount), Some(currency), PriceSource::Platform)
+        }
+        (Toll::Charged(category), None) => match list_price(rules, cards, date, currency, origin, category) {
+            Ok(price) => (EntryKind::Charge, Some(price.amount), Some(price.currency), PriceSource::Card(price.card)),
+            Err(missing) => (EntryKind::Unknown, None, currency, PriceSource::Missing(missing)),
+        },
+    };
+    let market = date.and_then(|date| rules.market(origin, date));
+    let (kind, amount) = match charge.reverses {
+        Some(_) => (EntryKind::Reversal, amount.map(Amount::reversed)),
+        None => (kind, amount),
+    };
+    Entry { charge, kind, market, amount, currency, source }
+}
+
+/// Whether a message of this toll would cost something, as far as is known: what an account without a
+/// payment method cannot send.
+#[must_use]
+pub const fn is_paid(toll: &Toll) -> bool {
+    matches!(toll, Toll::Charged(_))
+}
+
+/// The days a charge instant may fall on for an account.
+#[must_use]
+pub fn charge_days(zones: &dyn super::time::Zones, account: Option<&Account>, at: Timestamp) -> Days {
+    Days::of(zones, account.and_then(|account| account.zone), at)
+}

@@ -1,0 +1,132 @@
+//! What is remembered of one contact: windows, consent, and what is still on its way to them.
+//!
+//! Everything here is changed by `fold` alone, and asked by `verdict` and `billing`.
+
+use super::entry_point::EntryPoint;
+use super::id::{ContactKey, MessageKey, ScopedUserId, WaId};
+use super::rules::markets::Origin;
+use super::time::{Millis, Timestamp};
+use super::window::ServiceWindow;
+
+/// One contact of one business phone number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Its name on outputs, made from the aliases it was first seen with.
+    pub key: ContactKey,
+    /// Where it is, as far as the market map needs to know.
+    pub origin: Origin,
+    /// Whether it is a group: any participant's message opens the window for the whole group (GRP).
+    pub is_group: bool,
+    /// Its personal ids, kept only where the deployment publishes them.
+    pub clear: Option<Clear>,
+    /// The customer service window.
+    pub window: ServiceWindow,
+    /// The free entry point.
+    pub entry: EntryPoint,
+    /// What the contact has agreed to, or refused.
+    pub consent: Consent,
+    /// The last template sent while no service window was open.
+    pub last_template_outside: Option<Timestamp>,
+    /// Messages on their way, with the end of their time to live.
+    pub pending: Vec<(Timestamp, MessageKey)>,
+    /// The instant this contact's timer is set for.
+    pub armed: Option<Timestamp>,
+}
+
+/// Personal ids, published only under `identity = clear`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clear {
+    /// The phone number.
+    pub phone: Option<WaId>,
+    /// The business-scoped id.
+    pub scoped: Option<ScopedUserId>,
+}
+
+/// What a contact has agreed to, or refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// To be written to at all, as the business recorded it.
+    pub all: Option<Choice>,
+    /// To be sent marketing.
+    pub marketing: Option<Choice>,
+}
+
+/// One choice, the latest made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Agreed, or refused.
+    pub given: bool,
+    /// When.
+    pub at: Timestamp,
+    /// Where it was learned.
+    pub source: ConsentSource,
+}
+
+/// Where a choice was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsentSource {
+    /// WhatsApp's own settings.
+    Preference,
+    /// The platform refused a message for it (error 131050).
+    PlatformError,
+    /// The business says so, in its own word.
+    Business(Box<str>),
+}
+
+impl ConsentSource {
+    /// The name on outputs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Preference => "user_preferences",
+            Self::PlatformError => "platform_error",
+            Self::Business(word) => word,
+        }
+    }
+}
+
+impl Contact {
+    /// A contact nothing is known of but who it is.
+    #[must_use]
+    pub fn new(key: ContactKey, origin: Origin) -> Self {
+        Self {
+            key,
+            origin,
+            is_group: false,
+            clear: None,
+            window: ServiceWindow::default(),
+            entry: EntryPoint::default(),
+            consent: Consent::default(),
+            last_template_outside: None,
+            pending: Vec::new(),
+            armed: None,
+        }
+    }
+
+    /// When something about this contact is due even if nothing happens. `lead` is how long before its end a
+    /// window is announced to be closing.
+    #[must_use]
+    pub fn deadline(&self, lead: Option<Millis>) -> Option<Timestamp> {
+        let due = |end: Timestamp, alerted_for: Option<Timestamp>| match lead {
+            Some(lead) if alerted_for != Some(end) => end - lead,
+            _ => end,
+        };
+        let window = self.window.present().map(|present| due(present.expires_at, present.alerted_for));
+        let eligible = self.entry.eligible.as_ref().map(|click| due(click.deadline, click.alerted_for));
+        let free = self.entry.open.as_ref().map(|open| due(open.span.end, open.alerted_for));
+        let pending = self.pending.iter().map(|(due, _)| *due).min();
+        [window, eligible, free, pending].into_iter().flatten().min()
+    }
+}
+
+impl Consent {
+    /// Takes note of a choice; a later one is never undone by an earlier one.
+    pub fn choose(known: &mut Option<Choice>, choice: Choice) -> bool {
+        let newer = known.as_ref().is_none_or(|known| known.at < choice.at);
+        let changed = newer && known.as_ref().is_none_or(|known| known.given != choice.given);
+        if newer {
+            *known = Some(choice);
+        }
+        changed
+    }
+}

@@ -1,0 +1,124 @@
+//! What can be said: the three kinds of outbound message that permission and price tell apart.
+//!
+//! Since Direct Send the outbound type no longer tells whether a message is a template: a free-form body
+//! may carry a category, and then the category decides (rules.md 3.3). Hence a type of its own for it.
+
+use super::rules::categories;
+
+/// What a message is, as far as permission and price are concerned. There is no "free-form marketing".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Anything that is no template: text, media, interactive. Needs an open service window.
+    Freeform,
+    /// A reaction to a message of the person's: free-form, always free, never counted (rules.md 1.7, 5).
+    Reaction,
+    /// A message made of an approved template.
+    Template(Template),
+    /// A free-form body with a category, charged and judged as that category (rules.md 3.3).
+    DirectSend(Category),
+    /// A message written by the platform's own business agent, charged by tokens (rules.md 1.7).
+    Agent,
+}
+
+impl Content {
+    /// The name of the kind on outputs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Freeform => "freeform",
+            Self::Reaction => "reaction",
+            Self::Template(_) => "template",
+            Self::DirectSend(_) => "direct_send",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// A template as a sender names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Its name within the account.
+    pub name: Box<str>,
+    /// Its language code.
+    pub language: Box<str>,
+    /// The category the sender believes it has; the platform's own record of the template outranks it.
+    pub category: Option<Category>,
+}
+
+/// A message's category on the platform's price list.
+///
+/// The platform adds categories; one we do not know is carried through by its raw name and never guessed at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Category {
+    /// Marketing templates.
+    Marketing,
+    /// Marketing templates sent through the Marketing Messages API; same rates since 2025-07-01.
+    MarketingLite,
+    /// Utility templates.
+    Utility,
+    /// One-time passcodes.
+    Authentication,
+    /// Passcodes of eligible businesses to countries with a rate of their own for them.
+    AuthenticationInternational,
+    /// Anything that is no template.
+    Service,
+    /// Messages in a free entry point window.
+    ReferralConversion,
+    /// A category this version does not know, by its raw name.
+    Unknown(Box<str>),
+}
+
+impl Category {
+    /// A category by the platform's name in any spelling it has used, old template categories included.
+    #[must_use]
+    pub fn parse(name: &str) -> Self {
+        categories::by_name(name).unwrap_or_else(|| Self::Unknown(name.into()))
+    }
+
+    /// The platform's present name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Marketing => "marketing",
+            Self::MarketingLite => "marketing_lite",
+            Self::Utility => "utility",
+            Self::Authentication => "authentication",
+            Self::AuthenticationInternational => "authentication_international",
+            Self::Service => "service",
+            Self::ReferralConversion => "referral_conversion",
+            Self::Unknown(raw) => raw,
+        }
+    }
+
+    /// Whether a marketing opt-out is about it.
+    #[must_use]
+    pub const fn is_marketing(&self) -> bool {
+        matches!(self, Self::Marketing | Self::MarketingLite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_any_spelling_is_one_category() {
+        for (name, category) in [
+            ("UTILITY", Category::Utility),
+            ("utility", Category::Utility),
+            ("authentication-international", Category::AuthenticationInternational),
+            ("AUTHENTICATION_INTERNATIONAL", Category::AuthenticationInternational),
+            ("SHIPPING_UPDATE", Category::Utility),
+            ("AUTO_REPLY", Category::Utility),
+            ("OTP", Category::Authentication),
+            ("TRANSACTIONAL", Category::Utility),
+        ] {
+            assert_eq!(Category::parse(name), category, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_category_keeps_its_name() {
+        assert_eq!(Category::parse("general_purpose_ai").name(), "general_purpose_ai");
+    }
+}

@@ -1,0 +1,883 @@
+//! The fold: one event in, what is remembered changed, what the world must be told appended in order.
+//!
+//! [`apply`] and [`pass`] alone change state. Neither can fail halfway, wait, log or look at a clock:
+//! whatever they need was loaded before, and an event that is refused has changed nothing.
+
+use std::sync::Arc;
+
+use super::billing::{self, Agreement, Charge, Circumstances, Line, Prediction, Trigger};
+use super::contact::{Choice, Consent, ConsentSource, Contact};
+use super::content::{Category, Content};
+use super::effect::{
+    CloseReason, ContactState, Effect, Named, Outcome, SendResult, ServiceState, Transition, What, WindowEdge,
+    WindowKind,
+};
+use super::entry_point::{Changed, Eligibility, ExpirySource, FreeWindow, Withdrawal};
+use super::event::{
+    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, PricingKind,
+    Stage, Status,
+};
+use super::id::{ContactNumber, EventId, MessageKey};
+use super::message::{Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
+use super::number::{Number, PacedPause};
+use super::policy::{Context, DecidedAt};
+use super::reference::Account;
+use super::rules::eras::{AnswerWithin, EntryPointRule};
+use super::rules::errors;
+use super::time::{Days, Millis, Month, Timestamp};
+use super::verdict::{self, Answer, FreeView, Known};
+use super::window::{Moved, Present, WindowAt, end_with_cut};
+
+/// How many templates paused by pacing are remembered of a number; the oldest is forgotten first.
+const PACED: usize = 256;
+
+/// What the fold of one event may change. The caller loads it, and keeps it afterwards.
+pub struct Held<'a> {
+    /// The business phone number.
+    pub number: &'a mut Number,
+    /// The contact, if the event or its message names one.
+    pub contact: Option<(ContactNumber, &'a mut Contact)>,
+    /// The message, if the event is about one; empty if it is not known yet.
+    pub message: Option<(MessageKey, &'a mut Option<Message>)>,
+    /// The request, if the event names one; empty if it is not known.
+    pub request: Option<&'a mut Option<Request>>,
+}
+
+/// Why an event was not folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It happened longer ago than the horizon, and is about nothing that is remembered.
+    TooLate,
+}
+
+/// Folds one event. Effects are appended in the order in which they are to be published.
+///
+/// # Errors
+/// If the event is refused; nothing has changed then.
+pub fn apply(
+    context: &Context<'_>,
+    event: &Event,
+    account: Option<&Arc<Account>>,
+    held: Held<'_>,
+    effects: &mut Vec<Effect>,
+) -> Result<(), Refused> {
+    let Held { number, contact, message, request } = held;
+    let known = message.as_ref().is_some_and(|(_, message)| message.is_some())
+        || request.as_ref().is_some_and(|request| request.is_some());
+    let late = event.occurred_at < context.partition_time - context.policy.horizon;
+    if late && !known && !event.admit_late && event.happening.is_dated() {
+        return Err(Refused::TooLate);
+    }
+    if let Some(account) = &event.account
+        && number.last_account.as_ref() != Some(account)
+    {
+        number.last_account = Some(account.clone());
+    }
+    let (contact_number, contact) = contact.unzip();
+    let mut fold = Fold { context, event: event.id, at: event.occurred_at, account, number, effects, moved: false };
+    match (&event.happening, contact) {
+        (Happening::Inbound(inbound), Some(contact)) => {
+            fold.inbound(contact, inbound);
+            fold.tell_state(contact);
+        }
+        (Happening::Echo, Some(contact)) => {
+            if let Some(present) = contact.window.present_mut() {
+                present.count_outbound(event.occurred_at);
+            }
+        }
+        (Happening::MarketingPreference(preference), Some(contact)) => {
+            let given = matches!(preference, Preference::Resume);
+            fold.choose(contact, ConsentScope::Marketing, given, ConsentSource::Preference);
+            fold.tell_state(contact);
+        }
+        (Happening::Consent(ConsentGiven { scope, given, source }), Some(contact)) => {
+            fold.choose(contact, *scope, *given, ConsentSource::Business(source.as_str().into()));
+            fold.tell_state(contact);
+        }
+        (Happening::SendRequested(ask), Some(contact)) => {
+            if let (Some(number), Some(request)) = (contact_number, request) {
+                fold.ask(number, contact, ask, request);
+            }
+        }
+        (Happening::SendAccepted(acceptance), contact) => {
+            if let Some((key, message)) = message {
+                fold.accepted(contact_number, contact, acceptance, key, message, request);
+            }
+        }
+        (Happening::Status(status), contact) => match (&status.about, message, request) {
+            (About::Message(id), Some((key, message)), _) => {
+                let message = message.get_or_insert_with(|| Message {
+                    id: Some(id.clone()),
+                    participant: status.participant.clone(),
+                    contact: contact_number,
+                    account: account.map(|account| account.id.clone()).or_else(|| event.account.clone()),
+                    ..Message::default()
+                });
+                fold.status(contact, status, key, message);
+            }
+            (About::Request(id), _, request) => {
+                let request = request.and_then(|request| request.as_mut());
+                fold.refused(contact.as_deref(), status, id, request);
+            }
+            (About::Message(_), None, _) => {}
+        },
+        (Happening::NumberFact(NumberFact::Coexistence), _) => {
+            fold.number.coexistence_since = fold.number.coexistence_since.max(Some(event.occurred_at));
+        }
+        // Nothing is remembered of these; an identity change merges nothing yet.
+        (Happening::IdentityChanged | Happening::Heartbeat | Happening::Unknown(_), _) => {}
+        // The reader gives every event that is about a person its person, so there is nothing to fold here.
+        (
+            Happening::Inbound(_)
+            | Happening::Echo
+            | Happening::MarketingPreference(_)
+            | Happening::Consent(_)
+            | Happening::SendRequested(_),
+            None,
+        ) => {}
+    }
+    Ok(())
+}
+
+/// Folds the passing of a contact's deadline. Returns the messages whose time to live has run out; the
+/// caller loads them and gives them to [`drop_message`].
+pub fn pass(
+    context: &Context<'_>,
+    number: &mut Number,
+    contact: &mut Contact,
+    account: Option<&Arc<Account>>,
+    due: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Vec<MessageKey> {
+    let mut fold = Fold { context, event: NO_EVENT, at: due, account, number, effects, moved: false };
+    fold.alert(contact);
+    if contact.window.present().is_some_and(|present| present.expires_at <= due)
+        && let Some(present) = contact.window.close()
+    {
+        fold.tell_closed(contact, &present);
+    }
+    let mut changes = Vec::new();
+    contact.entry.pass(due, &mut changes);
+    fold.tell_entry(contact, changes);
+    fold.tell_state(contact);
+    let (dropped, pending): (Vec<_>, Vec<_>) = contact.pending.drain(..).partition(|(drops_at, _)| *drops_at <= due);
+    contact.pending = pending;
+    dropped.into_iter().map(|(_, key)| key).collect()
+}
+
+/// Folds the end of a message's time to live: it is assumed dropped, because no report of it is promised
+/// (rules.md 5, TTL).
+pub fn drop_message(
+    context: &Context<'_>,
+    number: &mut Number,
+    contact: &Contact,
+    account: Option<&Arc<Account>>,
+    message: &mut Message,
+    due: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    if message.settled_at.is_some() || message.told.dropped {
+        return;
+    }
+    message.told.dropped = true;
+    message.settled_at = Some(context.partition_time);
+    let mut fold = Fold { context, event: NO_EVENT, at: due, account, number, effects, moved: false };
+    fold.tell_outcome(Some(contact), message, SendResult::Dropped, false);
+}
+
+/// Stands where an effect is caused by time alone.
+const NO_EVENT: EventId = EventId([0; 16]);
+
+impl Happening {
+    /// Whether it is about an instant whose consequences end, so that it can come too late. A fact or a
+    /// choice holds from its instant on, however late it is learned.
+    const fn is_dated(&self) -> bool {
+        matches!(self, Self::Inbound(_) | Self::Echo | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_))
+    }
+}
+
+/// One event being folded.
+struct Fold<'a, 'c> {
+    context: &'a Context<'c>,
+    event: EventId,
+    at: Timestamp,
+    account: Option<&'a Arc<Account>>,
+    number: &'a mut Number,
+    effects: &'a mut Vec<Effect>,
+    /// Whether the contact's row in the table of windows has changed.
+    moved: bool,
+}
+
+impl Fold<'_, '_> {
+    fn days(&self, at: Timestamp) -> Days {
+        billing::charge_days(self.context.zones, self.account.map(|account| &**account), at)
+    }
+
+    fn entry_rule(&self, at: Timestamp) -> &'static EntryPointRule {
+        self.context.rules.entry_point(self.days(at))
+    }
+
+    /// The person wrote or called.
+    fn inbound(&mut self, contact: &mut Contact, inbound: &Inbound) {
+        if !inbound.live {
+            return;
+        }
+        let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
+        if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
+            match contact.window.inbound(self.at, self.event, inbound.kind, self.context.partition_time) {
+                Moved::Nothing => {}
+                Moved::Opened => self.tell_service(contact, Transition::Opened),
+                Moved::Refreshed => self.tell_service(contact, Transition::Refreshed),
+                Moved::Reopened(old) => {
+                    self.tell_closed(contact, &old);
+                    self.tell_service(contact, Transition::Opened);
+                }
+            }
+        }
+        let mut changes = Vec::new();
+        if inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop) && !contact.is_group {
+            contact.entry.clicked(self.at, self.event, self.at + Millis::hours(24), &mut changes);
+        }
+        // Where the answer is due within the service window, each refresh moves the deadline.
+        let expires = contact.window.present().map(|present| present.expires_at);
+        if let Some(expires) = expires
+            && self.entry_rule(expires - Millis(1)).answer == AnswerWithin::ServiceWindow
+        {
+            contact.entry.extend_deadline(expires, &mut changes);
+        }
+        self.tell_entry(contact, changes);
+    }
+
+    /// The person agreed or refused.
+    fn choose(&mut self, contact: &mut Contact, scope: ConsentScope, given: bool, source: ConsentSource) {
+        let choice = Choice { given, at: self.at, source };
+        let known = match scope {
+            ConsentScope::All => &mut contact.consent.all,
+            ConsentScope::Marketing => &mut contact.consent.marketing,
+        };
+        self.moved |= Consent::choose(known, choice);
+    }
+
+    /// Somebody asks.
+    fn ask(&mut self, contact_number: ContactNumber, contact: &Contact, ask: &Ask, request: &mut Option<Request>) {
+        if request.is_some() {
+            return;
+        }
+        let known = Known { number: self.number, contact, account: self.account };
+        let verdict = verdict::decide(self.context, known, ask, self.at);
+        *request = Some(Request {
+            content: ask.content.clone(),
+            contact: contact_number,
+            account: self.account.map(|account| account.id.clone()),
+            at: self.at,
+            answer: verdict.answer,
+            time_to_live: ask.time_to_live,
+            refused: false,
+            forgotten_at: self.context.partition_time.max(verdict.evaluate_for) + KEPT_WHOLE,
+        });
+        self.tell(Some(contact), What::Verdict(Box::new(verdict)));
+    }
+
+    /// The API took a message.
+    fn accepted(
+        &mut self,
+        contact_number: Option<ContactNumber>,
+        contact: Option<&mut Contact>,
+        acceptance: &Acceptance,
+        key: MessageKey,
+        slot: &mut Option<Message>,
+        request: Option<&mut Option<Request>>,
+    ) {
+        let message = slot.get_or_insert_with(Message::default);
+        if message.packed {
+            return;
+        }
+        message.id = Some(acceptance.message.clone());
+        message.held |= acceptance.held;
+        message.accepted_at = earlier(message.accepted_at, self.at);
+        message.contact = message.contact.or(contact_number);
+        if message.request.is_none() {
+            message.request.clone_from(&acceptance.request);
+        }
+        if message.content.is_none() {
+            message.content.clone_from(&acceptance.content);
+        }
+        if message.account.is_none() {
+            message.account = self.account.map(|account| account.id.clone());
+        }
+        let mut time_to_live = acceptance.time_to_live;
+        if let Some(request) = request.and_then(|request| request.as_ref()) {
+            message.requested_at = Some(request.at);
+            message.answer = Some(request.answer);
+            message.contact = message.contact.or(Some(request.contact));
+            if message.content.is_none() {
+                message.content = Some(request.content.clone());
+            }
+            time_to_live = time_to_live.or(request.time_to_live);
+        }
+        let time_to_live = time_to_live.unwrap_or_else(|| time_to_live_of(message.content.as_ref()));
+        message.drops_at = Some(message.sent_at.or(message.accepted_at).unwrap_or(self.at) + time_to_live);
+        if !message.told.accepted {
+            message.told.accepted = true;
+            self.tell_outcome(contact.as_deref(), message, SendResult::Accepted { held: acceptance.held }, false);
+        }
+        if let Some(contact) = contact {
+            self.wait_for(contact, key, message);
+            self.settle(contact, message);
+            self.tell_state(contact);
+        }
+    }
+
+    /// The platform reports on a message.
+    fn status(&mut self, contact: Option<&mut Contact>, status: &Status, key: MessageKey, message: &mut Message) {
+        if message.packed {
+            return;
+        }
+        let newly_priced = self.merge(status, message);
+        let Some(contact) = contact else {
+            // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
+            if status.stage == Stage::Failed {
+                self.failed(None, status, key, message);
+            }
+            return;
+        };
+        if message.drops_at.is_none() {
+            message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
+        }
+        if status.stage == Stage::Failed {
+            self.failed(Some(contact), status, key, message);
+        } else {
+            self.count_as_sent(contact, key, message);
+        }
+        if newly_priced {
+            self.settle_entry_point(contact, status, message);
+        }
+        if message.charge_instant().is_some() {
+            contact.entry.delivered(key);
+            if !message.told.delivered {
+                message.told.delivered = true;
+                message.settled_at = Some(self.context.partition_time);
+                let disagrees = message.answer == Some(Answer::Blocked);
+                self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
+            }
+        }
+        self.wait_for(contact, key, message);
+        self.settle(contact, message);
+        self.tell_state(contact);
+    }
+
+    /// Merges what a status says into what is known; `true` if the platform's word on the price is new.
+    fn merge(&self, status: &Status, message: &mut Message) -> bool {
+        match status.stage {
+            Stage::Sent => message.sent_at = earlier(message.sent_at, self.at),
+            Stage::Delivered => message.delivered_at = earlier(message.delivered_at, self.at),
+            Stage::Read => message.read_at = earlier(message.read_at, self.at),
+            Stage::Failed => {}
+        }
+        let Some(pricing) = &status.pricing else {
+            return false;
+        };
+        let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
+        if newer {
+            message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });
+        }
+        newer
+    }
+
+    /// Takes note, once, that a message went out: it counts in the window, and may answer a click.
+    fn count_as_sent(&mut self, contact: &mut Contact, key: MessageKey, message: &mut Message) {
+        if message.counted {
+            return;
+        }
+        message.counted = true;
+        let sent_at = message.send_instant().unwrap_or(self.at);
+        if let Some(present) = contact.window.present_mut() {
+            present.count_outbound(sent_at);
+        }
+        let window = contact.window.at(sent_at, self.number.coexistence_since);
+        let is_template = matches!(message.content, Some(Content::Template(_) | Content::DirectSend(_)));
+        if is_template && !matches!(window, WindowAt::Open(_)) {
+            contact.last_template_outside = contact.last_template_outside.max(Some(sent_at));
+        }
+        let rule = self.entry_rule(sent_at);
+        let deadline = |click: &Eligibility| match rule.answer {
+            AnswerWithin::Length(length) => click.clicked_at + length,
+            AnswerWithin::ServiceWindow if matches!(window, WindowAt::Open(_)) => Timestamp::LATEST,
+            AnswerWithin::ServiceWindow => sent_at,
+        };
+        let mut changes = Vec::new();
+        contact.entry.answered(key, sent_at, deadline, rule.length, &mut changes);
+        self.tell_entry(contact, changes);
+    }
+
+    /// What the platform charged for a message settles whether the entry point it was sent in is one.
+    fn settle_entry_point(&mut self, contact: &mut Contact, status: &Status, message: &Message) {
+        let Some(kind) = message.priced.as_ref().and_then(|priced| priced.pricing.pricing_kind()) else {
+            return;
+        };
+        let reaction = matches!(message.content, Some(Content::Reaction));
+        if reaction || kind == PricingKind::FreeGroupCustomerService {
+            return;
+        }
+        let sent_at = message.send_instant().unwrap_or(self.at);
+        let length = self.entry_rule(sent_at).length;
+        let free = kind == PricingKind::FreeEntryPoint;
+        let mut changes = Vec::new();
+        contact.entry.priced(sent_at, free, status.conversation_ends, length, &mut changes);
+        self.tell_entry(contact, changes);
+    }
+
+    /// A message failed. One that was delivered before has not.
+    fn failed(&mut self, contact: Option<&mut Contact>, status: &Status, key: MessageKey, message: &mut Message) {
+        if message.failed.is_some() || message.charge_instant().is_some() {
+            return;
+        }
+        let code = status.errors.first().copied();
+        message.failed = Some(Failure { at: self.at, code });
+        message.settled_at = Some(self.context.partition_time);
+        message.told.failed = true;
+        let foreseeable = code.and_then(errors::error).is_some_and(|row| row.predictable);
+        let disagrees = foreseeable && message.answer == Some(Answer::Allowed);
+        self.tell_outcome(contact.as_deref(), message, SendResult::Failed { code }, disagrees);
+        if let (Some(errors::TEMPLATE_PAUSED), true, Some(Content::Template(template))) =
+            (code, message.held, &message.content)
+        {
+            let pause = PacedPause { name: template.name.clone(), language: template.language.clone(), since: self.at };
+            self.paced(pause);
+        }
+        let Some(contact) = contact else {
+            return;
+        };
+        if code == Some(errors::MARKETING_STOPPED) {
+            self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
+        }
+        let mut changes = Vec::new();
+        let length = self.entry_rule(message.send_instant().unwrap_or(self.at)).length;
+        contact.entry.failed(key, length, &mut changes);
+        self.tell_entry(contact, changes);
+    }
+
+    /// Pacing has paused a template: held messages fail for it.
+    fn paced(&mut self, pause: PacedPause) {
+        let known = &mut self.number.paced;
+        known.retain(|known| (&known.name, &known.language) != (&pause.name, &pause.language));
+        if known.len() == PACED {
+            known.remove(0);
+        }
+        known.push(pause);
+    }
+
+    /// The API refused a send at once.
+    fn refused(
+        &mut self,
+        contact: Option<&Contact>,
+        status: &Status,
+        id: &super::id::RequestId,
+        request: Option<&mut Request>,
+    ) {
+        let code = status.errors.first().copied();
+        let mut disagrees = false;
+        if let Some(request) = request {
+            if std::mem::replace(&mut request.refused, true) {
+                return;
+            }
+            let foreseeable = code.and_then(errors::error).is_some_and(|row| row.predictable);
+            disagrees = foreseeable && request.answer == Answer::Allowed;
+        }
+        let outcome = Outcome {
+            message: None,
+            participant: None,
+            request: Some(id.clone()),
+            result: SendResult::Failed { code },
+            revision: 0,
+            disagrees,
+        };
+        self.tell(contact, What::Outcome(Box::new(outcome)));
+    }
+
+    /// Keeps the list of messages on their way: in while undecided, out once settled.
+    fn wait_for(&self, contact: &mut Contact, key: MessageKey, message: &Message) {
+        contact.pending.retain(|(_, pending)| *pending != key);
+        if let (None, Some(drops_at)) = (message.settled_at, message.drops_at) {
+            contact.pending.push((drops_at, key));
+        }
+    }
+
+    /// Brings the message's ledger in line with what is known of it: nothing, a first line, or a reversal
+    /// and a new line.
+    fn settle(&mut self, contact: &Contact, message: &mut Message) {
+        let reaction = matches!(message.content, Some(Content::Reaction));
+        let charged_at = if reaction { message.sent_at } else { message.charge_instant() };
+        let Some(charged_at) = charged_at else {
+            return;
+        };
+        let Some(id) = message.id.clone() else {
+            return;
+        };
+        let sent_at = message.send_instant().unwrap_or(charged_at);
+        let decided_at = match self.context.policy.window_decided_at {
+            DecidedAt::Sent => sent_at,
+            DecidedAt::Delivered => charged_at,
+        };
+        let window = contact.window.at(decided_at, self.number.coexistence_since);
+        let service_window = matches!(window, WindowAt::Open(_));
+        let free_entry_point = contact.entry.at(sent_at).is_some();
+        let days = self.days(charged_at);
+        let taken = message.line.as_ref().and_then(|line| line.consumed);
+        let number = &*self.number;
+        // A message does not stand in its own way: the delivery it has taken is not used up for it.
+        let used = |month: Month| number.used(month) - u32::from(taken == Some(month)).min(number.used(month));
+        let template_category = self.category_at(message, sent_at);
+        let account = self.account.map(|account| &**account);
+        let prediction = billing::predict(
+            self.context.rules,
+            Circumstances {
+                content: message.content.as_ref(),
+                template_category: template_category.as_ref(),
+                service_window,
+                free_entry_point,
+                days,
+                exempt: account.is_some_and(|account| account.exempt),
+            },
+            used,
+        );
+        let platform = message.priced.as_ref().map(|priced| billing::confirmed(&priced.pricing));
+        let agreement = Agreement::of(&prediction.toll, platform.as_ref());
+        let (toll, allowance) = match (&prediction.toll, platform) {
+            // A reaction costs nothing whatever else is said of it (rules.md 1.11).
+            (billing::Toll::Free(billing::FreeReason::Reaction, _), _) | (_, None) => {
+                (prediction.toll.clone(), prediction.allowance)
+            }
+            (_, Some(platform)) => {
+                let allowance = billing::allowance_of(self.context.rules, &platform, days, used);
+                (platform, allowance)
+            }
+        };
+        let known_zone = account.and_then(|account| account.zone).is_some();
+        let line = Line {
+            revision: message.lines,
+            toll,
+            charged_at,
+            date: if known_zone { days.certain() } else { None },
+            currency: account.and_then(|account| account.currency),
+            origin: contact.origin,
+            cost: message.priced.as_ref().and_then(|priced| priced.pricing.cost),
+            consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
+        };
+        if message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
+            self.tell_agreement(contact, message, agreement);
+            return;
+        }
+        let charge = Charge {
+            message: id,
+            participant: message.participant.clone(),
+            request: message.request.clone(),
+            content: message.content.as_ref().map(Content::name),
+            revision: line.revision,
+            reverses: None,
+            line,
+            trigger: if reaction { Trigger::Sent } else { Trigger::of(message) },
+            prediction: Prediction { allowance, ..prediction },
+            agreement,
+            pricing: message.priced.as_ref().map(|priced| priced.pricing.clone()),
+            service_window,
+            free_entry_point,
+            status: self.event,
+        };
+        message.agreement = Some(agreement);
+        self.write(contact, message, charge);
+    }
+
+    /// Writes a charge, after a reversal of the line that stands.
+    fn write(&mut self, contact: &Contact, message: &mut Message, mut charge: Charge) {
+        if let Some(standing) = message.line.take() {
+            self.give_back(standing.consumed);
+            let reversal =
+                Charge { revision: message.lines, reverses: Some(standing.revision), line: standing, ..charge.clone() };
+            message.lines += 1;
+            self.tell(Some(contact), What::Charge(Box::new(reversal)));
+        }
+        charge.revision = message.lines;
+        charge.line.revision = message.lines;
+        message.lines += 1;
+        if let Some(month) = charge.line.consumed {
+            self.number.months.entry(month).or_default().free += 1;
+        }
+        message.line = Some(charge.line.clone());
+        self.tell(Some(contact), What::Charge(Box::new(charge)));
+    }
+
+    fn give_back(&mut self, consumed: Option<Month>) {
+        if let Some(used) = consumed.and_then(|month| self.number.months.get_mut(&month)) {
+            used.free = used.free.saturating_sub(1);
+        }
+    }
+
+    /// The category of a message's template at the time of use, which decides its price (rules.md 4.2): the
+    /// platform's record, else the sender's word.
+    fn category_at(&self, message: &Message, at: Timestamp) -> Option<Category> {
+        let Some(Content::Template(template)) = &message.content else {
+            return None;
+        };
+        let account = message.account.as_ref().or(self.account.map(|account| &account.id));
+        let view = account
+            .and_then(|account| self.context.reference.template(account, &template.name, &template.language, at));
+        view.and_then(|view| view.category).or_else(|| template.category.clone())
+    }
+
+    fn tell(&mut self, contact: Option<&Contact>, what: What) {
+        self.tell_at(contact, self.at, what);
+    }
+
+    fn tell_at(&mut self, contact: Option<&Contact>, at: Timestamp, what: What) {
+        self.effects.push(Effect {
+            at,
+            cause: (self.event != NO_EVENT).then_some(self.event),
+            contact: contact.map(|contact| Named { key: contact.key, clear: contact.clear.clone() }),
+            account: self.account.cloned(),
+            what,
+        });
+    }
+
+    fn tell_outcome(&mut self, contact: Option<&Contact>, message: &Message, result: SendResult, disagrees: bool) {
+        let outcome = Outcome {
+            message: message.id.clone(),
+            participant: message.participant.clone(),
+            request: message.request.clone(),
+            result,
+            revision: 0,
+            disagrees,
+        };
+        self.tell(contact, What::Outcome(Box::new(outcome)));
+    }
+
+    /// A change of agreement alone makes no new line; it is told as an outcome.
+    fn tell_agreement(&mut self, contact: &Contact, message: &mut Message, agreement: Agreement) {
+        if message.agreement == Some(agreement) {
+            return;
+        }
+        message.agreement = Some(agreement);
+        let outcome = Outcome {
+            message: message.id.clone(),
+            participant: message.participant.clone(),
+            request: message.request.clone(),
+            result: SendResult::Agreement(agreement),
+            revision: message.told.agreements,
+            disagrees: agreement == Agreement::Conflict,
+        };
+        message.told.agreements += 1;
+        self.tell(Some(contact), What::Outcome(Box::new(outcome)));
+    }
+
+    fn service_kind(contact: &Contact) -> WindowKind {
+        if contact.is_group { WindowKind::GroupService } else { WindowKind::Service }
+    }
+
+    /// Announces an edge of the present service window.
+    fn tell_service(&mut self, contact: &mut Contact, transition: Transition) {
+        let kind = Self::service_kind(contact);
+        let lead = self.context.policy.closing_lead.filter(|_| transition == Transition::Closing);
+        let Some(present) = contact.window.present_mut() else {
+            return;
+        };
+        let edge = service_edge(kind, present, transition, lead);
+        present.revision += 1;
+        self.moved = true;
+        self.tell(Some(contact), What::Window(Box::new(edge)));
+    }
+
+    /// Announces that a service window has closed, at its end.
+    fn tell_closed(&mut self, contact: &Contact, present: &Present) {
+        let stretch = super::time::Span { start: present.opened_at, end: present.expires_at };
+        let closed_at = end_with_cut(stretch, self.number.coexistence_since);
+        let reason = if closed_at < present.expires_at { CloseReason::Coexistence } else { CloseReason::Expired };
+        let edge = WindowEdge {
+            closed_at: Some(closed_at),
+            reason: Some(reason),
+            ..service_edge(Self::service_kind(contact), present, Transition::Closed, None)
+        };
+        self.moved = true;
+        self.tell_at(Some(contact), closed_at, What::Window(Box::new(edge)));
+    }
+
+    /// Announces what is about to close: once for every expiry.
+    fn alert(&mut self, contact: &mut Contact) {
+        let Some(lead) = self.context.policy.closing_lead else {
+            return;
+        };
+        let (now, coming) = (self.at, |end: Timestamp, alerted_for: Option<Timestamp>, now: Timestamp| {
+            end - lead <= now && now < end && alerted_for != Some(end)
+        });
+        if contact.window.present().is_some_and(|window| coming(window.expires_at, window.alerted_for, now)) {
+            if let Some(window) = contact.window.present_mut() {
+                window.alerted_for = Some(window.expires_at);
+            }
+            self.tell_service(contact, Transition::Closing);
+        }
+        if let Some(click) =
+            contact.entry.eligible.as_mut().filter(|click| coming(click.deadline, click.alerted_for, now))
+        {
+            click.alerted_for = Some(click.deadline);
+            let edge = eligibility_edge(click, Transition::Closing);
+            click.revision += 1;
+            self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
+        }
+        if let Some(open) = contact.entry.open.as_mut().filter(|open| coming(open.span.end, open.alerted_for, now)) {
+            open.alerted_for = Some(open.span.end);
+            let edge = free_edge(open, Transition::Closing);
+            open.revision += 1;
+            self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
+        }
+    }
+
+    /// Announces what happened to the free entry point, in order.
+    fn tell_entry(&mut self, contact: &mut Contact, changes: Vec<Changed>) {
+        for change in changes {
+            let (at, edge) = match change {
+                Changed::Eligible => (self.at, self.eligible_edge(contact, Transition::Opened)),
+                Changed::DeadlineMoved => (self.at, self.eligible_edge(contact, Transition::Refreshed)),
+                Changed::Opened => (self.at, self.open_edge(contact, Transition::Opened)),
+                Changed::EndMoved => (self.at, self.open_edge(contact, Transition::Corrected)),
+                Changed::Answered(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Answered))),
+                Changed::Superseded(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Superseded))),
+                Changed::Lapsed(click) => {
+                    (click.deadline, Some(closed_click(&click, click.deadline, CloseReason::Expired)))
+                }
+                Changed::Closed(open) => (open.span.end, Some(closed_free(&open, open.span.end, CloseReason::Expired))),
+                Changed::Withdrawn(open, why) => {
+                    let reason = match why {
+                        Withdrawal::AnswerFailed => CloseReason::AnswerFailed,
+                        Withdrawal::Refuted => CloseReason::Refuted,
+                    };
+                    (self.at, Some(closed_free(&open, self.at, reason)))
+                }
+            };
+            if let Some(edge) = edge {
+                self.moved = true;
+                self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+            }
+        }
+    }
+
+    fn eligible_edge(&self, contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
+        let click = contact.entry.eligible.as_mut()?;
+        let edge = eligibility_edge(click, transition);
+        click.revision += 1;
+        Some(edge)
+    }
+
+    fn open_edge(&self, contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
+        let open = contact.entry.open.as_mut()?;
+        let edge = free_edge(open, transition);
+        open.revision += 1;
+        Some(edge)
+    }
+
+    /// Publishes the contact's row in the table of windows, if it changed.
+    fn tell_state(&mut self, contact: &Contact) {
+        if !std::mem::take(&mut self.moved) {
+            return;
+        }
+        let service = contact.window.present().map(|present| ServiceState {
+            opened_at: present.opened_at,
+            refreshed_at: present.refreshed_at,
+            expires_at: present.expires_at,
+        });
+        let eligible_until = contact.entry.eligible.as_ref().map(|click| click.deadline);
+        let free = contact.entry.open.as_ref().map(|open| FreeView {
+            opened_at: open.span.start,
+            expires_at: open.span.end,
+            expiry: open.expiry,
+            confirmed: open.confirmed,
+        });
+        let refused = |choice: &Option<Choice>| choice.clone().filter(|choice| !choice.given);
+        let all = refused(&contact.consent.all);
+        let marketing_only = all.is_none();
+        let opted_out = all.or_else(|| refused(&contact.consent.marketing));
+        let empty = service.is_none() && eligible_until.is_none() && free.is_none() && opted_out.is_none();
+        let state = ContactState { service, eligible_until, free, opted_out, marketing_only };
+        self.tell(Some(contact), What::State((!empty).then(|| Box::new(state))));
+    }
+}
+
+fn earlier(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(at, |known| known.min(at)))
+}
+
+/// How long the platform tries to deliver, where the sender did not say.
+fn time_to_live_of(content: Option<&Content>) -> Millis {
+    let category = match content {
+        Some(Content::Template(template)) => template.category.as_ref(),
+        Some(Content::DirectSend(category)) => Some(category),
+        Some(Content::Freeform | Content::Reaction | Content::Agent) | None => None,
+    };
+    if category == Some(&Category::Authentication) { TIME_TO_LIVE_AUTHENTICATION } else { TIME_TO_LIVE }
+}
+
+fn service_edge(kind: WindowKind, present: &Present, transition: Transition, lead: Option<Millis>) -> WindowEdge {
+    WindowEdge {
+        window: kind,
+        transition,
+        opened_at: present.opened_at,
+        refreshed_at: Some(present.refreshed_at),
+        expires_at: present.expires_at,
+        closed_at: None,
+        expiry: ExpirySource::Rule,
+        reason: None,
+        opened_by: Some(present.opened_by),
+        opened_by_kind: Some(present.opened_by_kind.name()),
+        inbound_count: Some(present.inbound_count),
+        outbound_count: Some(present.outbound_count),
+        first_response_at: present.first_response_at,
+        revision: present.revision,
+        lead,
+    }
+}
+
+fn eligibility_edge(click: &Eligibility, transition: Transition) -> WindowEdge {
+    WindowEdge {
+        window: WindowKind::Eligibility,
+        transition,
+        opened_at: click.clicked_at,
+        refreshed_at: None,
+        expires_at: click.deadline,
+        closed_at: None,
+        expiry: ExpirySource::Rule,
+        reason: None,
+        opened_by: Some(click.event),
+        opened_by_kind: Some("referral"),
+        inbound_count: None,
+        outbound_count: None,
+        first_response_at: None,
+        revision: click.revision,
+        lead: None,
+    }
+}
+
+fn closed_click(click: &Eligibility, at: Timestamp, reason: CloseReason) -> WindowEdge {
+    WindowEdge { closed_at: Some(at), reason: Some(reason), ..eligibility_edge(click, Transition::Closed) }
+}
+
+fn free_edge(open: &FreeWindow, transition: Transition) -> WindowEdge {
+    WindowEdge {
+        window: WindowKind::FreeEntryPoint,
+        transition,
+        opened_at: open.span.start,
+        refreshed_at: None,
+        expires_at: open.span.end,
+        closed_at: None,
+        expiry: open.expiry,
+        reason: None,
+        opened_by: open.click.as_ref().map(|click| click.event),
+        opened_by_kind: open.click.as_ref().map(|_| "referral"),
+        inbound_count: None,
+        outbound_count: None,
+        first_response_at: None,
+        revision: open.revision,
+        lead: None,
+    }
+}
+
+fn closed_free(open: &FreeWindow, at: Timestamp, reason: CloseReason) -> WindowEdge {
+    WindowEdge { closed_at: Some(at), reason: Some(reason), ..free_edge(open, Transition::Closed) }
+}

@@ -1,0 +1,170 @@
+//! What is remembered of one message: how far it got, what the platform says of its price, and which line
+//! of the ledger stands for it.
+//!
+//! A message is kept whole until seven days after it was settled, then cut to what a repeat must still
+//! find, its decision, and forgotten 37 days after that.
+
+use super::billing::{Agreement, Line};
+use super::content::Content;
+use super::event::{Pricing, Stage};
+use super::id::{AccountId, ContactNumber, MessageId, Participant, RequestId};
+use super::time::{Millis, Timestamp};
+use super::verdict::Answer;
+
+/// How long a message is kept whole after it was settled: as long as webhooks may be late.
+pub const KEPT_WHOLE: Millis = Millis::days(7);
+/// How long its decision is kept after that.
+pub const KEPT_DECISION: Millis = Millis::days(37);
+/// How long the platform tries to deliver, unless the message says less (rules.md 5, TTL).
+pub const TIME_TO_LIVE: Millis = Millis::days(30);
+/// How long it tries for authentication templates (rules.md 5, TTL).
+pub const TIME_TO_LIVE_AUTHENTICATION: Millis = Millis::minutes(10);
+
+/// One message of the business, or one recipient's share of a group message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The platform's id; gone once only the decision is kept.
+    pub id: Option<MessageId>,
+    /// The recipient within a group.
+    pub participant: Option<Participant>,
+    /// The send it answers to.
+    pub request: Option<RequestId>,
+    /// Whom it goes to.
+    pub contact: Option<ContactNumber>,
+    /// The account that sends it.
+    pub account: Option<AccountId>,
+    /// What it says; unknown for a message of which only statuses were seen.
+    pub content: Option<Content>,
+    /// When the send was asked about.
+    pub requested_at: Option<Timestamp>,
+    /// When the API took it.
+    pub accepted_at: Option<Timestamp>,
+    /// When the platform's server had it.
+    pub sent_at: Option<Timestamp>,
+    /// When the phone had it.
+    pub delivered_at: Option<Timestamp>,
+    /// When it was first read.
+    pub read_at: Option<Timestamp>,
+    /// When and with which code it failed.
+    pub failed: Option<Failure>,
+    /// Whether the platform holds it back to judge its template.
+    pub held: bool,
+    /// Whether it has been counted as sent: in the window, and as the answer to a click.
+    pub counted: bool,
+    /// What we answered when asked about it.
+    pub answer: Option<Answer>,
+    /// The latest word of the platform's on its price.
+    pub priced: Option<Priced>,
+    /// When the platform gives up on it.
+    pub drops_at: Option<Timestamp>,
+    /// Which outcomes have been told.
+    pub told: Told,
+    /// How many lines the ledger has for it; the next line's revision.
+    pub lines: u32,
+    /// The line that stands.
+    pub line: Option<Line>,
+    /// Whether our computation and the platform's word agree, as last told.
+    pub agreement: Option<Agreement>,
+    /// The partition time at which it was delivered, failed or dropped.
+    pub settled_at: Option<Timestamp>,
+    /// Whether only the decision is left.
+    pub packed: bool,
+}
+
+/// A failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub at: Timestamp,
+    /// The platform's first error code, if it gave one.
+    pub code: Option<i32>,
+}
+
+/// A `pricing` object and the status that carried it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priced {
+    /// The status's time.
+    pub at: Timestamp,
+    /// The status.
+    pub stage: Stage,
+    /// What it says.
+    pub pricing: Pricing,
+}
+
+/// Which outcomes have been told of a message; each is told once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The API took it.
+    pub accepted: bool,
+    /// It was delivered.
+    pub delivered: bool,
+    /// It failed.
+    pub failed: bool,
+    /// Its time to live ran out.
+    pub dropped: bool,
+    /// How often a change of agreement was told.
+    pub agreements: u32,
+}
+
+impl Message {
+    /// When the message was sent, as well as is known: it decides window and entry point (rules.md 1.11).
+    #[must_use]
+    pub fn send_instant(&self) -> Option<Timestamp> {
+        self.sent_at.or(self.accepted_at).or(self.requested_at)
+    }
+
+    /// Whether the send itself is known, so that a `read` implies that the message was delivered.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.send_instant().is_some()
+    }
+
+    /// The charge instant: `delivered`, else the first `read` (which implies delivery for a message we hold,
+    /// or one that carries pricing; rules.md 6.3).
+    #[must_use]
+    pub fn charge_instant(&self) -> Option<Timestamp> {
+        self.delivered_at.or_else(|| self.read_at.filter(|_| self.is_held() || self.priced.is_some()))
+    }
+
+    /// Cuts the message to its decision.
+    pub fn pack(&mut self) {
+        let Self { contact, lines, line, agreement, settled_at, told, failed, .. } = std::mem::take(self);
+        *self = Self { contact, lines, line, agreement, settled_at, told, failed, packed: true, ..Self::default() };
+    }
+
+    /// From when on only the decision is kept; `None` while the message is not settled.
+    #[must_use]
+    pub fn packs_at(&self) -> Option<Timestamp> {
+        self.settled_at.map(|settled| settled + KEPT_WHOLE)
+    }
+
+    /// From when on nothing is kept; for a message of which nothing decisive is ever heard, after its time
+    /// to live and the same grace.
+    #[must_use]
+    pub fn forgotten_at(&self) -> Option<Timestamp> {
+        let settled = self.settled_at.or(self.drops_at);
+        settled.map(|settled| settled + KEPT_WHOLE + KEPT_DECISION)
+    }
+}
+
+/// A send that was asked about, kept so that a repeated ask is not answered twice and the message that
+/// follows is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What was to be said.
+    pub content: Content,
+    /// To whom.
+    pub contact: ContactNumber,
+    /// From which account, if known.
+    pub account: Option<AccountId>,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What we answered.
+    pub answer: Answer,
+    /// How long the platform may try to deliver, if the sender set it.
+    pub time_to_live: Option<Millis>,
+    /// Whether the API's refusal has been told.
+    pub refused: bool,
+    /// From when on it is forgotten.
+    pub forgotten_at: Timestamp,
+}

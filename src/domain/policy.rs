@@ -1,0 +1,81 @@
+//! What a deployment decides for itself, and everything else a fold looks up.
+//!
+//! The open questions of the platform's rules are switches here, each with the default that rules.md 10
+//! recommends; nothing in here is read from a clock, a file or the environment while folding.
+
+use super::reference::Reference;
+use super::rules::Rules;
+use super::rules::cards::Cards;
+use super::rules::openers::OpenerTable;
+use super::time::{Millis, Timestamp, Zones};
+
+/// The choices of a deployment.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which inbound events open the service window.
+    pub openers: OpenerTable,
+    /// Which instant's window decides a message's price (rules.md 10 #7).
+    pub window_decided_at: DecidedAt,
+    /// What to do where nothing says that a contact agreed to be written to.
+    pub no_opt_in: NoOptIn,
+    /// Whether only one template may be sent after the service window has closed (the seed policy of 2021).
+    pub one_template_after_window: bool,
+    /// How long before its end a window is announced to be closing; `None` for no such alert.
+    pub closing_lead: Option<Millis>,
+    /// How long before its end the verdict takes the service window for closed (rules.md 10 #9).
+    pub margin: Millis,
+    /// How late an event about a message we do not hold may be.
+    pub horizon: Millis,
+    /// Whether outputs carry personal ids.
+    pub clear_identity: bool,
+}
+
+/// The instant whose window state decides a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecidedAt {
+    /// When the message was sent.
+    Sent,
+    /// When it was delivered.
+    Delivered,
+}
+
+/// What to do where nothing says that a contact agreed to be written to (rules.md 3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoOptIn {
+    /// Allow it, with a warning.
+    Warn,
+    /// Block it.
+    Block,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            openers: OpenerTable::default(),
+            window_decided_at: DecidedAt::Sent,
+            no_opt_in: NoOptIn::Warn,
+            one_template_after_window: false,
+            closing_lead: Some(Millis::hours(1)),
+            margin: Millis::ZERO,
+            horizon: Millis::days(7),
+            clear_identity: false,
+        }
+    }
+}
+
+/// Everything a fold looks up and never changes.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The deployment's choices.
+    pub policy: &'a Policy,
+    /// The platform's rules.
+    pub rules: &'a Rules,
+    /// The rate cards.
+    pub cards: &'a Cards,
+    /// What is known of accounts and templates.
+    pub reference: &'a Reference,
+    /// The world's time zones.
+    pub zones: &'a dyn Zones,
+    /// The greatest arrival seen: what "late" and "due" are measured against.
+    pub partition_time: Timestamp,
+}

@@ -1,0 +1,478 @@
+//! What is known of accounts, numbers and templates: dated facts that come from outside the event stream.
+//!
+//! A fact has the instant it holds from and the instant it was learned. It is looked up at an event's time
+//! among the facts learned so far; one that is learned late changes nothing that was published before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::content::{Category, Template};
+use super::id::{AccountId, NumberId, PortfolioId};
+use super::money::Currency;
+use super::rules::restrictions::{self, Standing};
+use super::rules::templates::{Pause, TemplateSignal, TemplateState};
+use super::time::{Span, Timestamp, Zone};
+
+/// A value that holds from an instant on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated<T> {
+    /// The first instant it holds.
+    pub from: Timestamp,
+    /// When we learned it.
+    pub learned_at: Timestamp,
+    /// The value.
+    pub value: T,
+}
+
+/// The values a thing has had, in order of the instant they hold from; of two with one instant the one
+/// learned later counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct History<T>(Vec<Dated<T>>);
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: PartialEq> History<T> {
+    /// Adds a fact; one that is there already is not added again.
+    fn add(&mut self, fact: Dated<T>) -> bool {
+        if self.0.contains(&fact) {
+            return false;
+        }
+        let at = self.0.partition_point(|known| (known.from, known.learned_at) <= (fact.from, fact.learned_at));
+        self.0.insert(at, fact);
+        true
+    }
+
+    /// The value in force at an instant. Narrows `valid` to the stretch in which it stays so.
+    fn at(&self, at: Timestamp, valid: &mut Span) -> Option<&T> {
+        let next = self.0.partition_point(|known| known.from <= at);
+        if let Some(later) = self.0.get(next) {
+            valid.end = valid.end.min(later.from);
+        }
+        let current = self.0.get(next.checked_sub(1)?)?;
+        valid.start = valid.start.max(current.from);
+        Some(&current.value)
+    }
+}
+
+/// A fact about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountFact {
+    /// The portfolio that owns it.
+    Portfolio(PortfolioId),
+    /// Its time zone: months and rate days are counted in it.
+    Zone(Zone),
+    /// The currency it is billed in.
+    Currency(Currency),
+    /// Whether a payment method is on file.
+    PaymentMethod(bool),
+    /// Whether the platform exempts it from paying for service messages (rules.md 1.7).
+    Exempt(bool),
+    /// Whether it may use Direct Send (rules.md 3.3).
+    DirectSend(bool),
+    /// Whether the list of its templates that we hold is the whole list.
+    TemplatesComplete(bool),
+    /// Whom the deployment bills for its messages.
+    BillingSubject(Box<str>),
+    /// Who pays the platform: the account, or a partner's credit line.
+    Payer(Box<str>),
+    /// How it stands with the platform.
+    Standing(Standing),
+    /// A restriction, by the platform's name, and when it ends if it says.
+    Restriction {
+        /// The platform's name.
+        name: Box<str>,
+        /// The first instant after it.
+        until: Option<Timestamp>,
+    },
+}
+
+/// A fact about a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateFact {
+    /// An event of the platform's about its state.
+    Signal(TemplateSignal),
+    /// The category it is charged in.
+    Category(Category),
+}
+
+#[derive(Clone, Debug, Default)]
+struct AccountHistory {
+    portfolio: History<PortfolioId>,
+    zone: History<Zone>,
+    currency: History<Currency>,
+    payment_method: History<bool>,
+    exempt: History<bool>,
+    direct_send: History<bool>,
+    templates_complete: History<bool>,
+    billing_subject: History<Box<str>>,
+    payer: History<Box<str>>,
+    standing: History<Standing>,
+    restrictions: History<(Box<str>, Option<Timestamp>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct TemplateHistory {
+    signals: History<TemplateSignal>,
+    categories: History<Category>,
+}
+
+/// A template's history in each of its languages.
+type Languages = HashMap<Box<str>, TemplateHistory>;
+
+/// A restriction in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// The platform's name.
+    pub name: Box<str>,
+    /// The first instant after it, if it says.
+    pub until: Option<Timestamp>,
+}
+
+/// What is known of an account at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The portfolio that owns it.
+    pub portfolio: Option<PortfolioId>,
+    /// Its time zone.
+    pub zone: Option<Zone>,
+    /// Its currency.
+    pub currency: Option<Currency>,
+    /// Whether a payment method is on file.
+    pub payment_method: Option<bool>,
+    /// Whether it is exempt from paying for service messages.
+    pub exempt: bool,
+    /// Whether it may use Direct Send.
+    pub direct_send: Option<bool>,
+    /// Whether the list of its templates is whole.
+    pub templates_complete: bool,
+    /// Whom the deployment bills.
+    pub billing_subject: Option<Box<str>>,
+    /// Who pays the platform.
+    pub payer: Option<Box<str>>,
+    /// How it stands.
+    pub standing: Standing,
+    /// The restrictions in force.
+    pub restrictions: Vec<Restriction>,
+}
+
+/// What is known of a template at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateView {
+    /// Whether it can be sent.
+    pub state: Option<TemplateState>,
+    /// The category it is charged in.
+    pub category: Option<Category>,
+    /// The category it will have, where a change is announced for later.
+    pub announced: Option<(Category, Timestamp)>,
+}
+
+/// All that is known, of everybody.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    numbers: HashMap<NumberId, History<AccountId>>,
+    accounts: HashMap<AccountId, AccountHistory>,
+    templates: HashMap<AccountId, HashMap<Box<str>, Languages>>,
+    watermark: Option<Timestamp>,
+    version: u64,
+}
+
+/// An account with the stretch of time in which it stays as it is, so that the answer can be kept.
+#[derive(Clone, Debug)]
+pub struct AccountAt {
+    /// What is known, or `None` if nothing is.
+    pub account: Option<Arc<Account>>,
+    /// In which stretch of time, as long as no new fact is learned.
+    pub valid: Span,
+}
+
+impl Reference {
+    /// The greatest `learned_at` of the facts held: how fresh an answer is.
+    #[must_use]
+    pub const fn watermark(&self) -> Option<Timestamp> {
+        self.watermark
+    }
+
+    /// A number that grows with every fact learned.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn learned(&mut self, at: Timestamp) {
+        self.watermark = self.watermark.max(Some(at));
+        self.version += 1;
+    }
+
+    /// Learns which account a number sends from.
+    pub fn learn_number(&mut self, number: &NumberId, fact: Dated<AccountId>) {
+        let learned_at = fact.learned_at;
+        if self.numbers.entry(number.clone()).or_default().add(fact) {
+            self.learned(learned_at);
+        }
+    }
+
+    /// Learns a fact about an account.
+    pub fn learn_account(&mut self, account: &AccountId, fact: Dated<AccountFact>) {
+        let Dated { from, learned_at, value } = fact;
+        let known = self.accounts.entry(account.clone()).or_default();
+        macro_rules! add {
+            ($history:ident, $value:expr) => {
+                known.$history.add(Dated { from, learned_at, value: $value })
+            };
+        }
+        let new = match value {
+            AccountFact::Portfolio(portfolio) => add!(portfolio, portfolio),
+            AccountFact::Zone(zone) => add!(zone, zone),
+            AccountFact::Currency(currency) => add!(currency, currency),
+            AccountFact::PaymentMethod(there) => add!(payment_method, there),
+            AccountFact::Exempt(exempt) => add!(exempt, exempt),
+            AccountFact::DirectSend(enabled) => add!(direct_send, enabled),
+            AccountFact::TemplatesComplete(complete) => add!(templates_complete, complete),
+            AccountFact::BillingSubject(subject) => add!(billing_subject, subject),
+            AccountFact::Payer(payer) => add!(payer, payer),
+            AccountFact::Standing(standing) => add!(standing, standing),
+            AccountFact::Restriction { name, until } => add!(restrictions, (name, until)),
+        };
+        if new {
+            self.learned(learned_at);
+        }
+    }
+
+    /// Learns a fact about a template.
+    pub fn learn_template(&mut self, account: &AccountId, template: &Template, fact: Dated<TemplateFact>) {
+        let Dated { from, learned_at, value } = fact;
+        let named = self.templates.entry(account.clone()).or_default().entry(template.name.clone()).or_default();
+        let known = named.entry(template.language.clone()).or_default();
+        let new = match value {
+            TemplateFact::Signal(signal) => known.signals.add(Dated { from, learned_at, value: signal }),
+            TemplateFact::Category(category) => known.categories.add(Dated { from, learned_at, value: category }),
+        };
+        if new {
+            self.learned(learned_at);
+        }
+    }
+
+    /// The account a number sends from at an instant, and the stretch in which it stays so.
+    #[must_use]
+    pub fn account_of(&self, number: &NumberId, at: Timestamp) -> (Option<&AccountId>, Span) {
+        let mut valid = ALWAYS;
+        let account = self.numbers.get(number).and_then(|history| history.at(at, &mut valid));
+        (account, valid)
+    }
+
+    /// What is known of an account at an instant.
+    #[must_use]
+    pub fn account(&self, id: &AccountId, at: Timestamp) -> AccountAt {
+        let mut valid = ALWAYS;
+        let Some(known) = self.accounts.get(id) else {
+            return AccountAt { account: None, valid };
+        };
+        let account = Account {
+            id: id.clone(),
+            portfolio: known.portfolio.at(at, &mut valid).cloned(),
+            zone: known.zone.at(at, &mut valid).copied(),
+            currency: known.currency.at(at, &mut valid).copied(),
+            payment_method: known.payment_method.at(at, &mut valid).copied(),
+            exempt: known.exempt.at(at, &mut valid).copied().unwrap_or(false),
+            direct_send: known.direct_send.at(at, &mut valid).copied(),
+            templates_complete: known.templates_complete.at(at, &mut valid).copied().unwrap_or(false),
+            billing_subject: known.billing_subject.at(at, &mut valid).cloned(),
+            payer: known.payer.at(at, &mut valid).cloned(),
+            standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
+            restrictions: restrictions_at(&known.restrictions, at, &mut valid),
+        };
+        AccountAt { account: Some(Arc::new(account)), valid }
+    }
+
+    /// What is known of a template at an instant; `None` if nothing is.
+    #[must_use]
+    pub fn template(&self, account: &AccountId, name: &str, language: &str, at: Timestamp) -> Option<TemplateView> {
+        let known = self.templates.get(account)?.get(name)?.get(language)?;
+        let mut valid = ALWAYS;
+        let category = known.categories.at(at, &mut valid).cloned();
+        let announced = known.categories.0.iter().find(|fact| fact.from > at);
+        Some(TemplateView {
+            state: state_at(&known.signals, at),
+            category,
+            announced: announced.map(|fact| (fact.value.clone(), fact.from)),
+        })
+    }
+}
+
+impl Reference {
+    /// Whether a template that pacing paused is still paused: nothing the platform has said since makes it
+    /// sendable again.
+    #[must_use]
+    pub fn paused_by_pacing(&self, account: &AccountId, template: &Template, since: Timestamp, at: Timestamp) -> bool {
+        let known = self.templates.get(account).and_then(|named| named.get(&template.name));
+        let Some(known) = known.and_then(|languages| languages.get(&template.language)) else {
+            return true;
+        };
+        !known.signals.0.iter().any(|fact| {
+            fact.from > since
+                && fact.from <= at
+                && matches!(fact.value, TemplateSignal::Becomes(TemplateState::Approved))
+        })
+    }
+}
+
+/// All the time there is.
+const ALWAYS: Span = Span { start: Timestamp::EARLIEST, end: Timestamp::LATEST };
+
+/// The restrictions in force: of each name the latest, unless it has ended.
+fn restrictions_at(
+    known: &History<(Box<str>, Option<Timestamp>)>,
+    at: Timestamp,
+    valid: &mut Span,
+) -> Vec<Restriction> {
+    let mut in_force: Vec<Restriction> = Vec::new();
+    for fact in &known.0 {
+        if fact.from > at {
+            valid.end = valid.end.min(fact.from);
+            break;
+        }
+        valid.start = valid.start.max(fact.from);
+        let (name, until) = &fact.value;
+        in_force.retain(|restriction| restriction.name != *name);
+        match until {
+            Some(until) if *until <= at => valid.start = valid.start.max(*until),
+            _ => {
+                if let Some(until) = until {
+                    valid.end = valid.end.min(*until);
+                }
+                in_force.push(Restriction { name: name.clone(), until: *until });
+            }
+        }
+    }
+    in_force
+}
+
+/// A template's state: the events up to an instant, told in order. An event may put back what an earlier
+/// one took away, so the last one alone does not tell.
+fn state_at(signals: &History<TemplateSignal>, at: Timestamp) -> Option<TemplateState> {
+    let mut state: Option<TemplateState> = None;
+    let mut before_archive: Option<TemplateState> = None;
+    let mut paused_at = None;
+    for fact in signals.0.iter().take_while(|fact| fact.from <= at) {
+        match &fact.value {
+            TemplateSignal::Becomes(next) => {
+                let archived = matches!(next, TemplateState::NotApproved(name) if &**name == "ARCHIVED");
+                if archived && !is_archived(state.as_ref()) {
+                    before_archive = state.take();
+                }
+                paused_at = matches!(next, TemplateState::Paused(_)).then_some(fact.from);
+                state = Some(next.clone());
+            }
+            TemplateSignal::Unarchived => {
+                if is_archived(state.as_ref()) {
+                    state = before_archive.take().or(Some(TemplateState::Approved));
+                }
+            }
+            TemplateSignal::Unchanged => {}
+        }
+    }
+    match (&state, paused_at) {
+        (Some(TemplateState::Paused(Pause::For(length))), Some(since)) if at >= since + *length => {
+            Some(TemplateState::Approved)
+        }
+        _ => state,
+    }
+}
+
+fn is_archived(state: Option<&TemplateState>) -> bool {
+    matches!(state, Some(TemplateState::NotApproved(name)) if &**name == "ARCHIVED")
+}
+
+impl Account {
+    /// The restrictions that forbid something, by what they forbid.
+    pub(super) fn forbidden(&self, by: impl Fn(restrictions::Forbids) -> bool) -> Option<&Restriction> {
+        self.restrictions.iter().find(|restriction| restrictions::forbids(&restriction.name).is_some_and(&by))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rules::templates::signal;
+    use crate::domain::time::Millis;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_millis(1_790_812_800_000).expect("in range") + Millis::hours(hour)
+    }
+
+    fn fact<T>(from: i64, learned_at: i64, value: T) -> Dated<T> {
+        Dated { from: at(from), learned_at: at(learned_at), value }
+    }
+
+    fn template() -> Template {
+        Template { name: "welcome".into(), language: "en".into(), category: None }
+    }
+
+    #[test]
+    fn of_two_facts_from_one_instant_the_one_learned_later_counts() {
+        let mut history = History::default();
+        assert!(history.add(fact(0, 5, "late")));
+        assert!(history.add(fact(0, 1, "early")));
+        assert!(!history.add(fact(0, 1, "early")));
+        let mut valid = ALWAYS;
+        assert_eq!(history.at(at(3), &mut valid), Some(&"late"));
+        assert_eq!(valid.start, at(0));
+        assert_eq!(history.at(at(-1), &mut valid), None);
+    }
+
+    #[test]
+    fn a_restriction_ends_when_it_says_and_holds_open_ended_when_it_does_not() {
+        let id = AccountId::parse("900").expect("an id");
+        let mut reference = Reference::default();
+        for (from, name, until) in [(0, "A", Some(at(10))), (5, "B", None)] {
+            let value = AccountFact::Restriction { name: name.into(), until };
+            reference.learn_account(&id, fact(from, from, value));
+        }
+        let names = |hour| {
+            let answer = reference.account(&id, at(hour));
+            let account = answer.account.expect("known");
+            assert!(answer.valid.contains(at(hour)), "the answer holds at the instant asked for");
+            account.restrictions.iter().map(|restriction| restriction.name.to_string()).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(names(0), "A");
+        assert_eq!(names(5), "A,B");
+        assert_eq!(names(10), "B");
+    }
+
+    #[test]
+    fn an_unarchived_template_is_what_it_was_before() {
+        let mut signals = History::default();
+        for (hour, event) in [(0, "APPROVED"), (1, "ARCHIVED"), (2, "FLAGGED"), (3, "UNARCHIVED")] {
+            signals.add(fact(hour, hour, signal(event, None)));
+        }
+        assert_eq!(state_at(&signals, at(2)), Some(TemplateState::NotApproved("ARCHIVED".into())));
+        assert_eq!(state_at(&signals, at(3)), Some(TemplateState::Approved));
+    }
+
+    #[test]
+    fn a_quality_pause_ends_by_itself_to_the_millisecond() {
+        let mut signals = History::default();
+        signals.add(fact(0, 0, signal("PAUSED", Some("FIRST_PAUSE"))));
+        assert!(matches!(state_at(&signals, at(3) - Millis(1)), Some(TemplateState::Paused(_))));
+        assert_eq!(state_at(&signals, at(3)), Some(TemplateState::Approved));
+    }
+
+    #[test]
+    fn an_announced_category_holds_from_its_day_and_is_told_before() {
+        let id = AccountId::parse("900").expect("an id");
+        let mut reference = Reference::default();
+        reference.learn_template(&id, &template(), fact(0, 0, TemplateFact::Category(Category::Utility)));
+        reference.learn_template(&id, &template(), fact(24, 1, TemplateFact::Category(Category::Marketing)));
+        let view = |hour| reference.template(&id, "welcome", "en", at(hour)).expect("known");
+        assert_eq!(view(23).category, Some(Category::Utility));
+        assert_eq!(view(23).announced, Some((Category::Marketing, at(24))));
+        assert_eq!(view(24).category, Some(Category::Marketing));
+        assert!(reference.template(&id, "welcome", "de", at(24)).is_none());
+    }
+}

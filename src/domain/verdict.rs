@@ -1,0 +1,647 @@
+//! May this be sent? The answer, its reasons in order of precedence, and what else is possible.
+//!
+//! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
+//! anything: the same question twice has the same answer.
+
+use std::sync::Arc;
+
+use super::billing::{self, Allowance, Circumstances, NoPrice, Price, Toll};
+use super::contact::{Choice, Contact};
+use super::content::{Category, Content, Template};
+use super::entry_point::ExpirySource;
+use super::event::Ask;
+use super::id::{EventId, RequestId};
+use super::number::Number;
+use super::policy::{Context, NoOptIn};
+use super::reference::{Account, TemplateView};
+use super::rules::markets::{Market, Origin};
+use super::rules::restrictions::{self, Standing};
+use super::rules::templates::TemplateState;
+use super::time::{Days, Month, Timestamp};
+use super::window::WindowAt;
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Send it.
+    Allowed,
+    /// Do not: the platform would refuse it, or the deployment's own policy does.
+    Blocked,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Answer {
+    /// The name on outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Blocked => "blocked",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident $code:literal $effect:ident $platform:expr;)*) => {
+        /// Why. In order of precedence: of several that hold the first is *the* reason (rules.md 3.1).
+        /// Published codes are never renumbered or reused; a golden file holds list and order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// All reasons, in order of precedence.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The published code.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// What it does to the answer.
+            #[must_use]
+            pub const fn effect(self) -> Effect {
+                match self { $(Self::$name => Effect::$effect,)* }
+            }
+
+            /// The platform's error code for it, where there is one.
+            #[must_use]
+            pub const fn platform_code(self) -> Option<i32> {
+                match self { $(Self::$name => $platform,)* }
+            }
+        }
+    };
+}
+
+/// What a reason does to the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It forbids.
+    Blocks,
+    /// It makes the answer uncertain.
+    Doubts,
+    /// It permits.
+    Permits,
+    /// It permits, with something to know.
+    Warns,
+}
+
+reasons! {
+    /// The ask cannot be understood.
+    Malformed "malformed" Doubts None;
+    /// The account is banned, or restricted in what was asked for (rules.md 3.8).
+    AccountRestricted "account_restricted" Blocks Some(131_031);
+    /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
+    ScopedIdUnsupported "bsuid_unsupported" Blocks Some(131_062);
+    /// The contact has withdrawn consent to be written to.
+    OptedOut "opted_out" Blocks None;
+    /// The contact has stopped marketing messages (rules.md 3.5).
+    MarketingOptedOut "marketing_opted_out" Blocks Some(131_050);
+    /// Nothing says that the contact agreed to be written to, and the deployment requires it.
+    OptInRequired "opt_in_required" Blocks None;
+    /// The contact has never written or called.
+    ServiceWindowNeverOpened "service_window_never_opened" Blocks Some(131_047);
+    /// The service window is closed.
+    ServiceWindowClosed "service_window_closed" Blocks Some(131_047);
+    /// The service window is open now and will be closed at the instant asked for.
+    ServiceWindowClosesBeforeSchedule "service_window_closes_before_schedule" Blocks Some(131_047);
+    /// The account's list of templates is whole, and this one is not on it.
+    TemplateNotFound "template_not_found" Blocks Some(132_001);
+    /// The template is not approved.
+    TemplateNotApproved "template_not_approved" Blocks Some(132_001);
+    /// The template is paused.
+    TemplatePaused "template_paused" Blocks Some(132_015);
+    /// The template is disabled.
+    TemplateDisabled "template_disabled" Blocks Some(132_016);
+    /// The account may not use Direct Send.
+    DirectSendNotEnabled "direct_send_not_enabled" Blocks Some(100);
+    /// The deployment allows one template after the window has closed, and it was sent.
+    OneTemplateAfterWindow "one_template_after_window" Blocks None;
+    /// The message would be charged, and no payment method is on file (rules.md 3.1).
+    PaymentIssue "payment_issue" Blocks Some(131_042);
+    /// Nothing is known of the template.
+    TemplateUnknown "template_unknown" Doubts None;
+    /// Whether the account may use Direct Send is unknown.
+    DirectSendUnknown "direct_send_unknown" Doubts None;
+    /// The service window is open.
+    ServiceWindowOpen "service_window_open" Permits None;
+    /// The template is approved.
+    TemplateApproved "template_approved" Permits None;
+    /// The account may use Direct Send.
+    DirectSendEnabled "direct_send_enabled" Permits None;
+    /// A free entry point window is open: the message is free.
+    FreeEntryPointOpen "free_entry_point_open" Permits None;
+    /// The account is to be disabled at a date.
+    AccountScheduledForDisable "account_scheduled_for_disable" Warns None;
+    /// The account is under a restriction this version does not know.
+    RestrictionUnknown "restriction_unknown" Warns None;
+    /// Nothing says that the contact agreed to be written to.
+    NoOptInRecord "no_opt_in_record" Warns None;
+    /// The contact shows no phone number, and some templates of the category cannot be sent without one.
+    ScopedIdMayBeUnsupported "bsuid_may_be_unsupported" Warns Some(131_062);
+    /// The platform's category of the template is not the sender's, or is about to change.
+    TemplateCategoryDrift "template_category_drift" Warns None;
+    /// The free entry point window is our inference; the platform has not priced a message in it yet.
+    FreeEntryPointProvisional "free_entry_point_provisional" Warns None;
+}
+
+/// A reason with what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cited {
+    /// The reason.
+    pub reason: Reason,
+    /// The input event it rests on, if it rests on one.
+    pub evidence: Option<EventId>,
+    /// The platform's or the operator's word for the fact, if there is one.
+    pub fact: Option<Box<str>>,
+}
+
+impl From<Reason> for Cited {
+    fn from(reason: Reason) -> Self {
+        Self { reason, evidence: None, fact: None }
+    }
+}
+
+/// The answer to one ask, with all it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The caller's id.
+    pub request: RequestId,
+    /// What was judged.
+    pub content: Content,
+    /// What is known of the template, if it was one.
+    pub template: Option<TemplateView>,
+    /// The answer.
+    pub answer: Answer,
+    /// The reasons for the answer, in order of precedence; the first is *the* reason. Never empty.
+    pub reasons: Vec<Cited>,
+    /// What to know besides.
+    pub warnings: Vec<Cited>,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// The instant it is answered for.
+    pub evaluate_for: Timestamp,
+    /// Until when the answer holds if nothing happens; `None` if no edge is known.
+    pub valid_until: Option<Timestamp>,
+    /// The windows at that instant.
+    pub windows: Windows,
+    /// What it would cost.
+    pub price: Preview,
+    /// What else is possible, cheapest first.
+    pub alternatives: Vec<Alternative>,
+    /// What the contact has agreed to or refused: to be written to, and marketing.
+    pub consent: (Option<Choice>, Option<Choice>),
+    /// The greatest `learned_at` of the reference facts used.
+    pub reference_watermark: Option<Timestamp>,
+}
+
+/// The windows at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// The service window.
+    pub service: WindowAt,
+    /// The event that opened it, if it is the present one.
+    pub service_opened_by: Option<EventId>,
+    /// Until when a click may be answered.
+    pub eligible_until: Option<Timestamp>,
+    /// The free entry point window, if it is open.
+    pub free: Option<FreeView>,
+}
+
+/// A free entry point window as a verdict shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeView {
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Where its end was learned.
+    pub expiry: ExpirySource,
+    /// Whether the platform has confirmed it.
+    pub confirmed: bool,
+}
+
+/// What a message would cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The decision.
+    pub toll: Toll,
+    /// The rule row.
+    pub rule: &'static str,
+    /// The allowance looked at.
+    pub allowance: Option<Allowance>,
+    /// The market, if known.
+    pub market: Option<Market>,
+    /// The list price where the message is charged.
+    pub price: Option<Result<Price, NoPrice>>,
+}
+
+/// Something else that may be sent, and what it would cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// The kind of content.
+    pub content: &'static str,
+    /// The category of the template or the Direct Send.
+    pub category: Option<Category>,
+    /// What it would cost.
+    pub price: Preview,
+}
+
+/// Who is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The business phone number.
+    pub number: &'a Number,
+    /// The contact.
+    pub contact: &'a Contact,
+    /// The sending account, if known.
+    pub account: Option<&'a Arc<Account>>,
+}
+
+impl<'a> Known<'a> {
+    /// The service window at an instant, with the safety margin of the deployment's policy.
+    fn service_at(&self, context: &Context<'_>, at: Timestamp) -> WindowAt {
+        match self.contact.window.at(at, self.number.coexistence_since) {
+            WindowAt::Open(span) if span.end - context.policy.margin <= at => {
+                WindowAt::Closed(span.end - context.policy.margin)
+            }
+            window => window,
+        }
+    }
+
+    fn template(&self, context: &Context<'_>, template: &Template, at: Timestamp) -> Option<TemplateView> {
+        let account = self.account?;
+        let mut view = context.reference.template(&account.id, &template.name, &template.language, at)?;
+        let paced = self
+            .number
+            .paced
+            .iter()
+            .find(|pause| pause.name == template.name && pause.language == template.language && pause.since <= at);
+        if let Some(pause) = paced
+            && context.reference.paused_by_pacing(&account.id, template, pause.since, at)
+        {
+            view.state = Some(TemplateState::Paused(super::rules::templates::Pause::UntilUnpaused));
+        }
+        Some(view)
+    }
+
+    /// What content of a category would cost at an instant.
+    fn preview(&self, context: &Context<'_>, content: &Content, category: Option<&Category>, at: Timestamp) -> Preview {
+        let Self { number, contact, account } = *self;
+        let days = Days::of(context.zones, account.and_then(|account| account.zone), at);
+        let prediction = billing::predict(
+            context.rules,
+            Circumstances {
+                content: Some(content),
+                template_category: category,
+                service_window: matches!(contact.window.at(at, number.coexistence_since), WindowAt::Open(_)),
+                free_entry_point: contact.entry.at(at).is_some(),
+                days,
+                exempt: account.is_some_and(|account| account.exempt),
+            },
+            |month: Month| number.used(month),
+        );
+        let date = account.and_then(|account| account.zone).and_then(|_| days.certain());
+        let market = days.certain().and_then(|date| context.rules.market(contact.origin, date));
+        let price = match &prediction.toll {
+            Toll::Charged(category) => {
+                let currency = account.and_then(|account| account.currency);
+                Some(billing::list_price(context.rules, context.cards, date, currency, contact.origin, category))
+            }
+            Toll::Free(..) | Toll::Unknown(_) => None,
+        };
+        Preview { toll: prediction.toll, rule: prediction.rule, allowance: prediction.allowance, market, price }
+    }
+}
+
+/// Gathers reasons as the gates are passed, in any order.
+#[derive(Default)]
+struct Gates(Vec<Cited>);
+
+impl Gates {
+    fn because(&mut self, reason: Reason) {
+        self.0.push(reason.into());
+    }
+
+    fn cite(&mut self, reason: Reason, fact: &str) {
+        self.0.push(Cited { reason, evidence: None, fact: Some(fact.into()) });
+    }
+
+    /// The answer, its reasons and the warnings: one refusal outweighs any doubt, one doubt any permission.
+    fn answer(mut self) -> (Answer, Vec<Cited>, Vec<Cited>) {
+        self.0.sort_by_key(|cited| cited.reason);
+        let has = |effect| self.0.iter().any(|cited| cited.reason.effect() == effect);
+        let (answer, decisive) = if has(Effect::Blocks) {
+            (Answer::Blocked, Effect::Blocks)
+        } else if has(Effect::Doubts) {
+            (Answer::Unknown, Effect::Doubts)
+        } else {
+            (Answer::Allowed, Effect::Permits)
+        };
+        let (warnings, rest): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|cited| cited.reason.effect() == Effect::Warns);
+        let reasons = rest.into_iter().filter(|cited| cited.reason.effect() == decisive).collect();
+        (answer, reasons, warnings)
+    }
+}
+
+/// Answers an ask.
+#[must_use]
+pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Verdict {
+    let at = ask.evaluate_for.unwrap_or(asked_at);
+    let template = match &ask.content {
+        Content::Template(template) => known.template(context, template, at),
+        _ => None,
+    };
+    let category = match &ask.content {
+        Content::Template(asked) => {
+            template.as_ref().and_then(|view| view.category.clone()).or_else(|| asked.category.clone())
+        }
+        Content::DirectSend(category) => Some(category.clone()),
+        Content::Freeform | Content::Reaction | Content::Agent => None,
+    };
+    let price = known.preview(context, &ask.content, category.as_ref(), at);
+    let mut gates = Gates::default();
+    account_gate(&mut gates, known.account.map(|account| &**account), &ask.content);
+    recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
+    consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
+    match &ask.content {
+        Content::Template(asked) => {
+            template_gate(&mut gates, known.account.map(|account| &**account), asked, template.as_ref());
+        }
+        _ => content_gate(&mut gates, context, known, &ask.content, asked_at, at),
+    }
+    one_template_gate(&mut gates, context, known, &ask.content, at);
+    payment_gate(&mut gates, known.account.map(|account| &**account), &price.toll);
+    let windows = windows_at(context, known, at);
+    supporting_reasons(&mut gates, &ask.content, &windows);
+    let (answer, reasons, warnings) = gates.answer();
+    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
+    Verdict {
+        request: ask.request.clone(),
+        content: ask.content.clone(),
+        template,
+        answer,
+        reasons,
+        warnings,
+        asked_at,
+        evaluate_for: at,
+        valid_until: ends.into_iter().flatten().min(),
+        alternatives: alternatives(context, known, &ask.content, at),
+        windows,
+        price,
+        consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
+        reference_watermark: context.reference.watermark(),
+    }
+}
+
+fn open_end(window: WindowAt) -> Option<Timestamp> {
+    match window {
+        WindowAt::Open(span) => Some(span.end),
+        WindowAt::Closed(_) | WindowAt::Never => None,
+    }
+}
+
+fn windows_at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Windows {
+    let service = known.service_at(context, at);
+    let present = known.contact.window.present();
+    let entry = &known.contact.entry;
+    let open = entry.open.as_ref().filter(|open| open.span.contains(at));
+    Windows {
+        service,
+        service_opened_by: match service {
+            WindowAt::Open(span) => {
+                present.filter(|present| span.contains(present.opened_at)).map(|present| present.opened_by)
+            }
+            WindowAt::Closed(_) | WindowAt::Never => None,
+        },
+        eligible_until: entry.eligible.as_ref().map(|click| click.deadline).filter(|deadline| at < *deadline),
+        free: open
+            .map(|open| FreeView {
+                opened_at: open.span.start,
+                expires_at: open.span.end,
+                expiry: open.expiry,
+                confirmed: open.confirmed,
+            })
+            .or_else(|| {
+                entry.at(at).map(|(span, confirmed)| FreeView {
+                    opened_at: span.start,
+                    expires_at: span.end,
+                    expiry: ExpirySource::Rule,
+                    confirmed,
+                })
+            }),
+    }
+}
+
+/// Gate 1: the account.
+fn account_gate(gates: &mut Gates, account: Option<&Account>, content: &Content) {
+    let Some(account) = account else {
+        return;
+    };
+    match account.standing {
+        Standing::Good => {}
+        Standing::ScheduledForDisable => gates.because(Reason::AccountScheduledForDisable),
+        Standing::Disabled => gates.cite(Reason::AccountRestricted, "disabled"),
+    }
+    let restriction = account.forbidden(|forbids| match content {
+        Content::Template(_) => forbids.templates,
+        Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
+        Content::DirectSend(_) => forbids.templates,
+        Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
+    });
+    if let Some(restriction) = restriction {
+        gates.cite(Reason::AccountRestricted, &restriction.name);
+    }
+    for restriction in &account.restrictions {
+        if restrictions::forbids(&restriction.name).is_none() {
+            gates.cite(Reason::RestrictionUnknown, &restriction.name);
+        }
+    }
+}
+
+/// Gate 2: the recipient.
+fn recipient_gate(gates: &mut Gates, contact: &Contact, content: &Content, category: Option<&Category>) {
+    if matches!(contact.origin, Origin::Dial(_)) || !matches!(category, Some(Category::Authentication)) {
+        return;
+    }
+    match content {
+        Content::DirectSend(_) => gates.because(Reason::ScopedIdUnsupported),
+        _ => gates.because(Reason::ScopedIdMayBeUnsupported),
+    }
+}
+
+/// Gate 3: consent. Free-form answers somebody who has just written, so only what the business starts needs it.
+fn consent_gate(
+    gates: &mut Gates,
+    context: &Context<'_>,
+    contact: &Contact,
+    content: &Content,
+    category: Option<&Category>,
+) {
+    if !matches!(content, Content::Template(_) | Content::DirectSend(_)) {
+        return;
+    }
+    match &contact.consent.all {
+        Some(choice) if !choice.given => gates.cite(Reason::OptedOut, choice.source.name()),
+        Some(_) => {}
+        None => match context.policy.no_opt_in {
+            NoOptIn::Warn => gates.because(Reason::NoOptInRecord),
+            NoOptIn::Block => gates.because(Reason::OptInRequired),
+        },
+    }
+    if let Some(choice) = contact.consent.marketing.as_ref().filter(|choice| !choice.given)
+        && category.is_some_and(Category::is_marketing)
+    {
+        gates.cite(Reason::MarketingOptedOut, choice.source.name());
+    }
+}
+
+/// Gate 4 for templates.
+fn template_gate(gates: &mut Gates, account: Option<&Account>, asked: &Template, view: Option<&TemplateView>) {
+    let Some(view) = view else {
+        let complete = account.is_some_and(|account| account.templates_complete);
+        gates.because(if complete { Reason::TemplateNotFound } else { Reason::TemplateUnknown });
+        return;
+    };
+    match &view.state {
+        Some(TemplateState::Approved) => gates.because(Reason::TemplateApproved),
+        Some(TemplateState::Paused(_)) => gates.because(Reason::TemplatePaused),
+        Some(TemplateState::Disabled) => gates.because(Reason::TemplateDisabled),
+        Some(TemplateState::NotApproved(state)) => gates.cite(Reason::TemplateNotApproved, state),
+        None => gates.because(Reason::TemplateUnknown),
+    }
+    let drifted = matches!((&asked.category, &view.category), (Some(asked), Some(known)) if asked != known);
+    if drifted || view.announced.is_some() {
+        gates.because(Reason::TemplateCategoryDrift);
+    }
+}
+
+/// Gate 4 for what is no template.
+fn content_gate(
+    gates: &mut Gates,
+    context: &Context<'_>,
+    known: Known<'_>,
+    content: &Content,
+    asked_at: Timestamp,
+    at: Timestamp,
+) {
+    let window = known.service_at(context, at);
+    let enabled = known.account.and_then(|account| account.direct_send);
+    match (content, window) {
+        (_, WindowAt::Open(_)) => {
+            let evidence = windows_at(context, known, at).service_opened_by;
+            gates.0.push(Cited { reason: Reason::ServiceWindowOpen, evidence, fact: None });
+        }
+        (Content::DirectSend(_), _) => gates.because(match enabled {
+            Some(true) => Reason::DirectSendEnabled,
+            Some(false) => Reason::DirectSendNotEnabled,
+            None => Reason::DirectSendUnknown,
+        }),
+        (_, WindowAt::Never) => gates.because(Reason::ServiceWindowNeverOpened),
+        (_, WindowAt::Closed(_)) if matches!(known.service_at(context, asked_at), WindowAt::Open(_)) => {
+            gates.because(Reason::ServiceWindowClosesBeforeSchedule);
+        }
+        (_, WindowAt::Closed(_)) => gates.because(Reason::ServiceWindowClosed),
+    }
+}
+
+/// The seed policy "one single template after the window has closed", where a deployment switches it on.
+fn one_template_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, content: &Content, at: Timestamp) {
+    if !context.policy.one_template_after_window
+        || !matches!(content, Content::Template(_) | Content::DirectSend(_))
+        || matches!(known.service_at(context, at), WindowAt::Open(_))
+    {
+        return;
+    }
+    let since = match known.contact.window.at(at, known.number.coexistence_since) {
+        WindowAt::Closed(closed_at) => Some(closed_at),
+        WindowAt::Open(_) | WindowAt::Never => None,
+    };
+    if let Some(sent) = known.contact.last_template_outside
+        && since.is_none_or(|closed_at| sent >= closed_at)
+    {
+        gates.because(Reason::OneTemplateAfterWindow);
+    }
+}
+
+/// Gate 7: an account without a payment method sends what is free, and nothing else.
+fn payment_gate(gates: &mut Gates, account: Option<&Account>, toll: &Toll) {
+    if account.is_some_and(|account| account.payment_method == Some(false)) && billing::is_paid(toll) {
+        gates.because(Reason::PaymentIssue);
+    }
+}
+
+/// What supports a permission besides what grants it: an open window tells why a message is free.
+fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows) {
+    let cited = |gates: &Gates, reason| gates.0.iter().any(|cited: &Cited| cited.reason == reason);
+    if matches!(windows.service, WindowAt::Open(_))
+        && matches!(content, Content::Template(_))
+        && !cited(gates, Reason::ServiceWindowOpen)
+    {
+        let evidence = windows.service_opened_by;
+        gates.0.push(Cited { reason: Reason::ServiceWindowOpen, evidence, fact: None });
+    }
+    if let Some(free) = windows.free {
+        gates.because(Reason::FreeEntryPointOpen);
+        if !free.confirmed {
+            gates.because(Reason::FreeEntryPointProvisional);
+        }
+    }
+}
+
+/// What else may be sent at the same instant: every kind that would be allowed, cheapest first. Templates
+/// stand for "an approved template of this category".
+fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Timestamp) -> Vec<Alternative> {
+    let account = known.account.map(|account| &**account);
+    let template = |category: Category| {
+        Content::Template(Template { name: "".into(), language: "".into(), category: Some(category) })
+    };
+    let mut candidates = vec![Content::Freeform];
+    candidates.extend([Category::Utility, Category::Authentication, Category::Marketing].map(template));
+    if account.is_some_and(|account| account.direct_send == Some(true)) {
+        candidates.push(Content::DirectSend(Category::Utility));
+    }
+    let mut possible: Vec<Alternative> = candidates
+        .into_iter()
+        .filter(|content| !same_kind(content, asked))
+        .filter_map(|content| {
+            let category = match &content {
+                Content::Template(template) => template.category.clone(),
+                Content::DirectSend(category) => Some(category.clone()),
+                Content::Freeform | Content::Reaction | Content::Agent => None,
+            };
+            let price = known.preview(context, &content, category.as_ref(), at);
+            let mut gates = Gates::default();
+            account_gate(&mut gates, account, &content);
+            recipient_gate(&mut gates, known.contact, &content, category.as_ref());
+            consent_gate(&mut gates, context, known.contact, &content, category.as_ref());
+            if !matches!(content, Content::Template(_)) {
+                content_gate(&mut gates, context, known, &content, at, at);
+            }
+            one_template_gate(&mut gates, context, known, &content, at);
+            payment_gate(&mut gates, account, &price.toll);
+            let (answer, ..) = gates.answer();
+            (answer == Answer::Allowed).then(|| Alternative { content: content.name(), category, price })
+        })
+        .collect();
+    // Free first, then by price; what has no known price last. Equal ones keep the order above.
+    possible.sort_by_key(|alternative| match (&alternative.price.toll, &alternative.price.price) {
+        (Toll::Free(..), _) => (0, 0),
+        (_, Some(Ok(price))) => (1, price.amount.millionths()),
+        _ => (2, 0),
+    });
+    possible
+}
+
+/// Whether content is of the kind that was asked about, so that it is no alternative to it.
+fn same_kind(content: &Content, asked: &Content) -> bool {
+    match (content, asked) {
+        (Content::Template(possible), Content::Template(asked)) => possible.category == asked.category,
+        (Content::DirectSend(possible), Content::DirectSend(asked)) => possible == asked,
+        (Content::Freeform, Content::Freeform | Content::Reaction) => true,
+        _ => false,
+    }
+}

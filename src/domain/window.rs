@@ -1,0 +1,273 @@
+//! The customer service window: for 24 hours after each thing a person says, the business may say anything.
+//!
+//! Two things are remembered. The *stretches* in which the window was open answer questions about any
+//! instant, late or early, and do not depend on the order in which inbound events arrived. The *present*
+//! window is what has been announced: when it opened, until when it is open, and how busy it was.
+
+use super::id::EventId;
+use super::rules::eras::SERVICE_WINDOW;
+use super::rules::openers::InboundKind;
+use super::time::{Millis, Span, Timestamp};
+
+/// How far back stretches are kept: webhooks arrive up to seven days late, and a stretch is a day long.
+const REMEMBERED: Millis = Millis::days(8);
+
+/// How many inbound events of the present window are remembered, to count a repeat once. A repeat comes
+/// within minutes; one that comes after so many others is counted twice, and counts nothing but the count.
+const SEEN: usize = 16;
+
+/// The service window of one contact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceWindow {
+    /// When the window was open, ascending and disjoint. The last one is kept however old it is.
+    stretches: Vec<Span>,
+    /// The window as announced, if one is open.
+    present: Option<Present>,
+}
+
+/// The window that is open now, as announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// The first inbound event of the window.
+    pub opened_at: Timestamp,
+    /// The last one.
+    pub refreshed_at: Timestamp,
+    /// The first instant at which it is closed.
+    pub expires_at: Timestamp,
+    /// The event that opened it.
+    pub opened_by: EventId,
+    /// What that event was.
+    pub opened_by_kind: InboundKind,
+    /// How many inbound events it has seen.
+    pub inbound_count: u32,
+    /// How many messages the business has sent in it.
+    pub outbound_count: u32,
+    /// When the business first answered.
+    pub first_response_at: Option<Timestamp>,
+    /// How many edges have been announced.
+    pub revision: u32,
+    /// The expiry that the closing alert was given for, so that one expiry alerts once.
+    pub alerted_for: Option<Timestamp>,
+    /// The inbound events counted last.
+    pub seen: Vec<EventId>,
+}
+
+/// What an inbound event did to the window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Nothing to announce: a repeat, or older than what is known.
+    Nothing,
+    /// The window opened.
+    Opened,
+    /// The window is open for longer.
+    Refreshed,
+    /// The window that was announced had run out before this event; a new one opened.
+    Reopened(Present),
+}
+
+/// The window at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowAt {
+    /// Open until the end of the span.
+    Open(Span),
+    /// Closed since an instant.
+    Closed(Timestamp),
+    /// Never opened, as far as is known.
+    Never,
+}
+
+impl ServiceWindow {
+    /// A window as a stored record describes it.
+    #[must_use]
+    pub const fn restore(stretches: Vec<Span>, present: Option<Present>) -> Self {
+        Self { stretches, present }
+    }
+
+    /// When the window was open, ascending and disjoint.
+    #[must_use]
+    pub fn stretches(&self) -> &[Span] {
+        &self.stretches
+    }
+
+    /// The window as announced.
+    #[must_use]
+    pub const fn present(&self) -> Option<&Present> {
+        self.present.as_ref()
+    }
+
+    /// The window as announced, to count what happens in it.
+    pub const fn present_mut(&mut self) -> Option<&mut Present> {
+        self.present.as_mut()
+    }
+
+    /// Takes note of an inbound event that opens or refreshes the window. Keeps the latest end, so neither a
+    /// repeat nor a latecomer shortens it.
+    pub fn inbound(&mut self, at: Timestamp, event: EventId, kind: InboundKind, partition_time: Timestamp) -> Moved {
+        let span = Span::from(at, SERVICE_WINDOW);
+        let announced_end = self.stretches.last().map(|last| last.end);
+        self.remember(span, partition_time);
+        let Some(present) = &mut self.present else {
+            // A latecomer inside a window that has come and gone is history, not news.
+            if announced_end.is_some_and(|end| span.end <= end) {
+                return Moved::Nothing;
+            }
+            self.present = Some(Present::opened(span, event, kind));
+            return Moved::Opened;
+        };
+        if present.seen.contains(&event) {
+            return Moved::Nothing;
+        }
+        if at >= present.expires_at {
+            return Moved::Reopened(std::mem::replace(present, Present::opened(span, event, kind)));
+        }
+        present.count_inbound(event);
+        if span.end <= present.expires_at {
+            return Moved::Nothing;
+        }
+        present.refreshed_at = at;
+        present.expires_at = span.end;
+        Moved::Refreshed
+    }
+
+    /// Forgets the present window, because its end has passed.
+    pub const fn close(&mut self) -> Option<Present> {
+        self.present.take()
+    }
+
+    /// The window at an instant. Inbound events before `cut` count for nothing from `cut` on: that is when
+    /// the number began to be used from the phone app (rules.md 2.1, coexistence).
+    #[must_use]
+    pub fn at(&self, at: Timestamp, cut: Option<Timestamp>) -> WindowAt {
+        let next = self.stretches.partition_point(|span| span.start <= at);
+        let Some(span) = next.checked_sub(1).and_then(|index| self.stretches.get(index)) else {
+            return WindowAt::Never;
+        };
+        let end = end_with_cut(*span, cut);
+        if at < end { WindowAt::Open(Span { start: span.start, end }) } else { WindowAt::Closed(end) }
+    }
+
+    /// Adds a stretch, joined with those it touches.
+    fn remember(&mut self, span: Span, partition_time: Timestamp) {
+        let first = self.stretches.partition_point(|known| known.end < span.start);
+        let after = self.stretches.partition_point(|known| known.start <= span.end);
+        let joined = self.stretches[first..after]
+            .iter()
+            .fold(span, |joined, known| Span { start: joined.start.min(known.start), end: joined.end.max(known.end) });
+        self.stretches.splice(first..after, [joined]);
+        let forgotten = self.stretches.partition_point(|known| known.end < partition_time - REMEMBERED);
+        let forgotten = forgotten.min(self.stretches.len() - 1);
+        self.stretches.drain(..forgotten);
+    }
+}
+
+/// Where a stretch ends when inbound events before `cut` count for nothing from `cut` on.
+#[must_use]
+pub fn end_with_cut(span: Span, cut: Option<Timestamp>) -> Timestamp {
+    match cut {
+        Some(cut) if cut > span.start && span.end - SERVICE_WINDOW < cut => span.end.min(cut),
+        _ => span.end,
+    }
+}
+
+impl Present {
+    fn opened(span: Span, event: EventId, kind: InboundKind) -> Self {
+        Self {
+            opened_at: span.start,
+            refreshed_at: span.start,
+            expires_at: span.end,
+            opened_by: event,
+            opened_by_kind: kind,
+            inbound_count: 1,
+            outbound_count: 0,
+            first_response_at: None,
+            revision: 0,
+            alerted_for: None,
+            seen: vec![event],
+        }
+    }
+
+    fn count_inbound(&mut self, event: EventId) {
+        self.inbound_count += 1;
+        if self.seen.len() == SEEN {
+            self.seen.remove(0);
+        }
+        self.seen.push(event);
+    }
+
+    /// Counts a message of the business sent at an instant inside the window.
+    pub fn count_outbound(&mut self, sent_at: Timestamp) {
+        if sent_at >= self.opened_at && sent_at < self.expires_at {
+            self.outbound_count += 1;
+            self.first_response_at = Some(self.first_response_at.map_or(sent_at, |first| first.min(sent_at)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_millis(1_790_812_800_000).expect("in range") + Millis::hours(hours)
+    }
+
+    fn inbound(window: &mut ServiceWindow, hours: i64) -> Moved {
+        let event = EventId([u8::try_from(hours).expect("small"); 16]);
+        window.inbound(at(hours), event, InboundKind::Message, at(hours))
+    }
+
+    #[test]
+    fn the_window_is_open_for_24_hours_and_not_a_millisecond_more() {
+        let mut window = ServiceWindow::default();
+        assert_eq!(inbound(&mut window, 2), Moved::Opened);
+        assert_eq!(window.at(at(2) - Millis(1), None), WindowAt::Never);
+        assert!(matches!(window.at(at(26) - Millis(1), None), WindowAt::Open(_)));
+        assert_eq!(window.at(at(26), None), WindowAt::Closed(at(26)));
+    }
+
+    #[test]
+    fn a_latecomer_never_shortens_the_window() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 10);
+        assert_eq!(inbound(&mut window, 5), Moved::Nothing);
+        assert!(matches!(window.at(at(33), None), WindowAt::Open(span) if span.end == at(34)));
+        assert!(matches!(window.at(at(6), None), WindowAt::Open(_)), "the past is known better than before");
+    }
+
+    #[test]
+    fn the_same_event_twice_is_one_event() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 1);
+        inbound(&mut window, 2);
+        assert_eq!(inbound(&mut window, 1), Moved::Nothing);
+        assert_eq!(window.present().map(|present| present.inbound_count), Some(2));
+    }
+
+    #[test]
+    fn what_arrives_after_the_end_opens_a_window_of_its_own() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 0);
+        assert!(matches!(inbound(&mut window, 24), Moved::Reopened(old) if old.expires_at == at(24)));
+        assert!(matches!(window.at(at(24), None), WindowAt::Open(_)));
+    }
+
+    #[test]
+    fn a_latecomer_inside_a_window_that_is_gone_is_no_news() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 10);
+        window.close();
+        assert_eq!(inbound(&mut window, 5), Moved::Nothing);
+        assert_eq!(inbound(&mut window, 20), Moved::Opened);
+    }
+
+    #[test]
+    fn what_came_before_coexistence_opens_nothing_after_it() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 0);
+        let cut = Some(at(1));
+        assert!(matches!(window.at(at(1) - Millis(1), cut), WindowAt::Open(_)));
+        assert_eq!(window.at(at(1), cut), WindowAt::Closed(at(1)));
+        inbound(&mut window, 2);
+        assert!(matches!(window.at(at(3), cut), WindowAt::Open(span) if span.end == at(26)));
+    }
+}
