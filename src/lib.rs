@@ -1,2 +1,3 @@
 //! Tollgate.
+pub mod codec;
 pub mod domain;

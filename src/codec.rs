@@ -1,0 +1,4 @@
+//! Bytes to domain and back.
+
+pub mod records;
+pub mod text;
