@@ -311,6 +311,13 @@ impl Pricing {
 /// Something that became true of a business phone number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NumberFact {
+    /// It is under a restriction, by the platform's name (rules.md 3.8), until an instant if that is known.
+    Restriction {
+        /// The platform's name.
+        name: Box<str>,
+        /// The first instant after it.
+        until: Option<Timestamp>,
+    },
     /// The number is used from the phone app as well, since the event's time: what came before opens no
     /// window (rules.md 2.1, coexistence).
     Coexistence,

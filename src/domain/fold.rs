@@ -21,7 +21,7 @@ use super::id::{ContactNumber, EventId, MessageKey};
 use super::message::{Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
 use super::number::{Number, PacedPause};
 use super::policy::{Context, DecidedAt};
-use super::reference::Account;
+use super::reference::{Account, Restriction};
 use super::rules::eras::{AnswerWithin, EntryPointRule};
 use super::rules::errors;
 use super::time::{Days, Millis, Month, Timestamp};
@@ -123,6 +123,9 @@ pub fn apply(
         },
         (Happening::NumberFact(NumberFact::Coexistence), _) => {
             fold.number.coexistence_since = fold.number.coexistence_since.max(Some(event.occurred_at));
+        }
+        (Happening::NumberFact(NumberFact::Restriction { name, until }), _) => {
+            fold.number.restrict(event.occurred_at, Restriction { name: name.clone(), until: *until });
         }
         // Nothing is remembered of these; an identity change merges nothing yet.
         (Happening::IdentityChanged | Happening::Heartbeat | Happening::Unknown(_), _) => {}

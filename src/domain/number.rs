@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::id::{AccountId, NumberId};
+use super::reference::Restriction;
 use super::time::{Month, Timestamp};
 
 /// One business phone number.
@@ -14,6 +15,8 @@ pub struct Number {
     pub coexistence_since: Option<Timestamp>,
     /// The account events last came through: the sender's account where nothing better is known.
     pub last_account: Option<AccountId>,
+    /// Its restrictions, each with the instant it began.
+    pub restrictions: Vec<(Timestamp, Restriction)>,
     /// Templates that pacing has paused, found out from held messages that failed.
     pub paced: Vec<PacedPause>,
     /// What it has used of its free deliveries, by month of its account's calendar.
@@ -42,7 +45,32 @@ impl Number {
     /// A number nothing is known of.
     #[must_use]
     pub const fn new(id: NumberId) -> Self {
-        Self { id, coexistence_since: None, last_account: None, paced: Vec::new(), months: BTreeMap::new() }
+        Self {
+            id,
+            coexistence_since: None,
+            last_account: None,
+            restrictions: Vec::new(),
+            paced: Vec::new(),
+            months: BTreeMap::new(),
+        }
+    }
+
+    /// Puts the number under a restriction; one of the same name that began earlier is replaced.
+    pub fn restrict(&mut self, since: Timestamp, restriction: Restriction) {
+        let newer = |(began, known): &(Timestamp, Restriction)| known.name == restriction.name && *began > since;
+        if self.restrictions.iter().any(newer) {
+            return;
+        }
+        self.restrictions.retain(|(_, known)| known.name != restriction.name);
+        self.restrictions.push((since, restriction));
+    }
+
+    /// The restrictions in force at an instant.
+    pub fn restricted(&self, at: Timestamp) -> impl Iterator<Item = &Restriction> {
+        let in_force = move |(since, restriction): &&(Timestamp, Restriction)| {
+            *since <= at && restriction.until.is_none_or(|until| at < until)
+        };
+        self.restrictions.iter().filter(in_force).map(|(_, restriction)| restriction)
     }
 
     /// The free deliveries used of a month.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::content::{Category, Template};
 use super::id::{AccountId, NumberId, PortfolioId};
 use super::money::Currency;
-use super::rules::restrictions::{self, Standing};
+use super::rules::restrictions::Standing;
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
 use super::time::{Span, Timestamp, Zone};
 
@@ -97,6 +97,9 @@ pub enum TemplateFact {
     Signal(TemplateSignal),
     /// The category it is charged in.
     Category(Category),
+    /// The category it is announced to have from the fact's instant on. Provisional until the platform
+    /// shows which category the template has after it (rules.md 4.3).
+    CategoryAnnounced(Category),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -118,6 +121,7 @@ struct AccountHistory {
 struct TemplateHistory {
     signals: History<TemplateSignal>,
     categories: History<Category>,
+    announced: History<Category>,
 }
 
 /// A template's history in each of its languages.
@@ -252,6 +256,9 @@ impl Reference {
         let new = match value {
             TemplateFact::Signal(signal) => known.signals.add(Dated { from, learned_at, value: signal }),
             TemplateFact::Category(category) => known.categories.add(Dated { from, learned_at, value: category }),
+            TemplateFact::CategoryAnnounced(category) => {
+                known.announced.add(Dated { from, learned_at, value: category })
+            }
         };
         if new {
             self.learned(learned_at);
@@ -294,14 +301,9 @@ impl Reference {
     #[must_use]
     pub fn template(&self, account: &AccountId, name: &str, language: &str, at: Timestamp) -> Option<TemplateView> {
         let known = self.templates.get(account)?.get(name)?.get(language)?;
-        let mut valid = ALWAYS;
-        let category = known.categories.at(at, &mut valid).cloned();
-        let announced = known.categories.0.iter().find(|fact| fact.from > at);
-        Some(TemplateView {
-            state: state_at(&known.signals, at),
-            category,
-            announced: announced.map(|fact| (fact.value.clone(), fact.from)),
-        })
+        let coming = known.categories.0.iter().chain(&known.announced.0).filter(|fact| fact.from > at);
+        let announced = coming.min_by_key(|fact| fact.from).map(|fact| (fact.value.clone(), fact.from));
+        Some(TemplateView { state: state_at(&known.signals, at), category: known.category_at(at), announced })
     }
 }
 
@@ -324,6 +326,24 @@ impl Reference {
 
 /// All the time there is.
 const ALWAYS: Span = Span { start: Timestamp::EARLIEST, end: Timestamp::LATEST };
+
+impl TemplateHistory {
+    /// The category at an instant: the one last seen, or one announced for later than that was seen. An
+    /// announcement is void if the first category seen after its instant is another one: an approved review
+    /// cancels it, and no webhook says so (rules.md 4.3).
+    fn category_at(&self, at: Timestamp) -> Option<Category> {
+        let mut valid = ALWAYS;
+        let seen = self.categories.at(at, &mut valid);
+        let announced = self.announced.0.iter().rev().find(|fact| {
+            let after = self.categories.0.iter().find(|seen| seen.from >= fact.from);
+            fact.from <= at && after.is_none_or(|seen| seen.value == fact.value)
+        });
+        match announced {
+            Some(announced) if announced.from > valid.start => Some(announced.value.clone()),
+            _ => seen.cloned(),
+        }
+    }
+}
 
 /// The restrictions in force: of each name the latest, unless it has ended.
 fn restrictions_at(
@@ -387,13 +407,6 @@ fn state_at(signals: &History<TemplateSignal>, at: Timestamp) -> Option<Template
 
 fn is_archived(state: Option<&TemplateState>) -> bool {
     matches!(state, Some(TemplateState::NotApproved(name)) if &**name == "ARCHIVED")
-}
-
-impl Account {
-    /// The restrictions that forbid something, by what they forbid.
-    pub(super) fn forbidden(&self, by: impl Fn(restrictions::Forbids) -> bool) -> Option<&Restriction> {
-        self.restrictions.iter().find(|restriction| restrictions::forbids(&restriction.name).is_some_and(&by))
-    }
 }
 
 #[cfg(test)]
@@ -468,11 +481,14 @@ mod tests {
         let id = AccountId::parse("900").expect("an id");
         let mut reference = Reference::default();
         reference.learn_template(&id, &template(), fact(0, 0, TemplateFact::Category(Category::Utility)));
-        reference.learn_template(&id, &template(), fact(24, 1, TemplateFact::Category(Category::Marketing)));
-        let view = |hour| reference.template(&id, "welcome", "en", at(hour)).expect("known");
-        assert_eq!(view(23).category, Some(Category::Utility));
-        assert_eq!(view(23).announced, Some((Category::Marketing, at(24))));
-        assert_eq!(view(24).category, Some(Category::Marketing));
+        reference.learn_template(&id, &template(), fact(24, 1, TemplateFact::CategoryAnnounced(Category::Marketing)));
+        let view = |reference: &Reference, hour| reference.template(&id, "welcome", "en", at(hour)).expect("known");
+        assert_eq!(view(&reference, 23).category, Some(Category::Utility));
+        assert_eq!(view(&reference, 23).announced, Some((Category::Marketing, at(24))));
+        assert_eq!(view(&reference, 24).category, Some(Category::Marketing));
         assert!(reference.template(&id, "welcome", "de", at(24)).is_none());
+        // The platform shows the old category after all: the change never came.
+        reference.learn_template(&id, &template(), fact(30, 30, TemplateFact::Category(Category::Utility)));
+        assert_eq!(view(&reference, 25).category, Some(Category::Utility));
     }
 }

@@ -364,7 +364,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     };
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
-    account_gate(&mut gates, known.account.map(|account| &**account), &ask.content);
+    account_gate(&mut gates, known, &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
     match &ask.content {
@@ -436,28 +436,27 @@ fn windows_at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Windows
     }
 }
 
-/// Gate 1: the account.
-fn account_gate(gates: &mut Gates, account: Option<&Account>, content: &Content) {
-    let Some(account) = account else {
-        return;
-    };
-    match account.standing {
+/// Gate 1: the account, and the number.
+fn account_gate(gates: &mut Gates, known: Known<'_>, content: &Content, at: Timestamp) {
+    match known.account.map_or(Standing::Good, |account| account.standing) {
         Standing::Good => {}
         Standing::ScheduledForDisable => gates.because(Reason::AccountScheduledForDisable),
         Standing::Disabled => gates.cite(Reason::AccountRestricted, "disabled"),
     }
-    let restriction = account.forbidden(|forbids| match content {
-        Content::Template(_) => forbids.templates,
-        Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
-        Content::DirectSend(_) => forbids.templates,
-        Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
-    });
-    if let Some(restriction) = restriction {
-        gates.cite(Reason::AccountRestricted, &restriction.name);
-    }
-    for restriction in &account.restrictions {
-        if restrictions::forbids(&restriction.name).is_none() {
+    let of_account = known.account.iter().flat_map(|account| &account.restrictions);
+    for restriction in of_account.chain(known.number.restricted(at)) {
+        let Some(forbids) = restrictions::forbids(&restriction.name) else {
             gates.cite(Reason::RestrictionUnknown, &restriction.name);
+            continue;
+        };
+        let forbidden = match content {
+            Content::Template(_) => forbids.templates,
+            Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
+            Content::DirectSend(_) => forbids.templates,
+            Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
+        };
+        if forbidden {
+            gates.cite(Reason::AccountRestricted, &restriction.name);
         }
     }
 }
@@ -615,7 +614,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             };
             let price = known.preview(context, &content, category.as_ref(), at);
             let mut gates = Gates::default();
-            account_gate(&mut gates, account, &content);
+            account_gate(&mut gates, known, &content, at);
             recipient_gate(&mut gates, known.contact, &content, category.as_ref());
             consent_gate(&mut gates, context, known.contact, &content, category.as_ref());
             if !matches!(content, Content::Template(_)) {

@@ -1,0 +1,395 @@
+//! A record of `wa.events` to an event of the domain: every field parsed once, here.
+
+use std::fmt;
+
+use super::ids;
+use super::records;
+use super::text::Text;
+use crate::domain::content::{Category, Content, Template};
+use crate::domain::event::{
+    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, Pricing,
+    Referral, Stage, Status, Term,
+};
+use crate::domain::id::{
+    AccountId, EventId, GroupId, Identity, InvalidId, MessageId, NumberId, ParentUserId, Participant, RequestId,
+    ScopedUserId, WaId,
+};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::rules::openers::InboundKind;
+use crate::domain::time::{Millis, Timestamp};
+
+/// Why a record is no event. It names the field and never repeats its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The field, with the sections it stands in.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not there.
+    Missing,
+    /// It is no id.
+    Id(InvalidId),
+    /// It is no instant between 2009 and 2099 in milliseconds.
+    Instant,
+    /// It is no amount with a currency.
+    Money,
+    /// It is none of the words it may be.
+    Word,
+    /// It is negative.
+    Negative,
+}
+
+impl Invalid {
+    /// The stable code of dead letters.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self.problem {
+            Problem::Missing => "missing_field",
+            _ => "invalid_field",
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = self.field;
+        match self.problem {
+            Problem::Missing => write!(f, "`{field}` is missing"),
+            Problem::Id(invalid) => write!(f, "`{field}` is no id: {invalid}"),
+            Problem::Instant => write!(f, "`{field}` is no instant in milliseconds since 1970 between 2009 and 2099"),
+            Problem::Money => write!(f, "`{field}` is no amount with a currency"),
+            Problem::Word => write!(f, "`{field}` is none of the words it may be; the schema lists them"),
+            Problem::Negative => write!(f, "`{field}` is negative"),
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// An event as it arrived.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The event.
+    pub event: Event,
+    /// When the log took it, if the record says.
+    pub received_at: Option<Timestamp>,
+}
+
+fn missing(field: &'static str) -> Invalid {
+    Invalid { field, problem: Problem::Missing }
+}
+
+fn id<T>(field: &'static str, text: &Text<'_>, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Invalid> {
+    parse(text.as_str()).map_err(|invalid| Invalid { field, problem: Problem::Id(invalid) })
+}
+
+fn optional<T>(
+    field: &'static str,
+    text: Option<&Text<'_>>,
+    parse: fn(&str) -> Result<T, InvalidId>,
+) -> Result<Option<T>, Invalid> {
+    text.map(|text| id(field, text, parse)).transpose()
+}
+
+fn instant(field: &'static str, millis: i64) -> Result<Timestamp, Invalid> {
+    Timestamp::from_millis(millis).ok_or(Invalid { field, problem: Problem::Instant })
+}
+
+/// Parses a record.
+///
+/// # Errors
+/// Which field keeps it from being an event.
+pub fn parse(record: &records::Event<'_>) -> Result<Arrived, Invalid> {
+    let number = id("phone_number_id", &record.phone_number_id, NumberId::parse)?;
+    let occurred_at = instant("occurred_at", record.occurred_at)?;
+    let received_at = record.received_at.map(|at| instant("received_at", at)).transpose()?;
+    let contact = record.contact.as_ref().map(|person| identity(person, "contact")).transpose()?.flatten();
+    let group = optional("group_id", record.group_id.as_ref(), GroupId::parse)?;
+    let account = optional("account_id", record.account_id.as_ref(), AccountId::parse)?;
+    let reader = Reader { record, has_contact: contact.is_some() || group.is_some() };
+    let happening = reader.happening()?;
+    let id = match record.event_id.as_ref() {
+        None => reader.event_id(contact.as_ref()),
+        Some(given) => ids::from_hex(given.as_str())
+            .map_or_else(|| ids::event(number.as_str(), "given", &[given.as_str()], None), EventId),
+    };
+    let event = Event { id, number, account, occurred_at, contact, group, admit_late: record.admit_late, happening };
+    Ok(Arrived { event, received_at })
+}
+
+fn identity(person: &records::Person<'_>, section: &'static str) -> Result<Option<Identity>, Invalid> {
+    let field = |contact: &'static str, participant: &'static str| {
+        if section == "contact" { contact } else { participant }
+    };
+    let phone = optional(field("contact.wa_id", "status.participant.wa_id"), person.wa_id.as_ref(), WaId::parse)?;
+    let scoped =
+        optional(field("contact.user_id", "status.participant.user_id"), person.user_id.as_ref(), ScopedUserId::parse)?;
+    let parent = optional(
+        field("contact.parent_user_id", "status.participant.parent_user_id"),
+        person.parent_user_id.as_ref(),
+        ParentUserId::parse,
+    )?;
+    Ok(Identity::new(phone, scoped, parent))
+}
+
+struct Reader<'r, 'a> {
+    record: &'r records::Event<'a>,
+    has_contact: bool,
+}
+
+impl Reader<'_, '_> {
+    /// What happened, by the record's kind. A kind that is not known is an event all the same.
+    fn happening(&self) -> Result<Happening, Invalid> {
+        let record = self.record;
+        match record.kind.as_str() {
+            "message" => self.message(record.message.as_ref().ok_or(missing("message"))?),
+            "call" => self.call(record.call.as_ref().ok_or(missing("call"))?),
+            "preference" => self.preference(record.preference.as_ref().ok_or(missing("preference"))?),
+            "identity_change" => {
+                record.identity_change.as_ref().ok_or(missing("identity_change"))?;
+                Ok(Happening::IdentityChanged)
+            }
+            "send_requested" => self.send_requested(record.send_requested.as_ref().ok_or(missing("send_requested"))?),
+            "send_accepted" => send_accepted(record.send_accepted.as_ref().ok_or(missing("send_accepted"))?),
+            "status" => status(record.status.as_ref().ok_or(missing("status"))?),
+            "consent" => self.consent(record.consent.as_ref().ok_or(missing("consent"))?),
+            "number_fact" => number_fact(record.number_fact.as_ref().ok_or(missing("number_fact"))?),
+            "heartbeat" => Ok(Happening::Heartbeat),
+            "unknown" => {
+                Ok(Happening::Unknown(record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str()).into()))
+            }
+            other => Ok(Happening::Unknown(other.into())),
+        }
+    }
+
+    fn needs_contact(&self) -> Result<(), Invalid> {
+        if self.has_contact { Ok(()) } else { Err(missing("contact")) }
+    }
+
+    fn message(&self, message: &records::Message<'_>) -> Result<Happening, Invalid> {
+        self.needs_contact()?;
+        id("message.message_id", &message.message_id, MessageId::parse)?;
+        if self.record.provenance.as_str() == "phone_app_echo" {
+            return Ok(Happening::Echo);
+        }
+        let unavailable = message.error_codes.contains(&131_060);
+        let subtype = message.subtype.as_ref().map(Text::as_str);
+        let kind = InboundKind::of_message(message.r#type.as_str(), subtype, unavailable, message.reaction_removed);
+        let platform = message.client_platform.as_ref().map(Text::as_str);
+        let referral = message.referral.as_ref().map(|referral| Referral {
+            source_type: Term::new(referral.source_type.as_ref().map_or("", Text::as_str)),
+            on_desktop: matches!(platform, Some("desktop" | "web")),
+        });
+        let live = self.record.provenance.as_str() == "live";
+        Ok(Happening::Inbound(Inbound { kind, live, referral }))
+    }
+
+    fn call(&self, call: &records::Call<'_>) -> Result<Happening, Invalid> {
+        self.needs_contact()?;
+        let from_person = call.direction.as_ref().is_some_and(|direction| direction.as_str() == "user_initiated");
+        let kind = InboundKind::of_call(call.event.as_str(), from_person);
+        let live = self.record.provenance.as_str() == "live";
+        Ok(Happening::Inbound(Inbound { kind, live, referral: None }))
+    }
+
+    fn preference(&self, preference: &records::Preference<'_>) -> Result<Happening, Invalid> {
+        self.needs_contact()?;
+        Ok(match (preference.category.as_str(), preference.value.as_str()) {
+            ("marketing_messages", "stop") => Happening::MarketingPreference(Preference::Stop),
+            ("marketing_messages", "resume") => Happening::MarketingPreference(Preference::Resume),
+            (category, value) => Happening::Unknown(format!("preference/{category}/{value}").into()),
+        })
+    }
+
+    fn consent(&self, consent: &records::Consent<'_>) -> Result<Happening, Invalid> {
+        self.needs_contact()?;
+        let scope = match consent.scope.as_str() {
+            "all" => ConsentScope::All,
+            "marketing" => ConsentScope::Marketing,
+            _ => return Err(Invalid { field: "consent.scope", problem: Problem::Word }),
+        };
+        let given = match consent.state.as_str() {
+            "given" => true,
+            "withdrawn" => false,
+            _ => return Err(Invalid { field: "consent.state", problem: Problem::Word }),
+        };
+        let source = Term::new(consent.source.as_ref().map_or("unstated", Text::as_str));
+        Ok(Happening::Consent(ConsentGiven { scope, given, source }))
+    }
+
+    fn send_requested(&self, ask: &records::SendRequested<'_>) -> Result<Happening, Invalid> {
+        self.needs_contact()?;
+        Ok(Happening::SendRequested(Ask {
+            request: id("send_requested.request_id", &ask.request_id, RequestId::parse)?,
+            content: content(&ask.content, "send_requested.content.kind")?,
+            evaluate_for: ask.evaluate_for.map(|at| instant("send_requested.evaluate_for", at)).transpose()?,
+            time_to_live: time_to_live("send_requested.time_to_live_seconds", ask.time_to_live_seconds)?,
+        }))
+    }
+
+    /// The event's id, from what makes it that event (rules.md 6.6): a message by its id, a status by
+    /// message, stage, recipient and time, anything else by all it says.
+    fn event_id(&self, contact: Option<&Identity>) -> EventId {
+        let record = self.record;
+        let number = record.phone_number_id.as_str();
+        let at = Some(record.occurred_at);
+        let person = contact.map_or("", Identity::canonical);
+        let text = |text: &Option<Text<'_>>| text.as_ref().map_or("", Text::as_str).to_owned();
+        let of = |kind: &str, parts: &[&str], at| ids::event(number, kind, parts, at);
+        if let Some(message) = &record.message {
+            return of("message", &[message.message_id.as_str()], None);
+        }
+        if let Some(status) = &record.status {
+            let about = status.message_id.as_ref().or(status.request_id.as_ref());
+            let participant = status.participant.as_ref().map(participant_text).unwrap_or_default();
+            return of("status", &[about.map_or("", Text::as_str), status.status.as_str(), participant], at);
+        }
+        if let Some(accepted) = &record.send_accepted {
+            return of("send_accepted", &[accepted.message_id.as_str()], None);
+        }
+        if let Some(ask) = &record.send_requested {
+            return of("send_requested", &[ask.request_id.as_str()], at);
+        }
+        if let Some(call) = &record.call {
+            return of("call", &[call.call_id.as_str(), call.event.as_str()], at);
+        }
+        if let Some(preference) = &record.preference {
+            return of("preference", &[person, preference.category.as_str(), preference.value.as_str()], at);
+        }
+        if let Some(consent) = &record.consent {
+            return of("consent", &[person, consent.scope.as_str(), consent.state.as_str()], at);
+        }
+        if let Some(change) = &record.identity_change {
+            return of("identity_change", &[person, &text(&change.message_id), change.r#type.as_str()], at);
+        }
+        if let Some(fact) = &record.number_fact {
+            return of("number_fact", &[fact.name.as_str(), &text(&fact.value)], at);
+        }
+        let name = record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str());
+        of(record.kind.as_str(), &[person, name], at)
+    }
+}
+
+fn participant_text<'t>(person: &'t records::Person<'_>) -> &'t str {
+    person.wa_id.as_ref().or(person.user_id.as_ref()).or(person.parent_user_id.as_ref()).map_or("", Text::as_str)
+}
+
+fn time_to_live(field: &'static str, seconds: Option<i64>) -> Result<Option<Millis>, Invalid> {
+    match seconds {
+        Some(seconds) if seconds < 0 => Err(Invalid { field, problem: Problem::Negative }),
+        Some(seconds) => Ok(Some(Millis::seconds(seconds.min(10_000_000)))),
+        None => Ok(None),
+    }
+}
+
+/// The old names of free-form content are taken too: what the session API called a session message.
+fn content(content: &records::Content<'_>, field: &'static str) -> Result<Content, Invalid> {
+    let category = content.category.as_ref().map(|category| Category::parse(category.as_str()));
+    match content.kind.as_str() {
+        "freeform" | "session" | "service"
+            if content.message_type.as_ref().is_some_and(|kind| kind.as_str() == "reaction") =>
+        {
+            Ok(Content::Reaction)
+        }
+        "freeform" | "session" | "service" => Ok(Content::Freeform),
+        "reaction" => Ok(Content::Reaction),
+        "agent" => Ok(Content::Agent),
+        "direct_send" => category.map(Content::DirectSend).ok_or(missing("content.category")),
+        "template" | "hsm" => {
+            let template = content.template.as_ref().ok_or(missing("content.template"))?;
+            let category = template.category.as_ref().map(|category| Category::parse(category.as_str())).or(category);
+            Ok(Content::Template(Template {
+                name: template.name.as_str().into(),
+                language: template.language.as_str().into(),
+                category,
+            }))
+        }
+        _ => Err(Invalid { field, problem: Problem::Word }),
+    }
+}
+
+fn send_accepted(accepted: &records::SendAccepted<'_>) -> Result<Happening, Invalid> {
+    let held = accepted.message_status.as_ref().is_some_and(|status| status.as_str() == "held_for_quality_assessment");
+    let content = accepted.content.as_ref().map(|said| content(said, "send_accepted.content.kind")).transpose()?;
+    Ok(Happening::SendAccepted(Acceptance {
+        request: optional("send_accepted.request_id", accepted.request_id.as_ref(), RequestId::parse)?,
+        message: id("send_accepted.message_id", &accepted.message_id, MessageId::parse)?,
+        held,
+        content,
+        time_to_live: time_to_live("send_accepted.time_to_live_seconds", accepted.time_to_live_seconds)?,
+    }))
+}
+
+fn status(status: &records::Status<'_>) -> Result<Happening, Invalid> {
+    let stage = match status.status.as_str() {
+        "sent" => Stage::Sent,
+        "delivered" => Stage::Delivered,
+        "read" | "played" => Stage::Read,
+        "failed" => Stage::Failed,
+        other => return Ok(Happening::Unknown(format!("status/{other}").into())),
+    };
+    let about = match (&status.message_id, &status.request_id) {
+        (Some(message), _) => About::Message(id("status.message_id", message, MessageId::parse)?),
+        (None, Some(request)) => About::Request(id("status.request_id", request, RequestId::parse)?),
+        (None, None) => return Err(missing("status.message_id")),
+    };
+    let participant = match &status.participant {
+        Some(person) => {
+            identity(person, "participant")?;
+            let text = Text::from(participant_text(person).to_owned());
+            Some(id("status.participant", &text, Participant::parse)?)
+        }
+        None => None,
+    };
+    let conversation = status.conversation.as_ref();
+    let ends = conversation.and_then(|conversation| conversation.expires_at);
+    Ok(Happening::Status(Status {
+        about,
+        participant,
+        stage,
+        pricing: status.pricing.as_ref().map(pricing).transpose()?.flatten(),
+        conversation_ends: ends.map(|at| instant("status.conversation.expires_at", at)).transpose()?,
+        errors: status.errors.iter().map(|error| error.code).collect(),
+    }))
+}
+
+/// The platform's word on the price; nothing if it names no category, for then it says nothing.
+fn pricing(pricing: &records::Pricing<'_>) -> Result<Option<Pricing>, Invalid> {
+    let Some(category) = &pricing.category else {
+        return Ok(None);
+    };
+    let term = |text: &Option<Text<'_>>| text.as_ref().map(|text| Term::new(text.as_str()));
+    let cost = match (&pricing.cost_amount, &pricing.cost_currency) {
+        (Some(amount), Some(currency)) => {
+            let parsed = Amount::parse(amount.as_str()).zip(Currency::parse(currency.as_str()));
+            Some(parsed.ok_or(Invalid { field: "status.pricing.cost_amount", problem: Problem::Money })?)
+        }
+        (None, None) => None,
+        _ => return Err(Invalid { field: "status.pricing.cost_currency", problem: Problem::Missing }),
+    };
+    Ok(Some(Pricing {
+        model: term(&pricing.pricing_model).unwrap_or_else(|| Term::new("")),
+        kind: term(&pricing.r#type),
+        category: Term::new(category.as_str()),
+        subtype: term(&pricing.subtype),
+        billable: pricing.billable,
+        cost,
+    }))
+}
+
+fn number_fact(fact: &records::NumberFact<'_>) -> Result<Happening, Invalid> {
+    match (fact.name.as_str(), &fact.value) {
+        ("coexistence_since", _) => Ok(Happening::NumberFact(NumberFact::Coexistence)),
+        ("restriction", Some(name)) => Ok(Happening::NumberFact(NumberFact::Restriction {
+            name: name.as_str().into(),
+            until: fact.until.map(|until| instant("number_fact.until", until)).transpose()?,
+        })),
+        ("restriction", None) => Err(missing("number_fact.value")),
+        (name, _) => Ok(Happening::Unknown(format!("number_fact/{name}").into())),
+    }
+}

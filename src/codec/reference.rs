@@ -1,0 +1,202 @@
+//! Facts by name, as the reference topics and webhooks carry them, to facts of the domain.
+//!
+//! Names are an open set. One the rules do not use yet is no mistake: it stays in the topic, and nothing
+//! here depends on it.
+
+use super::records;
+use super::text::Text;
+use crate::domain::content::{Category, Template};
+use crate::domain::id::{AccountId, NumberId, PortfolioId};
+use crate::domain::money::Currency;
+use crate::domain::reference::{AccountFact, Dated, Reference, TemplateFact};
+use crate::domain::rules::restrictions;
+use crate::domain::rules::templates::signal;
+use crate::domain::time::{Timestamp, Zone};
+
+/// Finds a time zone by its IANA name.
+pub type FindZone<'z> = &'z dyn Fn(&str) -> Option<Zone>;
+
+/// What is wrong with a reference record or a fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake(pub String);
+
+fn mistake<T>(what: impl Into<String>) -> Result<T, Mistake> {
+    Err(Mistake(what.into()))
+}
+
+/// A fact, before its name is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFact<'f> {
+    /// Its name.
+    pub name: &'f str,
+    /// Its value.
+    pub value: Option<&'f str>,
+    /// The title of a template event.
+    pub title: Option<&'f str>,
+    /// The first instant after it, if it ends, in milliseconds.
+    pub until: Option<i64>,
+}
+
+impl RawFact<'_> {
+    fn required(&self) -> Result<&str, Mistake> {
+        self.value.map_or_else(|| mistake(format!("fact `{}` has no value", self.name)), Ok)
+    }
+
+    fn boolean(&self) -> Result<bool, Mistake> {
+        match self.required()? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => mistake(format!("fact `{}` is neither `true` nor `false`", self.name)),
+        }
+    }
+
+    fn until(&self) -> Result<Option<Timestamp>, Mistake> {
+        let until = |millis| {
+            Timestamp::from_millis(millis)
+                .map_or_else(|| mistake(format!("`until` of fact `{}` is no instant in milliseconds", self.name)), Ok)
+        };
+        self.until.map(until).transpose()
+    }
+}
+
+/// A fact about an account; `None` for one the rules do not use.
+///
+/// # Errors
+/// If its value is not one it can have.
+pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<AccountFact>, Mistake> {
+    Ok(Some(match fact.name {
+        "portfolio" => match PortfolioId::parse(fact.required()?) {
+            Ok(portfolio) => AccountFact::Portfolio(portfolio),
+            Err(invalid) => return mistake(format!("fact `portfolio` is no id: {invalid}")),
+        },
+        "time_zone" => match zone(fact.required()?) {
+            Some(zone) => AccountFact::Zone(zone),
+            None => {
+                let name = fact.required()?;
+                return mistake(format!("`{name}` is no time zone of the IANA database, such as `America/Sao_Paulo`"));
+            }
+        },
+        "currency" => match Currency::parse(fact.required()?) {
+            Some(currency) => AccountFact::Currency(currency),
+            None => return mistake("fact `currency` is not three capital letters, such as `USD`"),
+        },
+        "payment_method" => AccountFact::PaymentMethod(fact.boolean()?),
+        "exempt" => AccountFact::Exempt(fact.boolean()?),
+        "direct_send" => AccountFact::DirectSend(fact.boolean()?),
+        "templates_complete" => AccountFact::TemplatesComplete(fact.boolean()?),
+        "billing_subject" => AccountFact::BillingSubject(fact.required()?.into()),
+        "payer" => AccountFact::Payer(fact.required()?.into()),
+        "standing" => match restrictions::standing(fact.required()?) {
+            Some(standing) => AccountFact::Standing(standing),
+            // A ban state this version does not know is kept in the topic, and decides nothing.
+            None => return Ok(None),
+        },
+        "restriction" => AccountFact::Restriction { name: fact.required()?.into(), until: fact.until()? },
+        _ => return Ok(None),
+    }))
+}
+
+/// A fact about a template; `None` for one the rules do not use.
+///
+/// # Errors
+/// If its value is not one it can have.
+pub fn template_fact(fact: RawFact<'_>) -> Result<Option<TemplateFact>, Mistake> {
+    Ok(Some(match fact.name {
+        "status" => TemplateFact::Signal(signal(fact.required()?, fact.title)),
+        "category" => TemplateFact::Category(Category::parse(fact.required()?)),
+        // A notice never makes a template one of authentication (rules.md 4.3).
+        "category_announced" => match Category::parse(fact.required()?) {
+            Category::Authentication => return Ok(None),
+            category => TemplateFact::CategoryAnnounced(category),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+fn dated<T>(fact: &records::Fact<'_>, value: T) -> Result<Dated<T>, Mistake> {
+    let instant = |name: &str, millis| {
+        Timestamp::from_millis(millis).map_or_else(
+            || mistake(format!("`{name}` of fact `{}` is no instant in milliseconds", fact.name.as_str())),
+            Ok,
+        )
+    };
+    Ok(Dated { from: instant("from", fact.from)?, learned_at: instant("learned_at", fact.learned_at)?, value })
+}
+
+fn raw<'f>(fact: &'f records::Fact<'_>) -> RawFact<'f> {
+    let title = fact.attributes.iter().find(|(name, _)| name.as_str() == "title");
+    RawFact {
+        name: fact.name.as_str(),
+        value: fact.value.as_ref().map(Text::as_str),
+        title: title.map(|(_, title)| title.as_str()),
+        until: fact.until,
+    }
+}
+
+/// Learns all that a record of `wa.accounts` tells.
+///
+/// # Errors
+/// Every mistake in it; the facts without one are learned all the same.
+pub fn learn_account(
+    reference: &mut Reference,
+    record: &records::Account<'_>,
+    zone: FindZone<'_>,
+) -> Result<(), Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    match record.entity_type.as_str() {
+        "number" => match NumberId::parse(record.entity_id.as_str()) {
+            Ok(number) => {
+                for fact in record.facts.iter().filter(|fact| fact.name.as_str() == "account") {
+                    let account = fact.value.as_ref().map_or("", Text::as_str);
+                    let learned = AccountId::parse(account)
+                        .map_err(|invalid| Mistake(format!("fact `account` is no id: {invalid}")))
+                        .and_then(|account| dated(fact, account));
+                    match learned {
+                        Ok(fact) => reference.learn_number(&number, fact),
+                        Err(mistake) => mistakes.push(mistake),
+                    }
+                }
+            }
+            Err(invalid) => mistakes.push(Mistake(format!("`entity_id` is no id: {invalid}"))),
+        },
+        "account" => match AccountId::parse(record.entity_id.as_str()) {
+            Ok(account) => {
+                for fact in &record.facts {
+                    match account_fact(raw(fact), zone)
+                        .and_then(|value| value.map(|value| dated(fact, value)).transpose())
+                    {
+                        Ok(Some(fact)) => reference.learn_account(&account, fact),
+                        Ok(None) => {}
+                        Err(mistake) => mistakes.push(mistake),
+                    }
+                }
+            }
+            Err(invalid) => mistakes.push(Mistake(format!("`entity_id` is no id: {invalid}"))),
+        },
+        // Other entities may come; nothing is known of them here.
+        _ => {}
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// Learns all that a record of `wa.templates` tells.
+///
+/// # Errors
+/// Every mistake in it; the facts without one are learned all the same.
+pub fn learn_template(reference: &mut Reference, record: &records::TemplateHistory<'_>) -> Result<(), Vec<Mistake>> {
+    let account = match AccountId::parse(record.account_id.as_str()) {
+        Ok(account) => account,
+        Err(invalid) => return Err(vec![Mistake(format!("`account_id` is no id: {invalid}"))]),
+    };
+    let template =
+        Template { name: record.name.as_str().into(), language: record.language.as_str().into(), category: None };
+    let mut mistakes = Vec::new();
+    for fact in &record.facts {
+        match template_fact(raw(fact)).and_then(|value| value.map(|value| dated(fact, value)).transpose()) {
+            Ok(Some(fact)) => reference.learn_template(&account, &template, fact),
+            Ok(None) => {}
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
