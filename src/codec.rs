@@ -1,9 +1,13 @@
-//! Bytes to domain and back.
+//! Bytes to domain and back: the records of the topics in their three framings, the platform's webhooks,
+//! rate cards, and the records of the store.
 
 pub mod avro;
 pub mod event;
+pub mod frame;
 pub mod ids;
+pub mod rate_card;
 pub mod records;
 pub mod reference;
+pub mod schema;
 pub mod text;
 pub mod webhook;

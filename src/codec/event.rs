@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::ids;
+use super::ids::{self, DeploymentKey};
 use super::records;
 use super::text::Text;
 use crate::domain::content::{Category, Content, Template};
@@ -42,6 +42,8 @@ pub enum Problem {
     Word,
     /// It is negative.
     Negative,
+    /// It asks for something this version does not do yet.
+    NotYet,
 }
 
 impl Invalid {
@@ -50,7 +52,8 @@ impl Invalid {
     pub const fn code(&self) -> &'static str {
         match self.problem {
             Problem::Missing => "missing_field",
-            _ => "invalid_field",
+            Problem::NotYet => "not_supported_yet",
+            Problem::Id(_) | Problem::Instant | Problem::Money | Problem::Word | Problem::Negative => "invalid_field",
         }
     }
 }
@@ -65,17 +68,22 @@ impl fmt::Display for Invalid {
             Problem::Money => write!(f, "`{field}` is no amount with a currency"),
             Problem::Word => write!(f, "`{field}` is none of the words it may be; the schema lists them"),
             Problem::Negative => write!(f, "`{field}` is negative"),
+            Problem::NotYet => {
+                write!(f, "`{field}` asks for something this version cannot do; keep the record and redrive it")
+            }
         }
     }
 }
 
 impl std::error::Error for Invalid {}
 
-/// An event as it arrived.
+/// A record as it arrived.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    /// The event.
-    pub event: Event,
+    /// The event; nothing for a heartbeat, which only says that time has passed.
+    pub event: Option<Event>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
     /// When the log took it, if the record says.
     pub received_at: Option<Timestamp>,
 }
@@ -104,22 +112,25 @@ fn instant(field: &'static str, millis: i64) -> Result<Timestamp, Invalid> {
 ///
 /// # Errors
 /// Which field keeps it from being an event.
-pub fn parse(record: &records::Event<'_>) -> Result<Arrived, Invalid> {
-    let number = id("phone_number_id", &record.phone_number_id, NumberId::parse)?;
+pub fn parse(record: &records::Event<'_>, key: &DeploymentKey) -> Result<Arrived, Invalid> {
     let occurred_at = instant("occurred_at", record.occurred_at)?;
     let received_at = record.received_at.map(|at| instant("received_at", at)).transpose()?;
+    if record.kind.as_str() == "heartbeat" {
+        return Ok(Arrived { event: None, occurred_at, received_at });
+    }
+    let number = id("phone_number_id", &record.phone_number_id, NumberId::parse)?;
     let contact = record.contact.as_ref().map(|person| identity(person, "contact")).transpose()?.flatten();
     let group = optional("group_id", record.group_id.as_ref(), GroupId::parse)?;
     let account = optional("account_id", record.account_id.as_ref(), AccountId::parse)?;
     let reader = Reader { record, has_contact: contact.is_some() || group.is_some() };
     let happening = reader.happening()?;
     let id = match record.event_id.as_ref() {
-        None => reader.event_id(contact.as_ref()),
+        None => reader.event_id(&number, contact.as_ref(), key),
         Some(given) => ids::from_hex(given.as_str())
             .map_or_else(|| ids::event(number.as_str(), "given", &[given.as_str()], None), EventId),
     };
     let event = Event { id, number, account, occurred_at, contact, group, admit_late: record.admit_late, happening };
-    Ok(Arrived { event, received_at })
+    Ok(Arrived { event: Some(event), occurred_at, received_at })
 }
 
 fn identity(person: &records::Person<'_>, section: &'static str) -> Result<Option<Identity>, Invalid> {
@@ -159,7 +170,7 @@ impl Reader<'_, '_> {
             "status" => status(record.status.as_ref().ok_or(missing("status"))?),
             "consent" => self.consent(record.consent.as_ref().ok_or(missing("consent"))?),
             "number_fact" => number_fact(record.number_fact.as_ref().ok_or(missing("number_fact"))?),
-            "heartbeat" => Ok(Happening::Heartbeat),
+            "contact_erased" => Err(Invalid { field: "kind", problem: Problem::NotYet }),
             "unknown" => {
                 Ok(Happening::Unknown(record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str()).into()))
             }
@@ -233,12 +244,14 @@ impl Reader<'_, '_> {
     }
 
     /// The event's id, from what makes it that event (rules.md 6.6): a message by its id, a status by
-    /// message, stage, recipient and time, anything else by all it says.
-    fn event_id(&self, contact: Option<&Identity>) -> EventId {
+    /// message, stage, recipient and time, anything else by all it says. Where the person is part of it, they
+    /// are named as outputs name them, so that no id can be guessed back to a phone number.
+    fn event_id(&self, id: &NumberId, contact: Option<&Identity>, key: &DeploymentKey) -> EventId {
         let record = self.record;
         let number = record.phone_number_id.as_str();
         let at = Some(record.occurred_at);
-        let person = contact.map_or("", Identity::canonical);
+        let person =
+            || contact.map_or_else(Text::default, |contact| ids::hex(key.contact(id, contact.canonical(), 0).0));
         let text = |text: &Option<Text<'_>>| text.as_ref().map_or("", Text::as_str).to_owned();
         let of = |kind: &str, parts: &[&str], at| ids::event(number, kind, parts, at);
         if let Some(message) = &record.message {
@@ -259,19 +272,19 @@ impl Reader<'_, '_> {
             return of("call", &[call.call_id.as_str(), call.event.as_str()], at);
         }
         if let Some(preference) = &record.preference {
-            return of("preference", &[person, preference.category.as_str(), preference.value.as_str()], at);
+            return of("preference", &[person().as_str(), preference.category.as_str(), preference.value.as_str()], at);
         }
         if let Some(consent) = &record.consent {
-            return of("consent", &[person, consent.scope.as_str(), consent.state.as_str()], at);
+            return of("consent", &[person().as_str(), consent.scope.as_str(), consent.state.as_str()], at);
         }
         if let Some(change) = &record.identity_change {
-            return of("identity_change", &[person, &text(&change.message_id), change.r#type.as_str()], at);
+            return of("identity_change", &[person().as_str(), &text(&change.message_id), change.r#type.as_str()], at);
         }
         if let Some(fact) = &record.number_fact {
             return of("number_fact", &[fact.name.as_str(), &text(&fact.value)], at);
         }
         let name = record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str());
-        of(record.kind.as_str(), &[person, name], at)
+        of(record.kind.as_str(), &[person().as_str(), name], at)
     }
 }
 

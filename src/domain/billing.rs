@@ -11,7 +11,6 @@ use super::event::{Pricing, PricingKind};
 use super::id::{EventId, MessageId, Participant, RequestId};
 use super::message::Message;
 use super::money::{Amount, Currency};
-use super::reference::Account;
 use super::rules::cards::{Cards, Column};
 use super::rules::eras::{Era, ServicePrice};
 use super::rules::markets::{Market, Origin};
@@ -554,10 +553,4 @@ pub fn price(charge: Charge, rules: &Rules, cards: &Cards) -> Entry {
 #[must_use]
 pub const fn is_paid(toll: &Toll) -> bool {
     matches!(toll, Toll::Charged(_))
-}
-
-/// The days a charge instant may fall on for an account.
-#[must_use]
-pub fn charge_days(zones: &dyn super::time::Zones, account: Option<&Account>, at: Timestamp) -> Days {
-    Days::of(zones, account.and_then(|account| account.zone), at)
 }

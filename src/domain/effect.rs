@@ -19,8 +19,8 @@ pub struct Effect {
     pub cause: Option<EventId>,
     /// Whom it is about.
     pub contact: Option<Named>,
-    /// The account it belongs to, as known.
-    pub account: Option<Arc<Account>>,
+    /// What is known of the account it belongs to.
+    pub account: Arc<Account>,
     /// What it is.
     pub what: What,
 }

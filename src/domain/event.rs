@@ -54,8 +54,6 @@ pub enum Happening {
     Status(Status),
     /// Something became true of the business phone number.
     NumberFact(NumberFact),
-    /// Nothing happened, except that time passed.
-    Heartbeat,
     /// Something this version does not know, by its raw name.
     Unknown(Box<str>),
 }

@@ -57,7 +57,7 @@ pub enum Refused {
 pub fn apply(
     context: &Context<'_>,
     event: &Event,
-    account: Option<&Arc<Account>>,
+    account: &Arc<Account>,
     held: Held<'_>,
     effects: &mut Vec<Effect>,
 ) -> Result<(), Refused> {
@@ -110,7 +110,7 @@ pub fn apply(
                     id: Some(id.clone()),
                     participant: status.participant.clone(),
                     contact: contact_number,
-                    account: account.map(|account| account.id.clone()).or_else(|| event.account.clone()),
+                    account: account.id.clone(),
                     ..Message::default()
                 });
                 fold.status(contact, status, key, message);
@@ -128,7 +128,7 @@ pub fn apply(
             fold.number.restrict(event.occurred_at, Restriction { name: name.clone(), until: *until });
         }
         // Nothing is remembered of these; an identity change merges nothing yet.
-        (Happening::IdentityChanged | Happening::Heartbeat | Happening::Unknown(_), _) => {}
+        (Happening::IdentityChanged | Happening::Unknown(_), _) => {}
         // The reader gives every event that is about a person its person, so there is nothing to fold here.
         (
             Happening::Inbound(_)
@@ -148,7 +148,7 @@ pub fn pass(
     context: &Context<'_>,
     number: &mut Number,
     contact: &mut Contact,
-    account: Option<&Arc<Account>>,
+    account: &Arc<Account>,
     due: Timestamp,
     effects: &mut Vec<Effect>,
 ) -> Vec<MessageKey> {
@@ -174,7 +174,7 @@ pub fn drop_message(
     context: &Context<'_>,
     number: &mut Number,
     contact: &Contact,
-    account: Option<&Arc<Account>>,
+    account: &Arc<Account>,
     message: &mut Message,
     due: Timestamp,
     effects: &mut Vec<Effect>,
@@ -204,7 +204,7 @@ struct Fold<'a, 'c> {
     context: &'a Context<'c>,
     event: EventId,
     at: Timestamp,
-    account: Option<&'a Arc<Account>>,
+    account: &'a Arc<Account>,
     number: &'a mut Number,
     effects: &'a mut Vec<Effect>,
     /// Whether the contact's row in the table of windows has changed.
@@ -213,7 +213,7 @@ struct Fold<'a, 'c> {
 
 impl Fold<'_, '_> {
     fn days(&self, at: Timestamp) -> Days {
-        billing::charge_days(self.context.zones, self.account.map(|account| &**account), at)
+        Days::of(self.context.zones, self.account.zone, at)
     }
 
     fn entry_rule(&self, at: Timestamp) -> &'static EntryPointRule {
@@ -271,7 +271,7 @@ impl Fold<'_, '_> {
         *request = Some(Request {
             content: ask.content.clone(),
             contact: contact_number,
-            account: self.account.map(|account| account.id.clone()),
+            account: self.account.id.clone(),
             at: self.at,
             answer: verdict.answer,
             time_to_live: ask.time_to_live,
@@ -306,7 +306,7 @@ impl Fold<'_, '_> {
             message.content.clone_from(&acceptance.content);
         }
         if message.account.is_none() {
-            message.account = self.account.map(|account| account.id.clone());
+            message.account.clone_from(&self.account.id);
         }
         let mut time_to_live = acceptance.time_to_live;
         if let Some(request) = request.and_then(|request| request.as_ref()) {
@@ -531,7 +531,6 @@ impl Fold<'_, '_> {
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
         let used = |month: Month| number.used(month) - u32::from(taken == Some(month)).min(number.used(month));
         let template_category = self.category_at(message, sent_at);
-        let account = self.account.map(|account| &**account);
         let prediction = billing::predict(
             self.context.rules,
             Circumstances {
@@ -540,7 +539,7 @@ impl Fold<'_, '_> {
                 service_window,
                 free_entry_point,
                 days,
-                exempt: account.is_some_and(|account| account.exempt),
+                exempt: self.account.exempt,
             },
             used,
         );
@@ -556,13 +555,12 @@ impl Fold<'_, '_> {
                 (platform, allowance)
             }
         };
-        let known_zone = account.and_then(|account| account.zone).is_some();
         let line = Line {
             revision: message.lines,
             toll,
             charged_at,
-            date: if known_zone { days.certain() } else { None },
-            currency: account.and_then(|account| account.currency),
+            date: self.account.zone.and_then(|_| days.certain()),
+            currency: self.account.currency,
             origin: contact.origin,
             cost: message.priced.as_ref().and_then(|priced| priced.pricing.cost),
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
@@ -622,9 +620,8 @@ impl Fold<'_, '_> {
         let Some(Content::Template(template)) = &message.content else {
             return None;
         };
-        let account = message.account.as_ref().or(self.account.map(|account| &account.id));
-        let view = account
-            .and_then(|account| self.context.reference.template(account, &template.name, &template.language, at));
+        let account = message.account.as_ref().or(self.account.id.as_ref());
+        let view = account.and_then(|account| self.context.reference.template(account, template, at));
         view.and_then(|view| view.category).or_else(|| template.category.clone())
     }
 
@@ -637,7 +634,7 @@ impl Fold<'_, '_> {
             at,
             cause: (self.event != NO_EVENT).then_some(self.event),
             contact: contact.map(|contact| Named { key: contact.key, clear: contact.clear.clone() }),
-            account: self.account.cloned(),
+            account: Arc::clone(self.account),
             what,
         });
     }

@@ -4,7 +4,6 @@
 //! among the facts learned so far; one that is learned late changes nothing that was published before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::content::{Category, Template};
 use super::id::{AccountId, NumberId, PortfolioId};
@@ -136,11 +135,11 @@ pub struct Restriction {
     pub until: Option<Timestamp>,
 }
 
-/// What is known of an account at an instant.
+/// What is known of the sending account at an instant: perhaps nothing, not even which one it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Its id.
-    pub id: AccountId,
+    pub id: Option<AccountId>,
     /// The portfolio that owns it.
     pub portfolio: Option<PortfolioId>,
     /// Its time zone.
@@ -163,6 +162,33 @@ pub struct Account {
     pub standing: Standing,
     /// The restrictions in force.
     pub restrictions: Vec<Restriction>,
+    /// Whether the time zone is the operator's assumption, because no fact tells.
+    pub zone_assumed: bool,
+    /// Whether the currency is.
+    pub currency_assumed: bool,
+}
+
+impl Account {
+    /// An account of which nothing is known.
+    #[must_use]
+    pub const fn unknown(id: Option<AccountId>) -> Self {
+        Self {
+            id,
+            portfolio: None,
+            zone: None,
+            currency: None,
+            payment_method: None,
+            exempt: false,
+            direct_send: None,
+            templates_complete: false,
+            billing_subject: None,
+            payer: None,
+            standing: Standing::Good,
+            restrictions: Vec::new(),
+            zone_assumed: false,
+            currency_assumed: false,
+        }
+    }
 }
 
 /// What is known of a template at an instant.
@@ -184,15 +210,6 @@ pub struct Reference {
     templates: HashMap<AccountId, HashMap<Box<str>, Languages>>,
     watermark: Option<Timestamp>,
     version: u64,
-}
-
-/// An account with the stretch of time in which it stays as it is, so that the answer can be kept.
-#[derive(Clone, Debug)]
-pub struct AccountAt {
-    /// What is known, or `None` if nothing is.
-    pub account: Option<Arc<Account>>,
-    /// In which stretch of time, as long as no new fact is learned.
-    pub valid: Span,
 }
 
 impl Reference {
@@ -273,15 +290,16 @@ impl Reference {
         (account, valid)
     }
 
-    /// What is known of an account at an instant.
+    /// What is known of an account at an instant, and the stretch of time in which it stays so as long as no
+    /// fact is learned.
     #[must_use]
-    pub fn account(&self, id: &AccountId, at: Timestamp) -> AccountAt {
+    pub fn account(&self, id: &AccountId, at: Timestamp) -> (Account, Span) {
         let mut valid = ALWAYS;
+        let unknown = Account::unknown(Some(id.clone()));
         let Some(known) = self.accounts.get(id) else {
-            return AccountAt { account: None, valid };
+            return (unknown, valid);
         };
         let account = Account {
-            id: id.clone(),
             portfolio: known.portfolio.at(at, &mut valid).cloned(),
             zone: known.zone.at(at, &mut valid).copied(),
             currency: known.currency.at(at, &mut valid).copied(),
@@ -293,14 +311,15 @@ impl Reference {
             payer: known.payer.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
             restrictions: restrictions_at(&known.restrictions, at, &mut valid),
+            ..unknown
         };
-        AccountAt { account: Some(Arc::new(account)), valid }
+        (account, valid)
     }
 
     /// What is known of a template at an instant; `None` if nothing is.
     #[must_use]
-    pub fn template(&self, account: &AccountId, name: &str, language: &str, at: Timestamp) -> Option<TemplateView> {
-        let known = self.templates.get(account)?.get(name)?.get(language)?;
+    pub fn template(&self, account: &AccountId, template: &Template, at: Timestamp) -> Option<TemplateView> {
+        let known = self.templates.get(account)?.get(&template.name)?.get(&template.language)?;
         let coming = known.categories.0.iter().chain(&known.announced.0).filter(|fact| fact.from > at);
         let announced = coming.min_by_key(|fact| fact.from).map(|fact| (fact.value.clone(), fact.from));
         Some(TemplateView { state: state_at(&known.signals, at), category: known.category_at(at), announced })
@@ -325,7 +344,7 @@ impl Reference {
 }
 
 /// All the time there is.
-const ALWAYS: Span = Span { start: Timestamp::EARLIEST, end: Timestamp::LATEST };
+pub const ALWAYS: Span = Span { start: Timestamp::EARLIEST, end: Timestamp::LATEST };
 
 impl TemplateHistory {
     /// The category at an instant: the one last seen, or one announced for later than that was seen. An
@@ -448,9 +467,8 @@ mod tests {
             reference.learn_account(&id, fact(from, from, value));
         }
         let names = |hour| {
-            let answer = reference.account(&id, at(hour));
-            let account = answer.account.expect("known");
-            assert!(answer.valid.contains(at(hour)), "the answer holds at the instant asked for");
+            let (account, valid) = reference.account(&id, at(hour));
+            assert!(valid.contains(at(hour)), "the answer holds at the instant asked for");
             account.restrictions.iter().map(|restriction| restriction.name.to_string()).collect::<Vec<_>>().join(",")
         };
         assert_eq!(names(0), "A");
@@ -482,11 +500,12 @@ mod tests {
         let mut reference = Reference::default();
         reference.learn_template(&id, &template(), fact(0, 0, TemplateFact::Category(Category::Utility)));
         reference.learn_template(&id, &template(), fact(24, 1, TemplateFact::CategoryAnnounced(Category::Marketing)));
-        let view = |reference: &Reference, hour| reference.template(&id, "welcome", "en", at(hour)).expect("known");
+        let view = |reference: &Reference, hour| reference.template(&id, &template(), at(hour)).expect("known");
         assert_eq!(view(&reference, 23).category, Some(Category::Utility));
         assert_eq!(view(&reference, 23).announced, Some((Category::Marketing, at(24))));
         assert_eq!(view(&reference, 24).category, Some(Category::Marketing));
-        assert!(reference.template(&id, "welcome", "de", at(24)).is_none());
+        let german = Template { language: "de".into(), ..template() };
+        assert!(reference.template(&id, &german, at(24)).is_none());
         // The platform shows the old category after all: the change never came.
         reference.learn_template(&id, &template(), fact(30, 30, TemplateFact::Category(Category::Utility)));
         assert_eq!(view(&reference, 25).category, Some(Category::Utility));

@@ -3,8 +3,6 @@
 //! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
 //! anything: the same question twice has the same answer.
 
-use std::sync::Arc;
-
 use super::billing::{self, Allowance, Circumstances, NoPrice, Price, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
@@ -16,7 +14,7 @@ use super::policy::{Context, NoOptIn};
 use super::reference::{Account, TemplateView};
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
-use super::rules::templates::TemplateState;
+use super::rules::templates::{Pause, TemplateState};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 
@@ -256,8 +254,8 @@ pub struct Known<'a> {
     pub number: &'a Number,
     /// The contact.
     pub contact: &'a Contact,
-    /// The sending account, if known.
-    pub account: Option<&'a Arc<Account>>,
+    /// What is known of the sending account.
+    pub account: &'a Account,
 }
 
 impl<'a> Known<'a> {
@@ -272,17 +270,15 @@ impl<'a> Known<'a> {
     }
 
     fn template(&self, context: &Context<'_>, template: &Template, at: Timestamp) -> Option<TemplateView> {
-        let account = self.account?;
-        let mut view = context.reference.template(&account.id, &template.name, &template.language, at)?;
+        let account = self.account.id.as_ref()?;
+        let mut view = context.reference.template(account, template, at)?;
         let paced = self
             .number
             .paced
             .iter()
             .find(|pause| pause.name == template.name && pause.language == template.language && pause.since <= at);
-        if let Some(pause) = paced
-            && context.reference.paused_by_pacing(&account.id, template, pause.since, at)
-        {
-            view.state = Some(TemplateState::Paused(super::rules::templates::Pause::UntilUnpaused));
+        if paced.is_some_and(|pause| context.reference.paused_by_pacing(account, template, pause.since, at)) {
+            view.state = Some(TemplateState::Paused(Pause::UntilUnpaused));
         }
         Some(view)
     }
@@ -290,7 +286,7 @@ impl<'a> Known<'a> {
     /// What content of a category would cost at an instant.
     fn preview(&self, context: &Context<'_>, content: &Content, category: Option<&Category>, at: Timestamp) -> Preview {
         let Self { number, contact, account } = *self;
-        let days = Days::of(context.zones, account.and_then(|account| account.zone), at);
+        let days = Days::of(context.zones, account.zone, at);
         let prediction = billing::predict(
             context.rules,
             Circumstances {
@@ -299,15 +295,15 @@ impl<'a> Known<'a> {
                 service_window: matches!(contact.window.at(at, number.coexistence_since), WindowAt::Open(_)),
                 free_entry_point: contact.entry.at(at).is_some(),
                 days,
-                exempt: account.is_some_and(|account| account.exempt),
+                exempt: account.exempt,
             },
             |month: Month| number.used(month),
         );
-        let date = account.and_then(|account| account.zone).and_then(|_| days.certain());
+        let date = account.zone.and_then(|_| days.certain());
         let market = days.certain().and_then(|date| context.rules.market(contact.origin, date));
         let price = match &prediction.toll {
             Toll::Charged(category) => {
-                let currency = account.and_then(|account| account.currency);
+                let currency = account.currency;
                 Some(billing::list_price(context.rules, context.cards, date, currency, contact.origin, category))
             }
             Toll::Free(..) | Toll::Unknown(_) => None,
@@ -369,12 +365,12 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
     match &ask.content {
         Content::Template(asked) => {
-            template_gate(&mut gates, known.account.map(|account| &**account), asked, template.as_ref());
+            template_gate(&mut gates, known.account, asked, template.as_ref());
         }
         _ => content_gate(&mut gates, context, known, &ask.content, asked_at, at),
     }
     one_template_gate(&mut gates, context, known, &ask.content, at);
-    payment_gate(&mut gates, known.account.map(|account| &**account), &price.toll);
+    payment_gate(&mut gates, known.account, &price.toll);
     let windows = windows_at(context, known, at);
     supporting_reasons(&mut gates, &ask.content, &windows);
     let (answer, reasons, warnings) = gates.answer();
@@ -438,13 +434,12 @@ fn windows_at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Windows
 
 /// Gate 1: the account, and the number.
 fn account_gate(gates: &mut Gates, known: Known<'_>, content: &Content, at: Timestamp) {
-    match known.account.map_or(Standing::Good, |account| account.standing) {
+    match known.account.standing {
         Standing::Good => {}
         Standing::ScheduledForDisable => gates.because(Reason::AccountScheduledForDisable),
         Standing::Disabled => gates.cite(Reason::AccountRestricted, "disabled"),
     }
-    let of_account = known.account.iter().flat_map(|account| &account.restrictions);
-    for restriction in of_account.chain(known.number.restricted(at)) {
+    for restriction in known.account.restrictions.iter().chain(known.number.restricted(at)) {
         let Some(forbids) = restrictions::forbids(&restriction.name) else {
             gates.cite(Reason::RestrictionUnknown, &restriction.name);
             continue;
@@ -499,10 +494,9 @@ fn consent_gate(
 }
 
 /// Gate 4 for templates.
-fn template_gate(gates: &mut Gates, account: Option<&Account>, asked: &Template, view: Option<&TemplateView>) {
+fn template_gate(gates: &mut Gates, account: &Account, asked: &Template, view: Option<&TemplateView>) {
     let Some(view) = view else {
-        let complete = account.is_some_and(|account| account.templates_complete);
-        gates.because(if complete { Reason::TemplateNotFound } else { Reason::TemplateUnknown });
+        gates.because(if account.templates_complete { Reason::TemplateNotFound } else { Reason::TemplateUnknown });
         return;
     };
     match &view.state {
@@ -528,7 +522,7 @@ fn content_gate(
     at: Timestamp,
 ) {
     let window = known.service_at(context, at);
-    let enabled = known.account.and_then(|account| account.direct_send);
+    let enabled = known.account.direct_send;
     match (content, window) {
         (_, WindowAt::Open(_)) => {
             let evidence = windows_at(context, known, at).service_opened_by;
@@ -567,8 +561,8 @@ fn one_template_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>,
 }
 
 /// Gate 7: an account without a payment method sends what is free, and nothing else.
-fn payment_gate(gates: &mut Gates, account: Option<&Account>, toll: &Toll) {
-    if account.is_some_and(|account| account.payment_method == Some(false)) && billing::is_paid(toll) {
+fn payment_gate(gates: &mut Gates, account: &Account, toll: &Toll) {
+    if account.payment_method == Some(false) && billing::is_paid(toll) {
         gates.because(Reason::PaymentIssue);
     }
 }
@@ -594,13 +588,12 @@ fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows) {
 /// What else may be sent at the same instant: every kind that would be allowed, cheapest first. Templates
 /// stand for "an approved template of this category".
 fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Timestamp) -> Vec<Alternative> {
-    let account = known.account.map(|account| &**account);
     let template = |category: Category| {
         Content::Template(Template { name: "".into(), language: "".into(), category: Some(category) })
     };
     let mut candidates = vec![Content::Freeform];
     candidates.extend([Category::Utility, Category::Authentication, Category::Marketing].map(template));
-    if account.is_some_and(|account| account.direct_send == Some(true)) {
+    if known.account.direct_send == Some(true) {
         candidates.push(Content::DirectSend(Category::Utility));
     }
     let mut possible: Vec<Alternative> = candidates
@@ -621,7 +614,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
                 content_gate(&mut gates, context, known, &content, at, at);
             }
             one_template_gate(&mut gates, context, known, &content, at);
-            payment_gate(&mut gates, account, &price.toll);
+            payment_gate(&mut gates, known.account, &price.toll);
             let (answer, ..) = gates.answer();
             (answer == Answer::Allowed).then(|| Alternative { content: content.name(), category, price })
         })

@@ -12,7 +12,7 @@ records! {
         subject: Option<Text<'a>>,
         cause: Option<Text<'a>>,
         engine_version: Text<'a>,
-        provenance: Option<Provenance<'a>>,
+        read_from: Option<Provenance<'a>>,
     }
 
     /// Where the input that caused an output was read. Part of no id.
@@ -44,7 +44,7 @@ records! {
         reason: Text<'a>,
         reasons: Vec<Reason<'a>>,
         warnings: Vec<Reason<'a>>,
-        evaluated_at: i64,
+        asked_at: i64,
         evaluate_for: i64,
         valid_until: Option<i64>,
         service_window: Option<ServiceWindow<'a>>,
@@ -114,7 +114,7 @@ records! {
     Allowance {
         period: Text<'a>,
         limit: i32,
-        used: i32,
+        used_before: i32,
         consumed: bool,
         in_flight: Option<i32>,
         as_of: Option<i64>,
@@ -244,7 +244,6 @@ records! {
         phone_number_id: Text<'a>,
         contact: Contact<'a>,
         service_window: Option<ServiceWindowState<'a>>,
-        eligible_until: Option<i64>,
         free_entry_point: Option<FreeEntryPoint<'a>>,
         opted_out: Option<OptOut<'a>>,
         updated_at: i64,
