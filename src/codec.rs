@@ -9,5 +9,6 @@ pub mod rate_card;
 pub mod records;
 pub mod reference;
 pub mod schema;
+pub mod state;
 pub mod text;
 pub mod webhook;

@@ -4,7 +4,9 @@
 //! here depends on it.
 
 use super::records;
+use super::state;
 use super::text::Text;
+use super::webhook::NewFact;
 use crate::domain::content::{Category, Template};
 use crate::domain::id::{AccountId, NumberId, PortfolioId};
 use crate::domain::money::Currency;
@@ -199,4 +201,71 @@ pub fn learn_template(reference: &mut Reference, record: &records::TemplateHisto
         }
     }
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// A fact that the events themselves told, as the record of a reference topic it would be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learned<'a> {
+    /// About an account.
+    Account(records::Account<'a>),
+    /// About a template.
+    Template(records::TemplateHistory<'a>),
+}
+
+impl<'a> Learned<'a> {
+    /// A fact from a webhook, learned at an instant in milliseconds.
+    #[must_use]
+    pub fn new(fact: NewFact<'a>, learned_at: i64) -> Self {
+        let NewFact { account, template, name, value, from, until, attributes } = fact;
+        let attributes = attributes.into_iter().map(|(name, value)| (Text::from(name), value)).collect();
+        let source = Some("webhook".into());
+        let facts = vec![records::Fact { name, value, from, until, learned_at, source, event_id: None, attributes }];
+        match template {
+            Some((name, language)) => Self::Template(records::TemplateHistory {
+                account_id: account,
+                name,
+                language,
+                template_id: None,
+                facts,
+            }),
+            None => Self::Account(records::Account { entity_type: "account".into(), entity_id: account, facts }),
+        }
+    }
+
+    /// Learns it.
+    ///
+    /// # Errors
+    /// If it cannot be what it says.
+    pub fn learn(&self, reference: &mut Reference, zone: FindZone<'_>) -> Result<(), Vec<Mistake>> {
+        match self {
+            Self::Account(record) => learn_account(reference, record, zone),
+            Self::Template(record) => learn_template(reference, record),
+        }
+    }
+
+    /// Writes it for the store: what it is, and the record as JSON, of which there are few.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let (kind, record) = match self {
+            Self::Account(record) => (b'a', serde_json::to_vec(record)),
+            Self::Template(record) => (b't', serde_json::to_vec(record)),
+        };
+        // A record of texts and numbers always has a JSON form.
+        let mut bytes = record.unwrap_or_default();
+        bytes.insert(0, kind);
+        bytes
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, state::Error> {
+        let damaged = state::Error::Damaged("a learned fact");
+        match bytes.split_first() {
+            Some((b'a', record)) => serde_json::from_slice(record).map(Self::Account).map_err(|_| damaged),
+            Some((b't', record)) => serde_json::from_slice(record).map(Self::Template).map_err(|_| damaged),
+            _ => Err(damaged),
+        }
+    }
 }

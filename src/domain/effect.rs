@@ -174,6 +174,8 @@ pub struct WindowEdge {
 /// A contact's row in the table of windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactState {
+    /// Whether the contact is a group.
+    pub is_group: bool,
     /// The service window, if open.
     pub service: Option<ServiceState>,
     /// Until when a click may be answered.

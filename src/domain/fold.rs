@@ -1,7 +1,7 @@
 //! The fold: one event in, what is remembered changed, what the world must be told appended in order.
 //!
 //! [`apply`] and [`pass`] alone change state. Neither can fail halfway, wait, log or look at a clock:
-//! whatever they need was loaded before, and an event that is refused has changed nothing.
+//! whatever they need was loaded before. What may not be folded [`admit`] refuses, before anything changes.
 
 use std::sync::Arc;
 
@@ -50,24 +50,21 @@ pub enum Refused {
     TooLate,
 }
 
-/// Folds one event. Effects are appended in the order in which they are to be published.
+/// Whether an event may be folded. `known` says whether the message or request it is about is remembered.
 ///
 /// # Errors
-/// If the event is refused; nothing has changed then.
-pub fn apply(
-    context: &Context<'_>,
-    event: &Event,
-    account: &Arc<Account>,
-    held: Held<'_>,
-    effects: &mut Vec<Effect>,
-) -> Result<(), Refused> {
-    let Held { number, contact, message, request } = held;
-    let known = message.as_ref().is_some_and(|(_, message)| message.is_some())
-        || request.as_ref().is_some_and(|request| request.is_some());
+/// Why it may not.
+pub fn admit(context: &Context<'_>, event: &Event, known: bool) -> Result<(), Refused> {
     let late = event.occurred_at < context.partition_time - context.policy.horizon;
     if late && !known && !event.admit_late && event.happening.is_dated() {
         return Err(Refused::TooLate);
     }
+    Ok(())
+}
+
+/// Folds one event that [`admit`] let in. Effects are appended in the order in which they are to be published.
+pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held: Held<'_>, effects: &mut Vec<Effect>) {
+    let Held { number, contact, message, request } = held;
     if let Some(account) = &event.account
         && number.last_account.as_ref() != Some(account)
     {
@@ -139,7 +136,6 @@ pub fn apply(
             None,
         ) => {}
     }
-    Ok(())
 }
 
 /// Folds the passing of a contact's deadline. Returns the messages whose time to live has run out; the
@@ -795,7 +791,8 @@ impl Fold<'_, '_> {
         let marketing_only = all.is_none();
         let opted_out = all.or_else(|| refused(&contact.consent.marketing));
         let empty = service.is_none() && eligible_until.is_none() && free.is_none() && opted_out.is_none();
-        let state = ContactState { service, eligible_until, free, opted_out, marketing_only };
+        let state =
+            ContactState { is_group: contact.is_group, service, eligible_until, free, opted_out, marketing_only };
         self.tell(Some(contact), What::State((!empty).then(|| Box::new(state))));
     }
 }

@@ -128,8 +128,20 @@ impl Message {
 
     /// Cuts the message to its decision.
     pub fn pack(&mut self) {
-        let Self { contact, lines, line, agreement, settled_at, told, failed, .. } = std::mem::take(self);
-        *self = Self { contact, lines, line, agreement, settled_at, told, failed, packed: true, ..Self::default() };
+        let Self { contact, lines, line, agreement, settled_at, drops_at, told, failed, .. } = std::mem::take(self);
+        let drops_at = drops_at.filter(|_| settled_at.is_none());
+        *self = Self {
+            contact,
+            lines,
+            line,
+            agreement,
+            settled_at,
+            drops_at,
+            told,
+            failed,
+            packed: true,
+            ..Self::default()
+        };
     }
 
     /// From when on only the decision is kept; `None` while the message is not settled.

@@ -1,0 +1,803 @@
+//! The records of the store: what is remembered, as bytes.
+//!
+//! Every record begins with its format's version. A reader takes every version ever written and refuses a
+//! newer one; golden files hold that. The layout is written out by hand, because a record outlives the
+//! shape of the type it came from.
+
+mod bytes;
+
+use std::fmt;
+
+use bytes::{Reader, Writer};
+
+use crate::domain::billing::{Agreement, FreeReason, Line, Toll, Unpriced};
+use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact};
+use crate::domain::content::{Category, Content, Template};
+use crate::domain::entry_point::{Eligibility, EntryPoint, ExpirySource, FreeWindow};
+use crate::domain::event::{Pricing, Stage, Term};
+use crate::domain::id::{
+    AccountId, ContactKey, ContactNumber, EventId, MessageId, MessageKey, NumberId, Participant, RequestId,
+    ScopedUserId, WaId,
+};
+use crate::domain::message::{Failure, Message, Priced, Request, Told};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::number::{MonthUse, Number, PacedPause};
+use crate::domain::reference::Restriction;
+use crate::domain::rules::markets::Origin;
+use crate::domain::rules::openers::InboundKind;
+use crate::domain::time::{Date, Month, Span, Timestamp};
+use crate::domain::verdict::Answer;
+use crate::domain::window::{Present, ServiceWindow};
+
+/// The version written.
+const VERSION: u8 = 1;
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A newer version of Tollgate wrote it.
+    Newer(u8),
+    /// It is damaged: it ends too early, or holds what cannot be.
+    Damaged(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newer(version) => write!(
+                f,
+                "it has format {version}, and this version of Tollgate reads up to {VERSION}; run a newer one"
+            ),
+            Self::Damaged(what) => {
+                write!(f, "it is damaged: {what}; rebuild the state by replaying into a new directory")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Where a number stands in the table of numbers; contacts and messages name it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NumberIndex(pub u32);
+
+fn begin() -> Writer {
+    let mut writer = Writer::default();
+    writer.byte(VERSION);
+    writer
+}
+
+fn open(bytes: &[u8]) -> Result<Reader<'_>> {
+    let mut reader = Reader::new(bytes);
+    match reader.byte()? {
+        VERSION => Ok(reader),
+        0 => Err(Error::Damaged("no version")),
+        version => Err(Error::Newer(version)),
+    }
+}
+
+/// Writes a contact.
+#[must_use]
+pub fn write_contact(number: NumberIndex, contact: &Contact) -> Vec<u8> {
+    let mut w = begin();
+    let Contact { key, origin, is_group, clear, window, entry, consent, last_template_outside, pending, armed } =
+        contact;
+    w.array(key.0);
+    w.unsigned(u64::from(number.0));
+    w.unsigned(u64::from(origin.encode()));
+    w.flags(&[
+        *is_group,
+        clear.is_some(),
+        window.present().is_some(),
+        entry.eligible.is_some(),
+        entry.open.is_some(),
+        consent.all.is_some(),
+        consent.marketing.is_some(),
+        last_template_outside.is_some(),
+        armed.is_some(),
+    ]);
+    if let Some(clear) = clear {
+        w.optional_text(clear.phone.as_ref().map(WaId::as_str));
+        w.optional_text(clear.scoped.as_ref().map(ScopedUserId::as_str));
+    }
+    spans(&mut w, window.stretches());
+    if let Some(present) = window.present() {
+        write_present(&mut w, present);
+    }
+    if let Some(click) = &entry.eligible {
+        write_click(&mut w, click);
+    }
+    if let Some(open) = &entry.open {
+        write_free(&mut w, open);
+    }
+    spans(&mut w, &entry.past);
+    for choice in [&consent.all, &consent.marketing].into_iter().flatten() {
+        write_choice(&mut w, choice);
+    }
+    if let Some(at) = last_template_outside {
+        w.instant(*at);
+    }
+    w.count(pending.len());
+    for (drops_at, key) in pending {
+        w.instant(*drops_at);
+        w.array(key.0);
+    }
+    if let Some(armed) = armed {
+        w.instant(*armed);
+    }
+    w.finish()
+}
+
+/// Reads a contact and the number it belongs to.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
+    let mut r = open(bytes)?;
+    let key = ContactKey(r.array()?);
+    let number = NumberIndex(r.small()?);
+    let origin = u32::try_from(r.unsigned()?).ok().and_then(Origin::decode).ok_or(Error::Damaged("an origin"))?;
+    let [is_group, clear, present, eligible, free, all, marketing, template, armed] = r.flags()?;
+    let clear = r.when(clear, |r| {
+        let phone = r.optional_text()?.map(|text| WaId::parse(text).map_err(|_| Error::Damaged("a phone number")));
+        let scoped =
+            r.optional_text()?.map(|text| ScopedUserId::parse(text).map_err(|_| Error::Damaged("a scoped id")));
+        Ok(Clear { phone: phone.transpose()?, scoped: scoped.transpose()? })
+    })?;
+    let stretches = read_spans(&mut r)?;
+    let present = r.when(present, read_present)?;
+    let eligible = r.when(eligible, read_click)?;
+    let open = r.when(free, read_free)?;
+    let past = read_spans(&mut r)?;
+    let consent = Consent { all: r.when(all, read_choice)?, marketing: r.when(marketing, read_choice)? };
+    let last_template_outside = r.when(template, Reader::instant)?;
+    let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
+    let armed = r.when(armed, Reader::instant)?;
+    r.end()?;
+    let contact = Contact {
+        key,
+        origin,
+        is_group,
+        clear,
+        window: ServiceWindow::restore(stretches, present),
+        entry: EntryPoint { eligible, open, past },
+        consent,
+        last_template_outside,
+        pending,
+        armed,
+    };
+    Ok((number, contact))
+}
+
+fn spans(w: &mut Writer, spans: &[Span]) {
+    w.count(spans.len());
+    for span in spans {
+        w.instant(span.start);
+        w.signed(span.end.since(span.start).0);
+    }
+}
+
+fn read_spans(r: &mut Reader<'_>) -> Result<Vec<Span>> {
+    r.list(|r| {
+        let start = r.instant()?;
+        Ok(Span { start, end: r.instant_after(start)? })
+    })
+}
+
+fn write_present(w: &mut Writer, present: &Present) {
+    let Present {
+        opened_at,
+        refreshed_at,
+        expires_at,
+        opened_by,
+        opened_by_kind,
+        inbound_count,
+        outbound_count,
+        first_response_at,
+        revision,
+        alerted_for,
+        seen,
+    } = present;
+    w.instant(*opened_at);
+    w.instant(*refreshed_at);
+    w.instant(*expires_at);
+    w.array(opened_by.0);
+    w.byte(*opened_by_kind as u8);
+    w.unsigned(u64::from(*inbound_count));
+    w.unsigned(u64::from(*outbound_count));
+    w.optional_instant(*first_response_at);
+    w.unsigned(u64::from(*revision));
+    w.optional_instant(*alerted_for);
+    w.count(seen.len());
+    for event in seen {
+        w.array(event.0);
+    }
+}
+
+fn read_present(r: &mut Reader<'_>) -> Result<Present> {
+    Ok(Present {
+        opened_at: r.instant()?,
+        refreshed_at: r.instant()?,
+        expires_at: r.instant()?,
+        opened_by: EventId(r.array()?),
+        opened_by_kind: InboundKind::from_index(r.byte()?).ok_or(Error::Damaged("an inbound kind"))?,
+        inbound_count: r.small()?,
+        outbound_count: r.small()?,
+        first_response_at: r.optional_instant()?,
+        revision: r.small()?,
+        alerted_for: r.optional_instant()?,
+        seen: r.list(|r| Ok(EventId(r.array()?)))?,
+    })
+}
+
+fn write_click(w: &mut Writer, click: &Eligibility) {
+    let Eligibility { clicked_at, event, deadline, revision, alerted_for } = click;
+    w.instant(*clicked_at);
+    w.array(event.0);
+    w.instant(*deadline);
+    w.unsigned(u64::from(*revision));
+    w.optional_instant(*alerted_for);
+}
+
+fn read_click(r: &mut Reader<'_>) -> Result<Eligibility> {
+    Ok(Eligibility {
+        clicked_at: r.instant()?,
+        event: EventId(r.array()?),
+        deadline: r.instant()?,
+        revision: r.small()?,
+        alerted_for: r.optional_instant()?,
+    })
+}
+
+fn write_free(w: &mut Writer, open: &FreeWindow) {
+    let FreeWindow { span, expiry, confirmed, click, answers, revision, alerted_for } = open;
+    w.instant(span.start);
+    w.signed(span.end.since(span.start).0);
+    w.flags(&[*expiry == ExpirySource::Platform, *confirmed, click.is_some()]);
+    if let Some(click) = click {
+        write_click(w, click);
+    }
+    w.count(answers.len());
+    for (sent_at, key) in answers {
+        w.instant(*sent_at);
+        w.array(key.0);
+    }
+    w.unsigned(u64::from(*revision));
+    w.optional_instant(*alerted_for);
+}
+
+fn read_free(r: &mut Reader<'_>) -> Result<FreeWindow> {
+    let start = r.instant()?;
+    let span = Span { start, end: r.instant_after(start)? };
+    let [platform, confirmed, click] = r.flags()?;
+    Ok(FreeWindow {
+        span,
+        expiry: if platform { ExpirySource::Platform } else { ExpirySource::Rule },
+        confirmed,
+        click: r.when(click, read_click)?,
+        answers: r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?,
+        revision: r.small()?,
+        alerted_for: r.optional_instant()?,
+    })
+}
+
+fn write_choice(w: &mut Writer, choice: &Choice) {
+    w.flags(&[choice.given]);
+    w.instant(choice.at);
+    match &choice.source {
+        ConsentSource::Preference => w.byte(0),
+        ConsentSource::PlatformError => w.byte(1),
+        ConsentSource::Business(word) => {
+            w.byte(2);
+            w.text(word);
+        }
+    }
+}
+
+fn read_choice(r: &mut Reader<'_>) -> Result<Choice> {
+    let [given] = r.flags()?;
+    let at = r.instant()?;
+    let source = match r.byte()? {
+        0 => ConsentSource::Preference,
+        1 => ConsentSource::PlatformError,
+        2 => ConsentSource::Business(r.text()?.into()),
+        _ => return Err(Error::Damaged("a source of consent")),
+    };
+    Ok(Choice { given, at, source })
+}
+
+/// Writes a number. Its months are records of their own.
+#[must_use]
+pub fn write_number(index: NumberIndex, number: &Number) -> Vec<u8> {
+    let mut w = begin();
+    let Number { id, coexistence_since, last_account, restrictions, paced, months: _ } = number;
+    w.unsigned(u64::from(index.0));
+    w.text(id.as_str());
+    w.optional_instant(*coexistence_since);
+    w.optional_text(last_account.as_ref().map(AccountId::as_str));
+    w.count(restrictions.len());
+    for (since, restriction) in restrictions {
+        w.instant(*since);
+        w.text(&restriction.name);
+        w.optional_instant(restriction.until);
+    }
+    w.count(paced.len());
+    for pause in paced {
+        w.text(&pause.name);
+        w.text(&pause.language);
+        w.instant(pause.since);
+    }
+    w.finish()
+}
+
+/// Reads a number and its place.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
+    let mut r = open(bytes)?;
+    let index = NumberIndex(r.small()?);
+    let id = NumberId::parse(r.text()?).map_err(|_| Error::Damaged("a number's id"))?;
+    let mut number = Number::new(id);
+    number.coexistence_since = r.optional_instant()?;
+    number.last_account = account(r.optional_text()?)?;
+    number.restrictions = r.list(|r| {
+        let since = r.instant()?;
+        Ok((since, Restriction { name: r.text()?.into(), until: r.optional_instant()? }))
+    })?;
+    number.paced =
+        r.list(|r| Ok(PacedPause { name: r.text()?.into(), language: r.text()?.into(), since: r.instant()? }))?;
+    r.end()?;
+    Ok((index, number))
+}
+
+fn account(text: Option<&str>) -> Result<Option<AccountId>> {
+    text.map(|text| AccountId::parse(text).map_err(|_| Error::Damaged("an account's id"))).transpose()
+}
+
+/// Writes what a number has used of a month.
+#[must_use]
+pub fn write_month(used: MonthUse) -> Vec<u8> {
+    let mut w = begin();
+    w.unsigned(u64::from(used.free));
+    w.finish()
+}
+
+/// Reads what a number has used of a month.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_month(bytes: &[u8]) -> Result<MonthUse> {
+    let mut r = open(bytes)?;
+    let free = r.small()?;
+    r.end()?;
+    Ok(MonthUse { free })
+}
+
+/// Until when a record of a message or a request is kept: eight bytes behind the version, so that compaction
+/// can drop it without reading the rest. `None` while that is open.
+#[must_use]
+pub fn kept_until(bytes: &[u8]) -> Option<Timestamp> {
+    let millis = i64::from_be_bytes(*bytes.get(1..9)?.first_chunk()?);
+    Timestamp::from_millis(millis)
+}
+
+fn write_kept_until(w: &mut Writer, until: Option<Timestamp>) {
+    w.array(until.map_or(0, Timestamp::millis).to_be_bytes());
+}
+
+/// Writes a message.
+#[must_use]
+pub fn write_message(message: &Message) -> Vec<u8> {
+    let mut w = begin();
+    write_kept_until(&mut w, message.forgotten_at());
+    let Message {
+        id,
+        participant,
+        request,
+        contact,
+        account,
+        content,
+        requested_at,
+        accepted_at,
+        sent_at,
+        delivered_at,
+        read_at,
+        failed,
+        held,
+        counted,
+        answer,
+        priced,
+        drops_at,
+        told,
+        lines,
+        line,
+        agreement,
+        settled_at,
+        packed,
+    } = message;
+    let Told { accepted, delivered, failed: told_failed, dropped, agreements } = told;
+    w.flags(&[
+        id.is_some(),
+        participant.is_some(),
+        request.is_some(),
+        contact.is_some(),
+        account.is_some(),
+        content.is_some(),
+        requested_at.is_some(),
+        accepted_at.is_some(),
+        sent_at.is_some(),
+        delivered_at.is_some(),
+        read_at.is_some(),
+        failed.is_some(),
+        *held,
+        *counted,
+        answer.is_some(),
+        priced.is_some(),
+        drops_at.is_some(),
+        *accepted,
+        *delivered,
+        *told_failed,
+        *dropped,
+        *agreements > 0,
+        line.is_some(),
+        agreement.is_some(),
+        settled_at.is_some(),
+        *packed,
+    ]);
+    let texts = [
+        id.as_ref().map(MessageId::as_str),
+        participant.as_ref().map(Participant::as_str),
+        request.as_ref().map(RequestId::as_str),
+        account.as_ref().map(AccountId::as_str),
+    ];
+    for text in texts.into_iter().flatten() {
+        w.text(text);
+    }
+    if let Some(contact) = contact {
+        w.unsigned(contact.0);
+    }
+    if let Some(content) = content {
+        write_content(&mut w, content);
+    }
+    for at in [requested_at, accepted_at, sent_at, delivered_at, read_at, drops_at, settled_at].into_iter().flatten() {
+        w.instant(*at);
+    }
+    if let Some(failed) = failed {
+        w.instant(failed.at);
+        w.optional_signed(failed.code.map(i64::from));
+    }
+    if let Some(answer) = answer {
+        w.byte(answer_byte(*answer));
+    }
+    if let Some(priced) = priced {
+        w.instant(priced.at);
+        w.byte(stage_byte(priced.stage));
+        write_pricing(&mut w, &priced.pricing);
+    }
+    if *agreements > 0 {
+        w.unsigned(u64::from(*agreements));
+    }
+    w.unsigned(u64::from(*lines));
+    if let Some(line) = line {
+        write_line(&mut w, line);
+    }
+    if let Some(agreement) = agreement {
+        w.byte(agreement_byte(*agreement));
+    }
+    w.finish()
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_message(bytes: &[u8]) -> Result<Message> {
+    let mut r = open(bytes)?;
+    r.array::<8>()?;
+    #[rustfmt::skip]
+    let [
+        id, participant, request, contact, account_known, content, requested, accepted, sent, delivered, read, failed,
+        held, counted, answer, priced, drops, told_accepted, told_delivered, told_failed, told_dropped, agreements,
+        line, agreement, settled, packed,
+    ] = r.flags()?;
+    let id = r.when(id, |r| MessageId::parse(r.text()?).map_err(|_| Error::Damaged("a message's id")))?;
+    let participant =
+        r.when(participant, |r| Participant::parse(r.text()?).map_err(|_| Error::Damaged("a participant")))?;
+    let request = r.when(request, |r| RequestId::parse(r.text()?).map_err(|_| Error::Damaged("a request's id")))?;
+    let account = r.when(account_known, |r| account(Some(r.text()?)))?.flatten();
+    let message = Message {
+        id,
+        participant,
+        request,
+        account,
+        contact: r.when(contact, |r| r.unsigned().map(ContactNumber))?,
+        content: r.when(content, read_content)?,
+        requested_at: r.when(requested, Reader::instant)?,
+        accepted_at: r.when(accepted, Reader::instant)?,
+        sent_at: r.when(sent, Reader::instant)?,
+        delivered_at: r.when(delivered, Reader::instant)?,
+        read_at: r.when(read, Reader::instant)?,
+        drops_at: r.when(drops, Reader::instant)?,
+        settled_at: r.when(settled, Reader::instant)?,
+        failed: r.when(failed, |r| {
+            let at = r.instant()?;
+            let code =
+                r.optional_signed()?.map(|code| i32::try_from(code).map_err(|_| Error::Damaged("an error code")));
+            Ok(Failure { at, code: code.transpose()? })
+        })?,
+        held,
+        counted,
+        answer: r.when(answer, read_answer)?,
+        priced: r
+            .when(priced, |r| Ok(Priced { at: r.instant()?, stage: read_stage(r)?, pricing: read_pricing(r)? }))?,
+        told: Told {
+            accepted: told_accepted,
+            delivered: told_delivered,
+            failed: told_failed,
+            dropped: told_dropped,
+            agreements: r.when(agreements, Reader::small)?.unwrap_or_default(),
+        },
+        lines: r.small()?,
+        line: r.when(line, read_line)?,
+        agreement: r.when(agreement, read_agreement)?,
+        packed,
+    };
+    r.end()?;
+    Ok(message)
+}
+
+/// Writes a request.
+#[must_use]
+pub fn write_request(request: &Request) -> Vec<u8> {
+    let mut w = begin();
+    let Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at } = request;
+    write_kept_until(&mut w, Some(*forgotten_at));
+    write_content(&mut w, content);
+    w.unsigned(contact.0);
+    w.optional_text(account.as_ref().map(AccountId::as_str));
+    w.instant(*at);
+    w.byte(answer_byte(*answer));
+    w.optional_signed(time_to_live.map(|length| length.0));
+    w.flags(&[*refused]);
+    w.finish()
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_request(bytes: &[u8]) -> Result<Request> {
+    let forgotten_at = kept_until(bytes);
+    let mut r = open(bytes)?;
+    r.array::<8>()?;
+    let content = read_content(&mut r)?;
+    let contact = ContactNumber(r.unsigned()?);
+    let account = account(r.optional_text()?)?;
+    let at = r.instant()?;
+    let answer = read_answer(&mut r)?;
+    let time_to_live = r.optional_signed()?.map(crate::domain::time::Millis);
+    let [refused] = r.flags()?;
+    r.end()?;
+    let forgotten_at = forgotten_at.ok_or(Error::Damaged("an instant"))?;
+    Ok(Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at })
+}
+
+fn write_content(w: &mut Writer, content: &Content) {
+    match content {
+        Content::Freeform => w.byte(0),
+        Content::Reaction => w.byte(1),
+        Content::Template(Template { name, language, category }) => {
+            w.byte(2);
+            w.text(name);
+            w.text(language);
+            w.optional_text(category.as_ref().map(Category::name));
+        }
+        Content::DirectSend(category) => {
+            w.byte(3);
+            w.text(category.name());
+        }
+        Content::Agent => w.byte(4),
+    }
+}
+
+fn read_content(r: &mut Reader<'_>) -> Result<Content> {
+    Ok(match r.byte()? {
+        0 => Content::Freeform,
+        1 => Content::Reaction,
+        2 => Content::Template(Template {
+            name: r.text()?.into(),
+            language: r.text()?.into(),
+            category: r.optional_text()?.map(Category::parse),
+        }),
+        3 => Content::DirectSend(Category::parse(r.text()?)),
+        4 => Content::Agent,
+        _ => return Err(Error::Damaged("a kind of content")),
+    })
+}
+
+fn write_pricing(w: &mut Writer, pricing: &Pricing) {
+    let Pricing { model, kind, category, subtype, billable, cost } = pricing;
+    w.text(model.as_str());
+    w.optional_text(kind.as_ref().map(Term::as_str));
+    w.text(category.as_str());
+    w.optional_text(subtype.as_ref().map(Term::as_str));
+    w.byte(billable.map_or(2, u8::from));
+    write_cost(w, *cost);
+}
+
+fn read_pricing(r: &mut Reader<'_>) -> Result<Pricing> {
+    Ok(Pricing {
+        model: Term::new(r.text()?),
+        kind: r.optional_text()?.map(Term::new),
+        category: Term::new(r.text()?),
+        subtype: r.optional_text()?.map(Term::new),
+        billable: match r.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            2 => None,
+            _ => return Err(Error::Damaged("a boolean")),
+        },
+        cost: read_cost(r)?,
+    })
+}
+
+fn write_cost(w: &mut Writer, cost: Option<(Amount, Currency)>) {
+    w.optional_signed(cost.map(|(amount, _)| amount.millionths()));
+    if let Some((_, currency)) = cost {
+        w.array(currency.bytes());
+    }
+}
+
+fn read_cost(r: &mut Reader<'_>) -> Result<Option<(Amount, Currency)>> {
+    let amount = r.optional_signed()?.map(Amount::from_millionths);
+    amount.map(|amount| Ok((amount, read_currency(r)?))).transpose()
+}
+
+fn read_currency(r: &mut Reader<'_>) -> Result<Currency> {
+    let letters: [u8; 3] = r.array()?;
+    std::str::from_utf8(&letters).ok().and_then(Currency::parse).ok_or(Error::Damaged("a currency"))
+}
+
+fn write_line(w: &mut Writer, line: &Line) {
+    let Line { revision, toll, charged_at, date, currency, origin, cost, consumed } = line;
+    w.unsigned(u64::from(*revision));
+    match toll {
+        Toll::Charged(category) => {
+            w.byte(0);
+            w.text(category.name());
+        }
+        Toll::Free(reason, category) => {
+            w.byte(match reason {
+                FreeReason::FreeEntryPoint => 1,
+                FreeReason::FreeCustomerService => 2,
+                FreeReason::FreeGroupCustomerService => 3,
+                FreeReason::Reaction => 4,
+                FreeReason::PaidExempt => 5,
+            });
+            w.text(category.name());
+        }
+        Toll::Unknown(why) => {
+            w.byte(match why {
+                Unpriced::BeforePerMessage => 6,
+                Unpriced::TimeZoneUnknown => 7,
+                Unpriced::ContentUnknown => 8,
+                Unpriced::TemplateUnknown => 9,
+                Unpriced::CategoryUnknown(_) => 10,
+                Unpriced::PricingTypeUnknown(_) => 11,
+                Unpriced::AgentMessage => 12,
+            });
+            match why {
+                Unpriced::CategoryUnknown(raw) | Unpriced::PricingTypeUnknown(raw) => w.text(raw),
+                Unpriced::BeforePerMessage
+                | Unpriced::TimeZoneUnknown
+                | Unpriced::ContentUnknown
+                | Unpriced::TemplateUnknown
+                | Unpriced::AgentMessage => {}
+            }
+        }
+    }
+    w.instant(*charged_at);
+    w.optional_signed(date.map(|date| i64::from(date.ordinal())));
+    w.flags(&[currency.is_some()]);
+    if let Some(currency) = currency {
+        w.array(currency.bytes());
+    }
+    w.unsigned(u64::from(origin.encode()));
+    write_cost(w, *cost);
+    w.optional_signed(consumed.map(|month| i64::from(month.ordinal())));
+}
+
+fn read_line(r: &mut Reader<'_>) -> Result<Line> {
+    let revision = r.small()?;
+    let toll = match r.byte()? {
+        0 => Toll::Charged(Category::parse(r.text()?)),
+        1 => Toll::Free(FreeReason::FreeEntryPoint, Category::parse(r.text()?)),
+        2 => Toll::Free(FreeReason::FreeCustomerService, Category::parse(r.text()?)),
+        3 => Toll::Free(FreeReason::FreeGroupCustomerService, Category::parse(r.text()?)),
+        4 => Toll::Free(FreeReason::Reaction, Category::parse(r.text()?)),
+        5 => Toll::Free(FreeReason::PaidExempt, Category::parse(r.text()?)),
+        6 => Toll::Unknown(Unpriced::BeforePerMessage),
+        7 => Toll::Unknown(Unpriced::TimeZoneUnknown),
+        8 => Toll::Unknown(Unpriced::ContentUnknown),
+        9 => Toll::Unknown(Unpriced::TemplateUnknown),
+        10 => Toll::Unknown(Unpriced::CategoryUnknown(r.text()?.into())),
+        11 => Toll::Unknown(Unpriced::PricingTypeUnknown(r.text()?.into())),
+        12 => Toll::Unknown(Unpriced::AgentMessage),
+        _ => return Err(Error::Damaged("a toll")),
+    };
+    let charged_at = r.instant()?;
+    let ordinal = |number: i64| i32::try_from(number).map_err(|_| Error::Damaged("a day"));
+    let date = r.optional_signed()?.map(|date| Date::from_ordinal(ordinal(date)?).ok_or(Error::Damaged("a day")));
+    let [currency] = r.flags()?;
+    Ok(Line {
+        revision,
+        toll,
+        charged_at,
+        date: date.transpose()?,
+        currency: r.when(currency, read_currency)?,
+        origin: Origin::decode(r.small()?).ok_or(Error::Damaged("an origin"))?,
+        cost: read_cost(r)?,
+        consumed: r
+            .optional_signed()?
+            .map(|month| Month::from_ordinal(ordinal(month)?).ok_or(Error::Damaged("a month")))
+            .transpose()?,
+    })
+}
+
+const fn answer_byte(answer: Answer) -> u8 {
+    match answer {
+        Answer::Allowed => 0,
+        Answer::Blocked => 1,
+        Answer::Unknown => 2,
+    }
+}
+
+fn read_answer(r: &mut Reader<'_>) -> Result<Answer> {
+    match r.byte()? {
+        0 => Ok(Answer::Allowed),
+        1 => Ok(Answer::Blocked),
+        2 => Ok(Answer::Unknown),
+        _ => Err(Error::Damaged("an answer")),
+    }
+}
+
+const fn stage_byte(stage: Stage) -> u8 {
+    match stage {
+        Stage::Sent => 0,
+        Stage::Delivered => 1,
+        Stage::Read => 2,
+        Stage::Failed => 3,
+    }
+}
+
+fn read_stage(r: &mut Reader<'_>) -> Result<Stage> {
+    match r.byte()? {
+        0 => Ok(Stage::Sent),
+        1 => Ok(Stage::Delivered),
+        2 => Ok(Stage::Read),
+        3 => Ok(Stage::Failed),
+        _ => Err(Error::Damaged("a stage")),
+    }
+}
+
+const fn agreement_byte(agreement: Agreement) -> u8 {
+    match agreement {
+        Agreement::Match => 0,
+        Agreement::Conflict => 1,
+        Agreement::PlatformOnly => 2,
+        Agreement::OursOnly => 3,
+    }
+}
+
+fn read_agreement(r: &mut Reader<'_>) -> Result<Agreement> {
+    match r.byte()? {
+        0 => Ok(Agreement::Match),
+        1 => Ok(Agreement::Conflict),
+        2 => Ok(Agreement::PlatformOnly),
+        3 => Ok(Agreement::OursOnly),
+        _ => Err(Error::Damaged("an agreement")),
+    }
+}

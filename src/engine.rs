@@ -1,0 +1,712 @@
+//! One partition: loads what an event needs, folds it, keeps what changed, and commits state and position
+//! together. Blocking; knows no Kafka, no files, no clock.
+//!
+//! The caller drives: [`Engine::advance`] fires the deadlines that a record's arrival has passed,
+//! [`Engine::fold`] folds the record, and [`Engine::commit`] makes everything so far durable, with the
+//! caller's own position in the same batch. What the caller publishes it must have made durable before.
+
+mod meta;
+pub mod publish;
+mod table;
+mod timers;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::codec::ids;
+use crate::codec::ids::{Alias, DeploymentKey};
+use crate::codec::reference::{Learned, Mistake};
+use crate::codec::state::{self, NumberIndex};
+use crate::domain::contact::Contact;
+use crate::domain::effect::Effect;
+use crate::domain::event::{About, Event, Happening};
+use crate::domain::fold::{self, Held};
+use crate::domain::id::{AccountId, ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
+use crate::domain::message::{Message, Request};
+use crate::domain::money::Currency;
+use crate::domain::number::Number;
+use crate::domain::policy::{Context, Policy};
+use crate::domain::reference::{Account, Reference};
+use crate::domain::rules::Rules;
+use crate::domain::rules::cards::Cards;
+use crate::domain::rules::markets::Origin;
+use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
+use crate::store::{self, Batch, Store, keys};
+use crate::zones::Zones;
+use meta::Meta;
+use table::{Format, Table};
+use timers::Timers;
+
+/// How far ahead of its arrival an event may say it happened (design.md 3.3).
+const FUTURE: Millis = Millis::minutes(10);
+
+/// How long a month's use is kept after the month: longer than anything may be late.
+const MONTHS_KEPT: Millis = Millis::days(75);
+
+/// Everything that stays as it is while events are folded.
+pub struct Setup {
+    /// The deployment's choices.
+    pub policy: Policy,
+    /// The platform's rules.
+    pub rules: Rules,
+    /// The rate cards.
+    pub cards: Cards,
+    /// The deployment's secret.
+    pub key: DeploymentKey,
+    /// The time zone to take where no fact tells one.
+    pub assume_zone: Option<Zone>,
+    /// The currency to take where no fact tells one.
+    pub assume_currency: Option<Currency>,
+    /// About how many bytes the rows in memory may take.
+    pub memory: usize,
+}
+
+/// An event with the keys of what it touches, worked out by whoever decodes it, so that the fold need not.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The event.
+    pub event: Event,
+    message: Option<MessageKey>,
+    request: Option<[u8; 16]>,
+    aliases: Vec<[u8; 16]>,
+}
+
+impl Prepared {
+    /// Works out the keys.
+    #[must_use]
+    pub fn new(event: Event, key: &DeploymentKey) -> Self {
+        let number = &event.number;
+        let (message, request) = match &event.happening {
+            Happening::SendRequested(ask) => (None, Some(ids::request(number, &ask.request))),
+            Happening::SendAccepted(accepted) => (
+                Some(ids::message(number, &accepted.message, None)),
+                accepted.request.as_ref().map(|request| ids::request(number, request)),
+            ),
+            Happening::Status(status) => match &status.about {
+                About::Message(id) => (Some(ids::message(number, id, status.participant.as_ref())), None),
+                About::Request(id) => (None, Some(ids::request(number, id))),
+            },
+            Happening::Inbound(_)
+            | Happening::Echo
+            | Happening::MarketingPreference(_)
+            | Happening::Consent(_)
+            | Happening::IdentityChanged
+            | Happening::NumberFact(_)
+            | Happening::Unknown(_) => (None, None),
+        };
+        let aliases = match (&event.group, &event.contact) {
+            (Some(group), _) => vec![key.alias(number, Alias::Group, group.as_str())],
+            (None, Some(identity)) => key.aliases(number, identity).collect(),
+            (None, None) => Vec::new(),
+        };
+        Self { event, message, request, aliases }
+    }
+}
+
+/// An effect and the number it belongs to.
+#[derive(Debug)]
+pub struct Output {
+    /// The business phone number.
+    pub number: Arc<NumberId>,
+    /// What to publish.
+    pub effect: Effect,
+}
+
+/// Why a record was not folded; it belongs in the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// It says it happened well after it arrived.
+    InTheFuture,
+    /// It happened longer ago than the horizon, and is about nothing that is remembered.
+    TooLate,
+}
+
+impl Rejected {
+    /// The stable code of dead letters.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::InTheFuture => "in_the_future",
+            Self::TooLate => "too_late",
+        }
+    }
+
+    /// What is wrong and what to do.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::InTheFuture => {
+                "it says it happened more than 10 minutes after it arrived; mend the sender's clock or the unit"
+            }
+            Self::TooLate => {
+                "it happened longer ago than the lateness horizon, and is about no message that is remembered; \
+                 set `admit_late` to fold it all the same"
+            }
+        }
+    }
+}
+
+/// Whether time could be advanced all the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Advanced {
+    /// All deadlines passed have fired.
+    Done,
+    /// More may be due than is in memory: commit, then call again.
+    CommitFirst,
+}
+
+/// A number with what is worked out of it. All numbers are in memory: a business has few.
+struct NumberEntry {
+    number: Number,
+    id: Arc<NumberId>,
+    changed: bool,
+    home: Option<Home>,
+}
+
+/// The account a number sends from, as last worked out.
+struct Home {
+    /// The account the event named, if it named one.
+    named: Option<AccountId>,
+    /// The account events had last come through.
+    last: Option<AccountId>,
+    version: u64,
+    valid: Span,
+    account: Arc<Account>,
+}
+
+/// One partition.
+pub struct Engine<S> {
+    setup: Arc<Setup>,
+    zones: Zones,
+    store: S,
+    reference: Reference,
+    numbers: Vec<NumberEntry>,
+    number_index: HashMap<NumberId, NumberIndex, foldhash::fast::RandomState>,
+    contacts: Table<ContactNumber, (NumberIndex, Contact)>,
+    aliases: Table<[u8; 16], ContactNumber>,
+    messages: Table<MessageKey, Message>,
+    requests: Table<[u8; 16], Request>,
+    timers: Timers,
+    meta: Meta,
+    facts: Vec<Vec<u8>>,
+    effects: Vec<Effect>,
+}
+
+fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
+    Format {
+        kind: "contact",
+        key: keys::contact,
+        write: |(number, contact)| state::write_contact(*number, contact),
+        read: state::read_contact,
+        weight: 800,
+    }
+}
+
+fn alias_format() -> Format<[u8; 16], ContactNumber> {
+    Format {
+        kind: "alias",
+        key: keys::alias,
+        write: |contact| contact.0.to_be_bytes().to_vec(),
+        read: |bytes| {
+            let number = bytes.try_into().map_err(|_| state::Error::Damaged("a contact's number"))?;
+            Ok(ContactNumber(u64::from_be_bytes(number)))
+        },
+        weight: 64,
+    }
+}
+
+fn message_format() -> Format<MessageKey, Message> {
+    Format { kind: "message", key: keys::message, write: state::write_message, read: state::read_message, weight: 900 }
+}
+
+fn request_format() -> Format<[u8; 16], Request> {
+    Format { kind: "request", key: keys::request, write: state::write_request, read: state::read_request, weight: 300 }
+}
+
+impl<S: Store> Engine<S> {
+    /// Opens the partition that a store holds. Returns the caller's position as last committed, if there is
+    /// one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(
+        setup: Arc<Setup>,
+        zones: Zones,
+        reference: Reference,
+        store: S,
+    ) -> Result<(Self, Option<Vec<u8>>), store::Error> {
+        let meta = store.get(&keys::meta())?.map(|record| Meta::read(&record)).transpose();
+        let meta = meta.map_err(|error| store::Error::Row { kind: "position", error })?;
+        let fresh = meta.is_none();
+        let (meta, position) = meta.map_or((Meta::default(), None), |(meta, position)| (meta, Some(position)));
+        let share = setup.memory / 10;
+        let timers = if fresh { Timers::default() } else { Timers::open(&store)? };
+        let mut engine = Self {
+            contacts: Table::new(contact_format(), share * 4, fresh),
+            aliases: Table::new(alias_format(), share, fresh),
+            messages: Table::new(message_format(), share * 4, fresh),
+            requests: Table::new(request_format(), share, fresh),
+            setup,
+            zones,
+            store,
+            reference,
+            numbers: Vec::new(),
+            number_index: HashMap::default(),
+            timers,
+            meta,
+            facts: Vec::new(),
+            effects: Vec::new(),
+        };
+        engine.load_numbers()?;
+        engine.load_facts()?;
+        Ok((engine, position))
+    }
+
+    fn load_numbers(&mut self) -> Result<(), store::Error> {
+        let row = |kind| move |error| store::Error::Row { kind, error };
+        for (_, record) in self.store.scan(&[keys::NUMBER], &[], usize::MAX)? {
+            let (_, number) = state::read_number(&record).map_err(row("number"))?;
+            self.add_number(number);
+        }
+        for (key, record) in self.store.scan(&[keys::NUMBER_MONTH], &[], usize::MAX)? {
+            let used = state::read_month(&record).map_err(row("number-month"))?;
+            let damaged = state::Error::Damaged("a key");
+            let (index, month) = keys::parse_month(&key).ok_or(damaged).map_err(row("number-month"))?;
+            if let Some(entry) = self.numbers.get_mut(index.0 as usize) {
+                entry.number.months.insert(month, used);
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns again what earlier events told of accounts and templates.
+    fn load_facts(&mut self) -> Result<(), store::Error> {
+        for (_, record) in self.store.scan(&[keys::FACT], &[], usize::MAX)? {
+            let fact = Learned::read(&record).map_err(|error| store::Error::Row { kind: "fact", error })?;
+            // It was learned before, so it cannot be wrong now.
+            let _ = self.learn(&fact);
+        }
+        Ok(())
+    }
+
+    fn add_number(&mut self, number: Number) -> NumberIndex {
+        // There are fewer business phone numbers in the world than 32 bits can count.
+        let index = NumberIndex(u32::try_from(self.numbers.len()).unwrap_or(u32::MAX));
+        self.number_index.insert(number.id.clone(), index);
+        let id = Arc::new(number.id.clone());
+        self.numbers.push(NumberEntry { number, id, changed: false, home: None });
+        index
+    }
+
+    /// The partition time: the greatest arrival seen.
+    #[must_use]
+    pub const fn partition_time(&self) -> Option<Timestamp> {
+        self.meta.partition_time
+    }
+
+    /// What is known of accounts and templates.
+    #[must_use]
+    pub const fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The time zones.
+    #[must_use]
+    pub const fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Moves time to a record's arrival and fires the deadlines it has passed, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn advance(&mut self, arrived_at: Timestamp, outputs: &mut Vec<Output>) -> Result<Advanced, store::Error> {
+        let now = self.meta.partition_time.map_or(arrived_at, |known| known.max(arrived_at));
+        self.meta.partition_time = Some(now);
+        while let Some((due, contact)) = self.timers.next(now) {
+            self.fire(due, contact, outputs)?;
+            if self.wants_commit() {
+                return Ok(Advanced::CommitFirst);
+            }
+        }
+        Ok(if self.timers.needs_refill(now) { Advanced::CommitFirst } else { Advanced::Done })
+    }
+
+    fn fire(
+        &mut self,
+        due: Timestamp,
+        contact_number: ContactNumber,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), store::Error> {
+        let now = self.meta.partition_time.unwrap_or(due);
+        let row = self.contacts.row(contact_number, &self.store)?;
+        let Some((index, contact)) = &mut row.value else {
+            return Ok(());
+        };
+        // A timer may have been set anew since; then this one is an old copy of it.
+        if contact.armed != Some(due) {
+            return Ok(());
+        }
+        contact.armed = None;
+        let Some(entry) = self.numbers.get_mut(index.0 as usize) else {
+            return Ok(());
+        };
+        let account = account_for(&self.setup, &self.reference, entry, None, due);
+        let context = Context {
+            policy: &self.setup.policy,
+            rules: &self.setup.rules,
+            cards: &self.setup.cards,
+            reference: &self.reference,
+            zones: &self.zones,
+            partition_time: now,
+        };
+        entry.changed = true;
+        let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
+        for key in dropped {
+            let row = self.messages.row(key, &self.store)?;
+            if let Some(message) = &mut row.value {
+                fold::drop_message(&context, &mut entry.number, contact, &account, message, due, &mut self.effects);
+                self.messages.changed(key);
+            }
+        }
+        arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
+        publish_into(outputs, &entry.id, &mut self.effects);
+        self.contacts.changed(contact_number);
+        Ok(())
+    }
+
+    /// Folds an event whose arrival [`Engine::advance`] has moved time to.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn fold(
+        &mut self,
+        prepared: &Prepared,
+        arrived_at: Timestamp,
+        outputs: &mut Vec<Output>,
+    ) -> Result<Result<(), Rejected>, store::Error> {
+        let Prepared { event, message, request, aliases } = prepared;
+        let now = self.meta.partition_time.unwrap_or(arrived_at);
+        if event.occurred_at > arrived_at + FUTURE {
+            return Ok(Err(Rejected::InTheFuture));
+        }
+        let index = match self.number_index.get(&event.number) {
+            Some(index) => *index,
+            None => self.add_number(Number::new(event.number.clone())),
+        };
+        let message_row = match message {
+            Some(key) => {
+                let row = self.messages.row(*key, &self.store)?;
+                forget(&mut row.value, now);
+                Some((*key, &mut row.value))
+            }
+            None => None,
+        };
+        let request_row = match request {
+            Some(key) => {
+                let row = self.requests.row(*key, &self.store)?;
+                if row.value.as_ref().is_some_and(|request| request.forgotten_at <= now) {
+                    row.value = None;
+                }
+                Some(&mut row.value)
+            }
+            None => None,
+        };
+        let known_message = message_row.as_ref().and_then(|(_, message)| message.as_ref());
+        let known_request = request_row.as_ref().and_then(|request| request.as_ref());
+        let context = Context {
+            policy: &self.setup.policy,
+            rules: &self.setup.rules,
+            cards: &self.setup.cards,
+            reference: &self.reference,
+            zones: &self.zones,
+            partition_time: now,
+        };
+        let known = known_message.is_some() || known_request.is_some();
+        if fold::admit(&context, event, known).is_err() {
+            return Ok(Err(Rejected::TooLate));
+        }
+        let held = known_message.and_then(|message| message.contact).or(known_request.map(|request| request.contact));
+        let contact_number = match held {
+            Some(number) => Some(number),
+            None => {
+                let found = find_contact(&mut self.aliases, aliases, &self.store)?;
+                match found {
+                    Some(number) => Some(number),
+                    None if aliases.is_empty() => None,
+                    None => {
+                        let number = ContactNumber(self.meta.next_contact);
+                        self.meta.next_contact += 1;
+                        let contact = new_contact(&self.setup, event);
+                        self.contacts.row(number, &self.store)?.value = Some((index, contact));
+                        Some(number)
+                    }
+                }
+            }
+        };
+        if let (Some(number), None) = (contact_number, held) {
+            name_contact(&mut self.aliases, aliases, number, &self.store)?;
+        }
+        let entry = &mut self.numbers[index.0 as usize];
+        let account = account_for(&self.setup, &self.reference, entry, event.account.as_ref(), event.occurred_at);
+        let mut contact = match contact_number {
+            Some(number) => {
+                self.contacts.row(number, &self.store)?.value.as_mut().map(|(_, contact)| (number, contact))
+            }
+            None => None,
+        };
+        if let Some((_, contact)) = &mut contact {
+            know_better(contact, event, self.setup.policy.clear_identity);
+        }
+        let held = Held {
+            number: &mut entry.number,
+            contact: contact.as_mut().map(|(number, contact)| (*number, &mut **contact)),
+            message: message_row,
+            request: request_row,
+        };
+        fold::apply(&context, event, &account, held, &mut self.effects);
+        entry.changed = true;
+        if let Some((number, contact)) = contact {
+            arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
+            self.contacts.changed(number);
+        }
+        if let Some(key) = message {
+            self.messages.changed(*key);
+        }
+        if let Some(key) = request {
+            self.requests.changed(*key);
+        }
+        publish_into(outputs, &entry.id, &mut self.effects);
+        Ok(Ok(()))
+    }
+
+    /// Learns a fact that the events themselves tell of an account or a template, and remembers it.
+    ///
+    /// # Errors
+    /// If it cannot be what it says.
+    pub fn learn_fact(&mut self, fact: &Learned<'_>) -> Result<(), Vec<Mistake>> {
+        self.learn(fact)?;
+        self.facts.push(fact.write());
+        Ok(())
+    }
+
+    fn learn(&mut self, fact: &Learned<'_>) -> Result<(), Vec<Mistake>> {
+        let zones = &self.zones;
+        fact.learn(&mut self.reference, &|name| zones.find(name))
+    }
+
+    /// Whether enough has changed that it should be committed.
+    #[must_use]
+    pub fn wants_commit(&self) -> bool {
+        self.contacts.is_full()
+            || self.aliases.is_full()
+            || self.messages.is_full()
+            || self.requests.is_full()
+            || self.timers.is_full()
+    }
+
+    /// Makes everything so far durable, with the caller's position. After a crash anywhere before the batch
+    /// is written the store holds the former commit, after it this one; there is nothing between.
+    ///
+    /// # Errors
+    /// If the store cannot be written; nothing was, then.
+    pub fn commit(&mut self, position: &[u8]) -> Result<(), store::Error> {
+        let mut batch = Batch::default();
+        let now = self.meta.partition_time;
+        for (index, entry) in (0..).zip(&mut self.numbers) {
+            if std::mem::take(&mut entry.changed) {
+                write_number(&mut batch, NumberIndex(index), &mut entry.number, now);
+            }
+        }
+        self.contacts.write(&mut batch);
+        self.aliases.write(&mut batch);
+        self.messages.write(&mut batch);
+        self.requests.write(&mut batch);
+        self.timers.write(&mut batch);
+        for record in self.facts.drain(..) {
+            batch.put(keys::fact(self.meta.next_fact), record);
+            self.meta.next_fact += 1;
+        }
+        batch.put(keys::meta(), self.meta.write(position));
+        if let Some(now) = now {
+            self.store.time_is(now);
+        }
+        self.store.commit(batch)?;
+        self.contacts.trim();
+        self.aliases.trim();
+        self.messages.trim();
+        self.requests.trim();
+        self.timers.trim();
+        match now {
+            Some(now) if self.timers.needs_refill(now) => self.timers.refill(&self.store),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes a number and its months, and forgets months nothing can come late for any more.
+fn write_number(batch: &mut Batch, index: NumberIndex, number: &mut Number, now: Option<Timestamp>) {
+    let old = now.map(|now| Date::utc(now - MONTHS_KEPT).month());
+    number.months.retain(|month, used| {
+        let keep = old.is_none_or(|old| *month >= old);
+        if keep {
+            batch.put(keys::month(index, *month), state::write_month(*used));
+        } else {
+            batch.delete(keys::month(index, *month));
+        }
+        keep
+    });
+    batch.put(keys::number(index), state::write_number(index, number));
+}
+
+/// Forgets of a message what is no longer kept of it.
+fn forget(slot: &mut Option<Message>, now: Timestamp) {
+    let Some(message) = slot else {
+        return;
+    };
+    if message.forgotten_at().is_some_and(|at| at <= now) {
+        *slot = None;
+    } else if !message.packed && message.packs_at().is_some_and(|at| at <= now) {
+        message.pack();
+    }
+}
+
+/// The contact that the best known of some aliases points to.
+fn find_contact(
+    table: &mut Table<[u8; 16], ContactNumber>,
+    aliases: &[[u8; 16]],
+    store: &impl Store,
+) -> Result<Option<ContactNumber>, store::Error> {
+    for alias in aliases {
+        if let Some(contact) = table.row(*alias, store)?.value {
+            return Ok(Some(contact));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives a contact the aliases that nobody has yet. One that points to another contact stays with it: the
+/// two may be one person, which is for the merging of identities to decide.
+fn name_contact(
+    table: &mut Table<[u8; 16], ContactNumber>,
+    aliases: &[[u8; 16]],
+    contact: ContactNumber,
+    store: &impl Store,
+) -> Result<(), store::Error> {
+    for alias in aliases {
+        let row = table.row(*alias, store)?;
+        if row.value.is_none() {
+            row.value = Some(contact);
+            table.changed(*alias);
+        }
+    }
+    Ok(())
+}
+
+fn new_contact(setup: &Setup, event: &Event) -> Contact {
+    let identity = event.contact.as_ref();
+    let (name, origin) = match &event.group {
+        Some(group) => (group.as_str(), Origin::Unknown),
+        None => (identity.map_or("", Identity::canonical), identity.map_or(Origin::Unknown, origin_of)),
+    };
+    let mut contact = Contact::new(setup.key.contact(&event.number, name, 0), origin);
+    contact.is_group = event.group.is_some();
+    contact
+}
+
+/// Where a person is: by the phone number's calling code if it is known, else by the scoped id's country.
+fn origin_of(identity: &Identity) -> Origin {
+    let scoped = identity.scoped.as_ref().map(ScopedUserId::as_str);
+    let parent = identity.parent.as_ref().map(ParentUserId::as_str);
+    match (&identity.phone, scoped.or(parent)) {
+        (Some(phone), _) => Origin::of_phone(phone.as_str()),
+        (None, Some(scoped)) => Origin::of_scoped_id(scoped),
+        (None, None) => Origin::Unknown,
+    }
+}
+
+/// Learns from an event what it says of the person besides.
+fn know_better(contact: &mut Contact, event: &Event, clear: bool) {
+    let Some(identity) = event.contact.as_ref().filter(|_| event.group.is_none()) else {
+        return;
+    };
+    if !matches!(contact.origin, Origin::Dial(_)) {
+        contact.origin = origin_of(identity);
+    }
+    if clear {
+        let known = contact.clear.get_or_insert_default();
+        if known.phone.is_none() {
+            known.phone.clone_from(&identity.phone);
+        }
+        if known.scoped.is_none() {
+            known.scoped.clone_from(&identity.scoped);
+        }
+    }
+}
+
+/// What is known of the account a number sends from: the one an event names, else the one the reference
+/// facts name, else the one events last came through.
+fn account_for(
+    setup: &Setup,
+    reference: &Reference,
+    entry: &mut NumberEntry,
+    named: Option<&AccountId>,
+    at: Timestamp,
+) -> Arc<Account> {
+    if let Some(home) = &entry.home
+        && home.version == reference.version()
+        && home.named.as_ref() == named
+        && home.last == entry.number.last_account
+        && home.valid.contains(at)
+    {
+        return Arc::clone(&home.account);
+    }
+    let (by_fact, mut valid) = reference.account_of(&entry.number.id, at);
+    let id = named.or(by_fact).or(entry.number.last_account.as_ref());
+    let mut account = match id {
+        Some(id) => {
+            let (account, stays) = reference.account(id, at);
+            valid = Span { start: valid.start.max(stays.start), end: valid.end.min(stays.end) };
+            account
+        }
+        None => Account::unknown(None),
+    };
+    if account.zone.is_none() && setup.assume_zone.is_some() {
+        account.zone = setup.assume_zone;
+        account.zone_assumed = true;
+    }
+    if account.currency.is_none() && setup.assume_currency.is_some() {
+        account.currency = setup.assume_currency;
+        account.currency_assumed = true;
+    }
+    let account = Arc::new(account);
+    entry.home = Some(Home {
+        named: named.cloned(),
+        last: entry.number.last_account.clone(),
+        version: reference.version(),
+        valid,
+        account: Arc::clone(&account),
+    });
+    account
+}
+
+/// Sets a contact's timer for its next deadline. A timer that is set for an earlier instant stays: when it
+/// fires, nothing is due, and it is set anew, which costs less than moving it at every message.
+fn arm(timers: &mut Timers, number: ContactNumber, contact: &mut Contact, lead: Option<Millis>) {
+    let Some(deadline) = contact.deadline(lead) else {
+        return;
+    };
+    match contact.armed {
+        Some(armed) if armed <= deadline => return,
+        Some(armed) => timers.clear(armed, number),
+        None => {}
+    }
+    timers.set(deadline, number);
+    contact.armed = Some(deadline);
+}
+
+fn publish_into(outputs: &mut Vec<Output>, number: &Arc<NumberId>, effects: &mut Vec<Effect>) {
+    outputs.extend(effects.drain(..).map(|effect| Output { number: Arc::clone(number), effect }));
+}

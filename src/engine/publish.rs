@@ -1,0 +1,587 @@
+//! Effects to the records of the output topics: ids, names and amounts as text.
+//!
+//! The conversation's charges are priced here, at list, so this is also where a charge becomes an entry of
+//! the ledger.
+
+use std::sync::Arc;
+
+use super::{Output, Rejected, Setup};
+use crate::codec::ids::{self, hex};
+use crate::codec::records;
+use crate::codec::text::{Bytes, Text};
+use crate::domain::billing::{self, Allowance, Charge, Entry, Line, NoPrice, PriceSource, Toll, Unpriced};
+use crate::domain::contact::Choice;
+use crate::domain::content::{Category, Content};
+use crate::domain::effect::{
+    ContactState, Effect, Named, Outcome, SendResult, Transition, What, WindowEdge, WindowKind,
+};
+use crate::domain::event::{Pricing, Term};
+use crate::domain::id::{
+    AccountId, ContactKey, EventId, MessageId, NumberId, PortfolioId, RequestId, ScopedUserId, WaId,
+};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::reference::{Account, TemplateView};
+use crate::domain::rules::errors;
+use crate::domain::rules::markets::{Market, Origin};
+use crate::domain::rules::templates::TemplateState;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Cited, FreeView, Preview, Verdict, Windows};
+use crate::domain::window::WindowAt;
+use crate::zones::Zones;
+
+/// The version of Tollgate that outputs name.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Makes records of effects.
+pub struct Publisher {
+    setup: Arc<Setup>,
+    zones: Zones,
+    source: String,
+    enforced: bool,
+}
+
+/// A record of one of the output topics.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// `wa.verdicts`
+    Verdict(Box<records::Verdict<'a>>),
+    /// `wa.billing`
+    Billing(Box<records::BillingEntry<'a>>),
+    /// `wa.windows`
+    Window(Box<records::WindowEvent<'a>>),
+    /// `wa.window-state`
+    State(Box<records::WindowStateRow<'a>>),
+    /// `wa.outcomes`
+    Outcome(Box<records::Outcome<'a>>),
+}
+
+/// What is wrong with a record, for its dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The stable code.
+    pub code: &'static str,
+    /// What is wrong and what to do, without any of the content.
+    pub detail: String,
+    /// The part of the record that is wrong, if the rest was folded.
+    pub part: Option<String>,
+}
+
+impl From<Rejected> for Problem {
+    fn from(rejected: Rejected) -> Self {
+        Self { code: rejected.code(), detail: rejected.detail().into(), part: None }
+    }
+}
+
+impl Publisher {
+    /// A publisher for a deployment. `source` names it on every output; `enforced` is false where verdicts are
+    /// only observed.
+    #[must_use]
+    pub const fn new(setup: Arc<Setup>, zones: Zones, source: String, enforced: bool) -> Self {
+        Self { setup, zones, source, enforced }
+    }
+
+    /// Prices a charge at list.
+    #[must_use]
+    pub fn price(&self, charge: &Charge) -> Entry {
+        billing::price(charge.clone(), &self.setup.rules, &self.setup.cards)
+    }
+
+    /// Makes the record of an effect. `entry` is the priced charge, where the effect is one.
+    #[must_use]
+    pub fn record<'a>(&'a self, output: &'a Output, entry: Option<&'a Entry>) -> Record<'a> {
+        let about = About { publisher: self, number: &output.number, effect: &output.effect };
+        match (&output.effect.what, entry) {
+            (What::Verdict(verdict), _) => Record::Verdict(Box::new(about.verdict(verdict))),
+            (What::Charge(charge), Some(entry)) => Record::Billing(Box::new(about.billing(charge, entry))),
+            // A charge comes with its entry; without one there is still the decision to publish.
+            (What::Charge(charge), None) => {
+                let entry = self.price(charge);
+                Record::Billing(Box::new(about.billing(charge, &entry)))
+            }
+            (What::Window(edge), _) => Record::Window(Box::new(about.window(edge))),
+            (What::State(state), _) => Record::State(Box::new(about.state(state.as_deref()))),
+            (What::Outcome(outcome), _) => Record::Outcome(Box::new(about.outcome(outcome))),
+        }
+    }
+
+    /// Makes the answer to an ask that could not be understood, where at least its number and id could be.
+    #[must_use]
+    pub fn malformed<'a>(&'a self, number: &'a str, request: &'a str, at: i64) -> records::Verdict<'a> {
+        records::Verdict {
+            envelope: records::Envelope {
+                id: hex(ids::verdict(number, request, None)),
+                source: self.source.as_str().into(),
+                r#type: "tollgate.send.verdict.v1".into(),
+                time: at,
+                engine_version: ENGINE_VERSION.into(),
+                ..records::Envelope::default()
+            },
+            phone_number_id: number.into(),
+            request_id: request.into(),
+            verdict: "unknown".into(),
+            reason: "malformed".into(),
+            reasons: vec![records::Reason { code: "malformed".into(), ..records::Reason::default() }],
+            asked_at: at,
+            evaluate_for: at,
+            enforced: self.enforced,
+            ..records::Verdict::default()
+        }
+    }
+
+    /// Makes a dead letter.
+    #[must_use]
+    pub fn dead_letter<'a>(
+        &'a self,
+        topic: &'a str,
+        offset: i64,
+        problem: &'a Problem,
+        payload: &'a [u8],
+        keep_payload: bool,
+        at: i64,
+    ) -> records::DeadLetter<'a> {
+        records::DeadLetter {
+            envelope: records::Envelope {
+                id: hex(ids::dead_letter(topic, 0, offset, problem.part.as_deref())),
+                source: self.source.as_str().into(),
+                r#type: "tollgate.dead_letter.v1".into(),
+                time: at,
+                engine_version: ENGINE_VERSION.into(),
+                ..records::Envelope::default()
+            },
+            original_topic: topic.into(),
+            original_partition: 0,
+            original_offset: offset,
+            original_key: None,
+            error: problem.code.into(),
+            detail: problem.detail.as_str().into(),
+            part: problem.part.as_deref().map(Text::from),
+            payload: keep_payload.then(|| Bytes(payload.into())),
+            payload_size: i64::try_from(payload.len()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// An effect and what all records say of it.
+struct About<'a> {
+    publisher: &'a Publisher,
+    number: &'a NumberId,
+    effect: &'a Effect,
+}
+
+impl<'a> About<'a> {
+    fn account(&self) -> &'a Account {
+        &self.effect.account
+    }
+
+    fn envelope(&self, id: Text<'a>, kind: Text<'a>) -> records::Envelope<'a> {
+        records::Envelope {
+            id,
+            source: self.publisher.source.as_str().into(),
+            r#type: kind,
+            time: self.effect.at.millis(),
+            subject: self.account().billing_subject.as_deref().map(Text::from),
+            cause: self.effect.cause.map(event),
+            engine_version: ENGINE_VERSION.into(),
+            read_from: None,
+        }
+    }
+
+    fn account_id(&self) -> Option<Text<'a>> {
+        self.account().id.as_ref().map(AccountId::as_str).map(Text::from)
+    }
+
+    fn portfolio_id(&self) -> Option<Text<'a>> {
+        self.account().portfolio.as_ref().map(PortfolioId::as_str).map(Text::from)
+    }
+
+    fn contact_key(&self) -> ContactKey {
+        self.effect.contact.as_ref().map_or(ContactKey([0; 16]), |contact| contact.key)
+    }
+
+    fn contact(&self) -> Option<records::Contact<'a>> {
+        self.effect.contact.as_ref().map(contact)
+    }
+
+    fn verdict(&self, verdict: &'a Verdict) -> records::Verdict<'a> {
+        let request = verdict.request.as_str();
+        let number = self.number.as_str();
+        let id = hex(ids::verdict(number, request, Some(verdict.asked_at)));
+        let (opt_in, marketing) = &verdict.consent;
+        let asked_category = match &verdict.content {
+            Content::Template(template) => template.category.as_ref(),
+            Content::DirectSend(category) => Some(category),
+            Content::Freeform | Content::Reaction | Content::Agent => None,
+        };
+        let known_category = verdict.template.as_ref().and_then(|view| view.category.as_ref());
+        records::Verdict {
+            envelope: self.envelope(id, "tollgate.send.verdict.v1".into()),
+            phone_number_id: number.into(),
+            account_id: self.account_id(),
+            portfolio_id: self.portfolio_id(),
+            contact: self.contact(),
+            request_id: request.into(),
+            message_kind: Some(verdict.content.name().into()),
+            category: known_category.or(asked_category).map(Category::name).map(Text::from),
+            template: template(verdict),
+            verdict: verdict.answer.name().into(),
+            reason: verdict.reasons.first().map_or("", |cited| cited.reason.code()).into(),
+            reasons: verdict.reasons.iter().map(reason).collect(),
+            warnings: verdict.warnings.iter().map(reason).collect(),
+            asked_at: verdict.asked_at.millis(),
+            evaluate_for: verdict.evaluate_for.millis(),
+            valid_until: verdict.valid_until.map(Timestamp::millis),
+            service_window: Some(service_window(&verdict.windows)),
+            free_entry_point: free_entry_point(verdict.windows.eligible_until, verdict.windows.free),
+            price: Some(price(&verdict.price)),
+            alternatives: verdict
+                .alternatives
+                .iter()
+                .map(|alternative| records::Alternative {
+                    message_kind: alternative.content.into(),
+                    category: alternative.category.as_ref().map(Category::name).map(Text::from),
+                    price: price(&alternative.price),
+                })
+                .collect(),
+            consent: (opt_in.is_some() || marketing.is_some()).then(|| consent(opt_in.as_ref(), marketing.as_ref())),
+            limits: None,
+            enforced: self.publisher.enforced,
+            reference_watermark: verdict.reference_watermark.map(Timestamp::millis),
+            rules_as_of: self.publisher.setup.rules.as_of.map(|date| date.to_string().into()),
+        }
+    }
+
+    fn billing(&self, charge: &'a Charge, entry: &Entry) -> records::BillingEntry<'a> {
+        let line =
+            |revision| hex(ids::billing_line(self.number, &charge.message, charge.participant.as_ref(), revision));
+        let Line { toll, charged_at, date, origin, .. } = &charge.line;
+        let price = entry.amount.filter(|_| matches!(toll, Toll::Charged(_)));
+        let unit_price = price.map(|amount| if charge.reverses.is_some() { amount.reversed() } else { amount });
+        let (source, card, missing) = match &entry.source {
+            PriceSource::Card(card) => ("rate_card", Some(card), None),
+            PriceSource::Platform => ("platform", None, None),
+            PriceSource::Free => ("free", None, None),
+            PriceSource::TollUnknown => ("unknown", None, None),
+            PriceSource::Missing(missing) => ("unknown", None, Some(*missing)),
+        };
+        let account = self.account();
+        records::BillingEntry {
+            envelope: self.envelope(line(charge.revision), "tollgate.billing.entry.v1".into()),
+            entry_type: entry.kind.name().into(),
+            revision: small(charge.revision),
+            reverses: charge.reverses.map(line),
+            phone_number_id: Some(self.number.as_str().into()),
+            account_id: self.account_id(),
+            portfolio_id: self.portfolio_id(),
+            billing_subject: account.billing_subject.as_deref().map(Text::from),
+            payer: account.payer.as_deref().map(Text::from),
+            contact: self.contact(),
+            message_id: Some(charge.message.as_str().into()),
+            participant_key: self.participant(charge.participant.as_ref()),
+            request_id: charge.request.as_ref().map(RequestId::as_str).map(Text::from),
+            message_kind: charge.content.map(Text::from),
+            status_event: Some(event(charge.status)),
+            charge_trigger: Some(charge.trigger.name().into()),
+            occurred_at: charged_at.millis(),
+            billing_period: date.map(|date| date.month().to_string().into()),
+            local_date: date.map(|date| date.to_string().into()),
+            time_zone: account.zone.map(|zone| self.publisher.zones.name(zone).into()),
+            market: entry.market.map(Market::name).map(Text::from),
+            country: origin.country().map(Text::from),
+            country_source: country_source(*origin).map(Text::from),
+            pricing_type: toll.pricing_type().map(Text::from),
+            category: toll.category().map(|category| category.to_owned().into()),
+            free_reason: free_reason(toll),
+            unknown_reason: unknown_reason(toll, missing),
+            platform: charge.pricing.as_ref().map(platform),
+            expected_type: charge.prediction.toll.pricing_type().map(Text::from),
+            expected_category: charge.prediction.toll.category().map(|category| category.to_owned().into()),
+            agreement: Some(charge.agreement.name().into()),
+            service_window_open: Some(charge.service_window),
+            free_entry_point_open: Some(charge.free_entry_point),
+            allowance: charge.prediction.allowance.map(allowance),
+            quantity: if charge.reverses.is_some() { -1 } else { 1 },
+            unit: "message".into(),
+            list_unit_price: unit_price.map(amount),
+            effective_unit_price: unit_price.map(amount),
+            amount: entry.amount.map(amount),
+            currency: entry.currency.map(currency),
+            price_source: source.into(),
+            rate_card: card.map(|card| card.to_string().into()),
+            tier: None,
+            rule: charge.prediction.rule.into(),
+            reference_watermark: None,
+            charge_class: None,
+            finality: "provisional".into(),
+            reconciliation_ref: None,
+        }
+    }
+
+    fn participant(&self, participant: Option<&crate::domain::id::Participant>) -> Option<Text<'a>> {
+        participant.map(|participant| hex(self.publisher.setup.key.participant(self.number, participant)))
+    }
+
+    fn window(&self, edge: &'a WindowEdge) -> records::WindowEvent<'a> {
+        let (key, kind, transition) = (self.contact_key(), edge.window.name(), edge.transition.name());
+        let id = ids::window_event(self.number, key, kind, edge.opened_at, transition, edge.revision);
+        let count = |count: Option<u32>| count.map(small);
+        records::WindowEvent {
+            envelope: self.envelope(hex(id), format!("tollgate.window.{transition}.v1").into()),
+            window_id: hex(ids::window(self.number, key, kind, edge.opened_at)),
+            phone_number_id: self.number.as_str().into(),
+            account_id: self.account_id(),
+            portfolio_id: self.portfolio_id(),
+            contact: self.contact().unwrap_or_default(),
+            window_type: kind.into(),
+            category: None,
+            transition: transition.into(),
+            opened_at: edge.opened_at.millis(),
+            refreshed_at: edge.refreshed_at.map(Timestamp::millis),
+            expires_at: edge.expires_at.millis(),
+            closed_at: edge.closed_at.map(Timestamp::millis),
+            expiry_source: edge.expiry.name().into(),
+            close_reason: edge.reason.map(|reason| reason.name().into()),
+            opened_by: edge.opened_by.map(event),
+            opened_by_kind: edge.opened_by_kind.map(Text::from),
+            inbound_count: count(edge.inbound_count),
+            outbound_count: count(edge.outbound_count),
+            first_response_at: edge.first_response_at.map(Timestamp::millis),
+            lead_ms: edge.lead.map(|lead| lead.0),
+            revision: small(edge.revision),
+            corrects: None,
+            corrected_fields: match edge.transition {
+                Transition::Corrected => vec!["expires_at".into()],
+                Transition::Opened | Transition::Refreshed | Transition::Closing | Transition::Closed => Vec::new(),
+            },
+        }
+    }
+
+    fn state(&self, state: Option<&'a ContactState>) -> records::WindowStateRow<'a> {
+        let contact_key = hex(self.contact_key().0);
+        let key = format!("{}/{}", self.number.as_str(), contact_key.as_str());
+        let value = state.map(|state| records::WindowState {
+            envelope: self.envelope(key.clone().into(), "tollgate.window.state.v1".into()),
+            phone_number_id: self.number.as_str().into(),
+            contact: self.contact().unwrap_or_default(),
+            service_window: state.service.map(|service| records::ServiceWindowState {
+                r#type: if state.is_group { WindowKind::GroupService } else { WindowKind::Service }.name().into(),
+                opened_at: service.opened_at.millis(),
+                refreshed_at: service.refreshed_at.millis(),
+                expires_at: service.expires_at.millis(),
+            }),
+            free_entry_point: free_entry_point(state.eligible_until, state.free),
+            opted_out: state.opted_out.as_ref().map(|choice| records::OptOut {
+                scope: if state.marketing_only { "marketing" } else { "all" }.into(),
+                source: choice.source.name().into(),
+                at: choice.at.millis(),
+            }),
+            updated_at: self.effect.at.millis(),
+        });
+        records::WindowStateRow { key: key.into(), value }
+    }
+
+    fn outcome(&self, outcome: &'a Outcome) -> records::Outcome<'a> {
+        let name = outcome.result.name();
+        let message = outcome.message.as_ref().map(MessageId::as_str);
+        let request = outcome.request.as_ref().map(RequestId::as_str);
+        let about = message.or(request).unwrap_or_default();
+        let id = ids::outcome(self.number, about, outcome.participant.as_ref(), name, outcome.revision);
+        let (held, code, agreement) = match outcome.result {
+            SendResult::Accepted { held } => (Some(held), None, None),
+            SendResult::Failed { code } => (None, code, None),
+            SendResult::Agreement(agreement) => (None, None, Some(agreement.name())),
+            SendResult::Delivered | SendResult::Dropped => (None, None, None),
+        };
+        let row = code.and_then(errors::error);
+        records::Outcome {
+            envelope: self.envelope(hex(id), "tollgate.send.outcome.v1".into()),
+            phone_number_id: self.number.as_str().into(),
+            account_id: self.account_id(),
+            portfolio_id: self.portfolio_id(),
+            contact: self.contact(),
+            message_id: message.map(Text::from),
+            participant_key: self.participant(outcome.participant.as_ref()),
+            request_id: request.map(Text::from),
+            outcome: name.into(),
+            held,
+            code,
+            error_class: row.map(|row| row.class.name().into()),
+            advice: row.map(|row| row.advice.into()),
+            agreement: agreement.map(Text::from),
+            disagrees: outcome.disagrees,
+            revision: small(outcome.revision),
+        }
+    }
+}
+
+fn event(id: EventId) -> Text<'static> {
+    hex(id.0)
+}
+
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn amount(amount: Amount) -> Text<'static> {
+    amount.to_string().into()
+}
+
+fn currency(currency: Currency) -> Text<'static> {
+    currency.as_str().to_owned().into()
+}
+
+fn contact(named: &Named) -> records::Contact<'_> {
+    let clear = named.clear.as_ref();
+    records::Contact {
+        key: hex(named.key.0),
+        wa_id: clear.and_then(|clear| clear.phone.as_ref()).map(WaId::as_str).map(Text::from),
+        user_id: clear.and_then(|clear| clear.scoped.as_ref()).map(ScopedUserId::as_str).map(Text::from),
+    }
+}
+
+fn template(verdict: &Verdict) -> Option<records::TemplateView<'_>> {
+    let Content::Template(asked) = &verdict.content else {
+        return None;
+    };
+    let view = verdict.template.as_ref();
+    let state = view.and_then(|view| view.state.as_ref());
+    let announced = view.and_then(|TemplateView { announced, .. }| announced.as_ref());
+    Some(records::TemplateView {
+        name: (&*asked.name).into(),
+        language: (&*asked.language).into(),
+        category: view.and_then(|view| view.category.as_ref()).map(Category::name).map(Text::from),
+        status: state.map(|state| match state {
+            TemplateState::Approved => "APPROVED".into(),
+            TemplateState::Paused(_) => "PAUSED".into(),
+            TemplateState::Disabled => "DISABLED".into(),
+            TemplateState::NotApproved(name) => (&**name).into(),
+        }),
+        announced_category: announced.map(|(category, _)| category.name().into()),
+        announced_for: announced.map(|(_, at)| at.millis()),
+    })
+}
+
+fn reason(cited: &Cited) -> records::Reason<'_> {
+    records::Reason {
+        code: cited.reason.code().into(),
+        platform_code: cited.reason.platform_code(),
+        evidence: cited.evidence.map(event).into_iter().collect(),
+        fact: cited.fact.as_deref().map(Text::from),
+    }
+}
+
+fn service_window(windows: &Windows) -> records::ServiceWindow<'static> {
+    let (state, span, closed_at) = match windows.service {
+        WindowAt::Open(span) => ("open", Some(span), None),
+        WindowAt::Closed(at) => ("closed", None, Some(at)),
+        WindowAt::Never => ("never_opened", None, None),
+    };
+    records::ServiceWindow {
+        state: state.into(),
+        opened_at: span.map(|span| span.start.millis()),
+        expires_at: span.map(|span| span.end.millis()),
+        closed_at: closed_at.map(Timestamp::millis),
+        opened_by: windows.service_opened_by.map(event),
+    }
+}
+
+fn free_entry_point(
+    eligible_until: Option<Timestamp>,
+    free: Option<FreeView>,
+) -> Option<records::FreeEntryPoint<'static>> {
+    let state = match (free, eligible_until) {
+        (Some(_), _) => "open",
+        (None, Some(_)) => "eligible",
+        (None, None) => return None,
+    };
+    Some(records::FreeEntryPoint {
+        state: state.into(),
+        eligible_until: eligible_until.map(Timestamp::millis),
+        opened_at: free.map(|free| free.opened_at.millis()),
+        expires_at: free.map(|free| free.expires_at.millis()),
+        expiry_source: free.map(|free| free.expiry.name().into()),
+        confirmed: free.map(|free| free.confirmed),
+    })
+}
+
+fn price(preview: &Preview) -> records::Price<'_> {
+    let (price, missing) = match &preview.price {
+        Some(Ok(price)) => (Some(price), None),
+        Some(Err(missing)) => (None, Some(*missing)),
+        None => (None, None),
+    };
+    records::Price {
+        chargeable: match preview.toll {
+            Toll::Charged(_) => Some(true),
+            Toll::Free(..) => Some(false),
+            Toll::Unknown(_) => None,
+        },
+        pricing_type: preview.toll.pricing_type().map(Text::from),
+        category: preview.toll.category().map(Text::from),
+        free_reason: free_reason(&preview.toll),
+        unknown_reason: unknown_reason(&preview.toll, missing),
+        unit_price: price.map(|price| amount(price.amount)),
+        currency: price.map(|price| currency(price.currency)),
+        market: preview.market.map(Market::name).map(Text::from),
+        rate_card: price.map(|price| Text::from(&*price.card)),
+        rule: preview.rule.into(),
+        allowance: preview.allowance.map(allowance),
+    }
+}
+
+fn free_reason(toll: &Toll) -> Option<Text<'static>> {
+    match toll {
+        Toll::Free(reason, _) => Some(reason.name().into()),
+        Toll::Charged(_) | Toll::Unknown(_) => None,
+    }
+}
+
+fn unknown_reason(toll: &Toll, missing: Option<NoPrice>) -> Option<Text<'static>> {
+    match toll {
+        Toll::Unknown(why) => Some(Unpriced::name(why).into()),
+        Toll::Charged(_) | Toll::Free(..) => missing.map(|missing| missing.name().into()),
+    }
+}
+
+fn allowance(allowance: Allowance) -> records::Allowance<'static> {
+    records::Allowance {
+        period: allowance.month.to_string().into(),
+        limit: small(allowance.limit),
+        used_before: small(allowance.used_before),
+        consumed: allowance.consumed,
+        in_flight: None,
+        as_of: None,
+    }
+}
+
+fn consent(opt_in: Option<&Choice>, marketing: Option<&Choice>) -> records::ConsentView<'static> {
+    let source = |choice: &Choice| Text::from(choice.source.name().to_owned());
+    records::ConsentView {
+        opt_in: opt_in.map(|choice| choice.given),
+        opt_in_source: opt_in.map(source),
+        opt_in_at: opt_in.map(|choice| choice.at.millis()),
+        marketing: marketing.map(|choice| choice.given),
+        marketing_source: marketing.map(source),
+        marketing_at: marketing.map(|choice| choice.at.millis()),
+    }
+}
+
+fn platform(pricing: &Pricing) -> records::Pricing<'_> {
+    let term = |term: &Term| Text::from(term.as_str().to_owned());
+    records::Pricing {
+        billable: pricing.billable,
+        pricing_model: Some(term(&pricing.model)),
+        r#type: pricing.kind.as_ref().map(term),
+        category: Some(term(&pricing.category)),
+        subtype: pricing.subtype.as_ref().map(term),
+        cost_amount: pricing.cost.map(|(cost, _)| amount(cost)),
+        cost_currency: pricing.cost.map(|(_, unit)| currency(unit)),
+    }
+}
+
+const fn country_source(origin: Origin) -> Option<&'static str> {
+    match origin {
+        Origin::Dial(_) => Some("phone_prefix"),
+        Origin::Country(_) => Some("user_id_prefix"),
+        Origin::Unknown => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! Where state rests: rows in order of their keys, changed in batches that happen whole or not at all.
+//!
+//! A batch holds the position beside the rows that follow from it, so whatever survives a crash is a state
+//! that was, with the position that belongs to it. Two stores keep that promise: [`Memory`], for scenarios
+//! and for a build without RocksDB, and [`Rocks`], on disk.
+
+pub mod keys;
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+
+use std::fmt;
+
+pub use memory::Memory;
+#[cfg(feature = "rocksdb")]
+pub use rocks::Rocks;
+
+/// Why the store cannot do what it is asked. Each of them stops the run: going on would lose money.
+#[derive(Debug)]
+pub enum Error {
+    /// The disk or RocksDB refused.
+    Disk(String),
+    /// A row cannot be read.
+    Row {
+        /// What kind of row.
+        kind: &'static str,
+        /// Why.
+        error: crate::codec::state::Error,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(why) => write!(f, "the state cannot be read or written: {why}"),
+            Self::Row { kind, error } => write!(f, "a {kind} record of the state cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Changes to rows: a value, or nothing to delete.
+#[derive(Debug, Default)]
+pub struct Batch {
+    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Writes a row.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.push((key, Some(value)));
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.changes.push((key, None));
+    }
+
+    /// The changes, in order; a later one of a key counts.
+    fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.changes
+    }
+}
+
+/// Rows in order of their keys.
+pub trait Store {
+    /// A row.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Up to `limit` rows whose keys begin with `prefix`, from `from` on, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    #[allow(clippy::type_complexity, reason = "a row is a key and a value")]
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error>;
+
+    /// Makes all changes of a batch, or none.
+    ///
+    /// # Errors
+    /// If the store cannot be written; then none was made.
+    fn commit(&mut self, batch: Batch) -> Result<(), Error>;
+
+    /// Tells how far time has come: rows kept until an earlier instant may be dropped.
+    fn time_is(&self, partition_time: crate::domain::time::Timestamp);
+}

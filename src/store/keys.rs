@@ -1,0 +1,111 @@
+//! The keys of the rows: one byte for the kind, then what names the row, in an order that scans can use.
+//!
+//! A prefix is never given to another kind of row, not even after its kind is gone.
+
+use crate::codec::state::NumberIndex;
+use crate::domain::id::{ContactNumber, MessageKey};
+use crate::domain::time::Month;
+
+/// Where the state stands: the position, written with every batch.
+pub const META: u8 = b'!';
+/// A business phone number.
+pub const NUMBER: u8 = b'n';
+/// What a number has used of a month.
+pub const NUMBER_MONTH: u8 = b'm';
+/// A contact.
+pub const CONTACT: u8 = b'c';
+/// One name of a contact, hashed.
+pub const ALIAS: u8 = b'a';
+/// A message.
+pub const MESSAGE: u8 = b'w';
+/// A send that was asked about.
+pub const REQUEST: u8 = b'r';
+/// A contact's next deadline.
+pub const TIMER: u8 = b't';
+/// A reference fact learned from the events themselves.
+pub const FACT: u8 = b'f';
+
+/// Reserved for what is still to come: conversations, limits and tiers, suppressed contacts, the ledger.
+pub const RESERVED: [u8; 4] = [b'v', b'l', b's', b'b'];
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(kind);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// The position.
+#[must_use]
+pub fn meta() -> Vec<u8> {
+    vec![META]
+}
+
+/// A number, by its place.
+#[must_use]
+pub fn number(index: NumberIndex) -> Vec<u8> {
+    key(NUMBER, &[&index.0.to_be_bytes()])
+}
+
+/// A number's month.
+#[must_use]
+pub fn month(index: NumberIndex, month: Month) -> Vec<u8> {
+    key(NUMBER_MONTH, &[&index.0.to_be_bytes(), &month.ordinal().to_be_bytes()])
+}
+
+/// The number and month of a key that [`month`] made.
+#[must_use]
+pub fn parse_month(key: &[u8]) -> Option<(NumberIndex, Month)> {
+    let rest = key.strip_prefix(&[NUMBER_MONTH])?;
+    let (index, ordinal) = rest.split_first_chunk::<4>()?;
+    let month = Month::from_ordinal(i32::from_be_bytes(*ordinal.first_chunk()?))?;
+    Some((NumberIndex(u32::from_be_bytes(*index)), month))
+}
+
+/// A contact.
+#[must_use]
+pub fn contact(number: ContactNumber) -> Vec<u8> {
+    key(CONTACT, &[&number.0.to_be_bytes()])
+}
+
+/// A name of a contact.
+#[must_use]
+pub fn alias(alias: [u8; 16]) -> Vec<u8> {
+    key(ALIAS, &[&alias])
+}
+
+/// A message.
+#[must_use]
+pub fn message(message: MessageKey) -> Vec<u8> {
+    key(MESSAGE, &[&message.0])
+}
+
+/// A request.
+#[must_use]
+pub fn request(request: [u8; 16]) -> Vec<u8> {
+    key(REQUEST, &[&request])
+}
+
+/// A timer, in order of the instant in milliseconds at which it is due. No instant of ours is negative, so
+/// the order of the bytes is that of the numbers; anything before the first instant stands for it.
+#[must_use]
+pub fn timer_at(due: i64, contact: ContactNumber) -> Vec<u8> {
+    key(TIMER, &[&due.max(0).to_be_bytes(), &contact.0.to_be_bytes()])
+}
+
+/// When the timer of a key is due, and whose it is.
+#[must_use]
+pub fn parse_timer(key: &[u8]) -> Option<(i64, ContactNumber)> {
+    let rest = key.strip_prefix(&[TIMER])?;
+    let (due, contact) = rest.split_first_chunk::<8>()?;
+    let contact = u64::from_be_bytes(*contact.first_chunk()?);
+    Some((i64::from_be_bytes(*due), ContactNumber(contact)))
+}
+
+/// A learned fact, in the order in which they were learned.
+#[must_use]
+pub fn fact(sequence: u64) -> Vec<u8> {
+    key(FACT, &[&sequence.to_be_bytes()])
+}

@@ -1,0 +1,103 @@
+//! A store on disk: RocksDB, with its memory inside one bound.
+//!
+//! A commit is one write batch, synced: after a power cut the store holds a prefix of the commits, each with
+//! its position. Rows kept until an instant that has passed are dropped by compaction; readers treat them as
+//! absent before that, so when it happens changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options, WriteBatch,
+    WriteOptions,
+};
+
+use super::{Batch, Error, Store, keys};
+use crate::codec::state;
+use crate::domain::time::Timestamp;
+
+/// Rows on disk.
+pub struct Rocks {
+    db: DB,
+    partition_time: Arc<AtomicI64>,
+}
+
+impl Rocks {
+    /// Opens the store of a directory, or makes one. RocksDB uses at most about `memory` bytes: a third for
+    /// what is not yet in a file, the rest to keep blocks of files at hand.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, or another process uses it.
+    pub fn open(directory: &Path, memory: usize) -> Result<Self, Error> {
+        let partition_time = Arc::new(AtomicI64::new(i64::MIN));
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&Cache::new_lru_cache(memory / 3 * 2));
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_block_based_table_factory(&blocks);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_write_buffer_size(memory / 9);
+        options.set_max_write_buffer_number(3);
+        options.set_max_background_jobs(2);
+        // The log of RocksDB's own doings is for its authors; keep one small file of it.
+        options.set_keep_log_file_num(1);
+        options.set_max_log_file_size(1 << 20);
+        let now = Arc::clone(&partition_time);
+        options.set_compaction_filter("expired rows", move |_, key, value| {
+            let kept = matches!(key.first(), Some(&keys::MESSAGE | &keys::REQUEST));
+            let until = if kept { state::kept_until(value) } else { None };
+            match until {
+                Some(until) if until.millis() <= now.load(Ordering::Relaxed) => CompactionDecision::Remove,
+                _ => CompactionDecision::Keep,
+            }
+        });
+        let db = DB::open(&options, directory).map_err(disk)?;
+        Ok(Self { db, partition_time })
+    }
+}
+
+fn disk(error: rocksdb::Error) -> Error {
+    Error::Disk(error.into_string())
+}
+
+impl Store for Rocks {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.db.get(key).map_err(disk)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        let start = from.max(prefix);
+        let rows = self.db.iterator(IteratorMode::From(start, rocksdb::Direction::Forward));
+        let mut found = Vec::new();
+        for row in rows.take(limit) {
+            let (key, value) = row.map_err(disk)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            found.push((key.into_vec(), value.into_vec()));
+        }
+        Ok(found)
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        let mut write = WriteBatch::default();
+        for (key, value) in batch.into_changes() {
+            match value {
+                Some(value) => write.put(key, value),
+                None => write.delete(key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(&write, &options).map_err(disk)
+    }
+
+    fn time_is(&self, partition_time: Timestamp) {
+        self.partition_time.store(partition_time.millis(), Ordering::Relaxed);
+    }
+}
