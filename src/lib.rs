@@ -1,6 +1,9 @@
 //! Tollgate: a gate and a toll for WhatsApp Business traffic.
+pub mod cli;
 pub mod codec;
+pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod replay;
 pub mod store;
 pub mod zones;

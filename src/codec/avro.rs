@@ -16,7 +16,7 @@ use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 
 pub use container::{Blocks, Codec, ContainerWriter, Header};
-pub use decode::from_bytes;
+pub use decode::{from_bytes, skip};
 pub use encode::to_bytes;
 
 /// Why bytes and schema do not go together.

@@ -66,6 +66,12 @@ impl<'a> Parsed<'a> {
         Ok(Self(parsed.0.unwrap_or_default()))
     }
 
+    /// Whether it says it is a webhook's body, well-formed or not.
+    #[must_use]
+    pub fn is_webhook(&self) -> bool {
+        self.0.object.as_str().is_some() || self.0.entry.0.is_some()
+    }
+
     /// When whoever kept the body received it, if they wrote that beside it, in milliseconds.
     #[must_use]
     pub fn received_at(&self) -> Option<i64> {

@@ -189,9 +189,17 @@ const NO_EVENT: EventId = EventId([0; 16]);
 
 impl Happening {
     /// Whether it is about an instant whose consequences end, so that it can come too late. A fact or a
-    /// choice holds from its instant on, however late it is learned.
+    /// choice holds from its instant on, however late it is learned; an imported message has no consequences.
     const fn is_dated(&self) -> bool {
-        matches!(self, Self::Inbound(_) | Self::Echo | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_))
+        match self {
+            Self::Inbound(inbound) => inbound.live,
+            Self::Echo | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
+            Self::MarketingPreference(_)
+            | Self::Consent(_)
+            | Self::IdentityChanged
+            | Self::NumberFact(_)
+            | Self::Unknown(_) => false,
+        }
     }
 }
 

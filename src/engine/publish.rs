@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Output, Rejected, Setup};
 use crate::codec::ids::{self, hex};
 use crate::codec::records;
+use crate::codec::reference::Mistake;
 use crate::codec::text::{Bytes, Text};
 use crate::domain::billing::{self, Allowance, Charge, Entry, Line, NoPrice, PriceSource, Toll, Unpriced};
 use crate::domain::contact::Choice;
@@ -53,6 +54,8 @@ pub enum Record<'a> {
     State(Box<records::WindowStateRow<'a>>),
     /// `wa.outcomes`
     Outcome(Box<records::Outcome<'a>>),
+    /// `wa.dead-letters`
+    DeadLetter(Box<records::DeadLetter<'a>>),
 }
 
 /// What is wrong with a record, for its dead letter.
@@ -69,6 +72,15 @@ pub struct Problem {
 impl From<Rejected> for Problem {
     fn from(rejected: Rejected) -> Self {
         Self { code: rejected.code(), detail: rejected.detail().into(), part: None }
+    }
+}
+
+impl Problem {
+    /// The problem of a fact that cannot be what it says.
+    #[must_use]
+    pub fn of_fact(mistakes: &[Mistake]) -> Self {
+        let all: Vec<&str> = mistakes.iter().map(|Mistake(problem)| problem.as_str()).collect();
+        Self { code: "invalid_fact", detail: all.join("; "), part: None }
     }
 }
 

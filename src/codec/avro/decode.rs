@@ -19,6 +19,14 @@ pub fn from_bytes<'de, T: de::Deserialize<'de>>(plan: &Plan, input: &mut &'de [u
     T::deserialize(Decoder { plan, node: plan.root, input, depth: 0 })
 }
 
+/// Passes over one value at the front of `input`.
+///
+/// # Errors
+/// If the bytes are not what the writer's schema says.
+pub fn skip(plan: &Plan, input: &mut &[u8]) -> Result<(), Error> {
+    Decoder { plan, node: plan.root, input, depth: 0 }.skip()
+}
+
 /// Takes an integer in Avro's zigzag form from the front.
 pub(super) fn long(input: &mut &[u8]) -> Result<i64, Error> {
     let mut value: u64 = 0;

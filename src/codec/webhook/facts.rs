@@ -23,6 +23,23 @@ pub struct NewFact<'a> {
     pub attributes: Vec<(&'static str, Text<'a>)>,
 }
 
+impl NewFact<'_> {
+    /// The fact without its body.
+    #[must_use]
+    pub fn into_owned(self) -> NewFact<'static> {
+        let Self { account, template, name, value, from, until, attributes } = self;
+        NewFact {
+            account: account.into_owned(),
+            template: template.map(|(name, language)| (name.into_owned(), language.into_owned())),
+            name: name.into_owned(),
+            value: value.map(Text::into_owned),
+            from,
+            until,
+            attributes: attributes.into_iter().map(|(name, value)| (name, value.into_owned())).collect(),
+        }
+    }
+}
+
 impl<'a> Reader<'_, 'a> {
     /// Reads a change that names no business phone number: it is about the account or a template.
     pub(super) fn facts(&mut self, account: &Lax<'a>, time: Option<i64>, field: &str, value: &Value<'a>) {

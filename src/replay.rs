@@ -1,0 +1,445 @@
+//! `tollgate replay`: the same folds as everywhere, on files, with nothing else around.
+//!
+//! Three threads in a row: one reads, decodes and merges the files by arrival; this one folds; one makes
+//! records and writes them. A commit waits for the outputs to be on disk and then writes state, output
+//! lengths and input places in one batch, so a run that is killed anywhere goes on as if it had not been.
+
+mod decode;
+mod inputs;
+mod outputs;
+mod position;
+mod summary;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use crate::codec::{avro, frame, records, reference};
+use crate::config::{Config, Mistake};
+use crate::domain::event::Happening;
+use crate::domain::reference::Reference;
+use crate::domain::time::Timestamp;
+use crate::engine::publish::{Problem, Publisher};
+use crate::engine::{Advanced, Engine, Output};
+use crate::store::Store;
+use crate::zones::Zones;
+use decode::{Item, Merge, Start, Unit, Unreadable};
+use inputs::{Identity, Input, Place, RawRecord};
+pub use outputs::Format;
+use outputs::Outputs;
+use position::{OutputPosition, Position};
+use summary::Counts;
+pub use summary::{BillRow, Summary, VerdictRow};
+use writer::{Letter, ToWrite, Writer};
+
+/// How many units travel between threads at once.
+const BATCH: usize = 512;
+
+/// How many batches may wait between two threads.
+const WAITING: usize = 8;
+
+/// How many records are folded between two commits, where there is a state to commit.
+const COMMIT_EVERY: u64 = 200_000;
+
+/// What to replay, and where to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The files; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// The directory for outputs; without one only the summary is made.
+    pub out: Option<PathBuf>,
+    /// How outputs are written.
+    pub format: Format,
+    /// Files with records of `wa.accounts`.
+    pub accounts: Vec<PathBuf>,
+    /// Files with records of `wa.templates`.
+    pub templates: Vec<PathBuf>,
+    /// The directory of a state to go on from, and to leave behind.
+    pub state: Option<PathBuf>,
+    /// Stop after so many records, with everything committed.
+    pub stop_after: Option<u64>,
+    /// Whether to show a progress bar.
+    pub progress: bool,
+}
+
+/// Why a replay did not come to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something was given that cannot be used; nothing was done.
+    Mistakes(Vec<Mistake>),
+    /// Something failed on the way; with a state the run can be gone on with.
+    Failed(Mistake),
+}
+
+impl From<Mistake> for Failure {
+    fn from(mistake: Mistake) -> Self {
+        Self::Failed(mistake)
+    }
+}
+
+/// Everything given, looked at before anything is done.
+pub struct Prepared {
+    reference: Reference,
+    identities: Vec<Identity>,
+    digests: Vec<String>,
+}
+
+impl Options {
+    /// Looks at all files before anything is done with them.
+    ///
+    /// # Errors
+    /// All that cannot be used, together.
+    pub fn prepare(&self, zones: &Zones) -> Result<Prepared, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let (mut identities, mut digests) = (Vec::new(), Vec::new());
+        for path in &self.files {
+            match Identity::of(path) {
+                Ok(identity) => identities.push(identity),
+                Err(error) => mistakes.push(unreadable(path, &error)),
+            }
+        }
+        if self.state.is_some() && self.files.iter().any(|path| path == Path::new("-")) {
+            mistakes.push(Mistake::new("-", "standard input cannot be read twice; with --state give files"));
+        }
+        if self.state.is_some() && !cfg!(feature = "rocksdb") {
+            mistakes
+                .push(Mistake::new("--state", "this build keeps state in memory; build it with the feature `rocksdb`"));
+        }
+        let mut reference = Reference::default();
+        let find = |name: &str| zones.find(name);
+        for path in &self.accounts {
+            digests.extend(digest(path));
+            read_records(path, &mut mistakes, |record| {
+                let account: records::Account<'_> = decode_reference(record)?;
+                reference::learn_account(&mut reference, &account, &find)
+            });
+        }
+        for path in &self.templates {
+            digests.extend(digest(path));
+            read_records(path, &mut mistakes, |record| {
+                let template: records::TemplateHistory<'_> = decode_reference(record)?;
+                reference::learn_template(&mut reference, &template)
+            });
+        }
+        if mistakes.is_empty() { Ok(Prepared { reference, identities, digests }) } else { Err(mistakes) }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
+    Mistake::new(path.display().to_string(), format!("it cannot be read: {error}"))
+}
+
+fn digest(path: &Path) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    Some(crate::codec::ids::hex(crate::codec::ids::hash(&[&bytes])).as_str().to_owned())
+}
+
+/// Reads a file of reference records; every mistake gets the file and the line.
+fn read_records(
+    path: &Path,
+    mistakes: &mut Vec<Mistake>,
+    mut learn: impl FnMut(&RawRecord<'_>) -> Result<(), Vec<reference::Mistake>>,
+) {
+    let read = Arc::new(AtomicU64::new(0));
+    let mut input = match Input::open(path, Place::default(), &read) {
+        Ok(input) => input,
+        Err(error) => return mistakes.push(unreadable(path, &error)),
+    };
+    loop {
+        match input.next() {
+            Ok(None) => return,
+            Ok(Some(record)) => {
+                let place = format!("{}, line {}", path.display(), record.number);
+                let wrong = learn(&record).err().unwrap_or_default();
+                mistakes.extend(wrong.into_iter().map(|reference::Mistake(problem)| Mistake::new(&place, problem)));
+            }
+            Err(error) => return mistakes.push(unreadable(path, &error)),
+        }
+    }
+}
+
+fn decode_reference<'b, T: serde::Deserialize<'b>>(record: &RawRecord<'b>) -> Result<T, Vec<reference::Mistake>> {
+    let decoded = match (record.flaw, record.plan) {
+        (Some(_), _) => Err("it is no JSON object".to_owned()),
+        (None, Some(plan)) => avro::from_bytes(plan, &mut &*record.bytes).map_err(|error| error.to_string()),
+        (None, None) => frame::from_json(record.bytes).map_err(|error| error.to_string()),
+    };
+    decoded.map_err(|problem| vec![reference::Mistake(problem)])
+}
+
+/// Replays files.
+///
+/// # Errors
+/// What was given and cannot be used, or what failed on the way.
+pub fn run(config: Config, options: &Options, prepared: Prepared, zones: Zones) -> Result<Summary, Failure> {
+    match &options.state {
+        #[cfg(feature = "rocksdb")]
+        Some(directory) => {
+            let rows = std::fs::create_dir_all(directory)
+                .map_err(|error| Failure::Mistakes(vec![unreadable(directory, &error)]))
+                .and_then(|()| open_rocks(&directory.join("rows"), config.setup.memory))?;
+            Run::start(config, options, prepared, zones, rows)?.drive()
+        }
+        // Without a state to keep, rows that do not fit in memory wait in a directory of their own.
+        #[cfg(feature = "rocksdb")]
+        None => {
+            let directory = tempfile::tempdir().map_err(|error| failed("a temporary directory", &error))?;
+            let rows = open_rocks(directory.path(), config.setup.memory)?;
+            Run::start(config, options, prepared, zones, rows)?.drive()
+        }
+        #[cfg(not(feature = "rocksdb"))]
+        _ => Run::start(config, options, prepared, zones, crate::store::Memory::default())?.drive(),
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+fn open_rocks(directory: &Path, memory: usize) -> Result<crate::store::Rocks, Failure> {
+    // Rows decoded in memory take most of it; what RocksDB keeps at hand is a fourth on top.
+    crate::store::Rocks::open(directory, memory / 4).map_err(|error| failed(&directory.display().to_string(), &error))
+}
+
+fn failed(place: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Failed(Mistake::new(place, error.to_string()))
+}
+
+/// A replay under way: the thread that folds.
+struct Run<'o, S> {
+    options: &'o Options,
+    engine: Engine<S>,
+    position: Position,
+    /// Where in the position each file that is being read stands.
+    inputs: Vec<usize>,
+    paths: Vec<Arc<str>>,
+    units: Receiver<Result<Vec<Unit>, Unreadable>>,
+    writer: Writer,
+    to_write: Vec<ToWrite>,
+    outputs: Vec<Output>,
+    records: u64,
+    since_commit: u64,
+    bar: Bar,
+}
+
+impl<'o, S: Store> Run<'o, S> {
+    fn start(
+        config: Config,
+        options: &'o Options,
+        prepared: Prepared,
+        zones: Zones,
+        store: S,
+    ) -> Result<Self, Failure> {
+        let Prepared { reference, identities, digests } = prepared;
+        let fingerprint = format!("{} {digests:?}", config.fingerprint);
+        let setup = Arc::new(config.setup);
+        let (engine, former) =
+            Engine::open(Arc::clone(&setup), zones, reference, store).map_err(|error| failed("--state", &error))?;
+        let former =
+            former.map(|bytes| Position::read(&bytes).ok_or_else(|| failed("--state", &"its position is damaged")));
+        let out = options.out.as_deref().map(|directory| directory.display().to_string());
+        let mut position = former.transpose()?.unwrap_or_else(|| Position {
+            fingerprint: fingerprint.clone(),
+            outputs: out.as_ref().map(|directory| OutputPosition::start(directory, options.format)),
+            ..Position::default()
+        });
+        let outputs = out.as_deref().map(|directory| (directory, options.format));
+        position.resume(identities, &fingerprint, outputs).map_err(Failure::Mistakes)?;
+        let resumed = position.outputs.as_ref().and_then(|outputs| outputs.lengths);
+        let outputs =
+            options.out.as_deref().map(|directory| Outputs::open(directory, options.format, resumed.as_ref()));
+        let outputs = outputs.transpose().map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
+        let inputs: Vec<usize> = (0..position.inputs.len()).filter(|index| !position.inputs[*index].finished).collect();
+        let reading = inputs.iter().map(|index| &position.inputs[*index]);
+        let starts: Vec<Start> = reading.clone().map(Start::of).collect();
+        let paths = reading.clone().map(|input| Arc::from(input.identity.path.as_str())).collect();
+        let total = reading.map(|input| input.identity.size).sum();
+        let settings =
+            decode::Settings { key: setup.key.clone(), webhook: config.webhook, keep_bytes: config.keep_payload };
+        let (units, read) = start_reading(starts, settings)?;
+        let publisher = Publisher::new(setup, Zones::new(), config.name, config.enforced);
+        let counts = Counts::resume(position.summary.clone());
+        Ok(Self {
+            options,
+            engine,
+            position,
+            inputs,
+            paths,
+            units,
+            writer: Writer::start(publisher, outputs, counts, config.keep_payload),
+            to_write: Vec::new(),
+            outputs: Vec::new(),
+            records: 0,
+            since_commit: 0,
+            bar: Bar::new(options.progress, total, read),
+        })
+    }
+
+    /// Folds everything, or as much as was asked for, and commits it.
+    fn drive(mut self) -> Result<Summary, Failure> {
+        let mut finished = true;
+        'files: while let Ok(batch) = self.units.recv() {
+            let batch = batch.map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
+            for unit in batch {
+                self.fold(unit)?;
+                if self.options.stop_after.is_some_and(|limit| self.records >= limit) {
+                    finished = false;
+                    break 'files;
+                }
+                if self.options.state.is_some() && self.since_commit >= COMMIT_EVERY {
+                    self.commit()?;
+                }
+            }
+            self.hand_over();
+            self.bar.show(self.records);
+        }
+        if finished {
+            for index in &self.inputs {
+                self.position.inputs[*index].finished = true;
+            }
+        }
+        self.commit()?;
+        self.bar.finish();
+        Ok(self.position.summary)
+    }
+
+    /// Folds one record: first the deadlines its arrival has passed, then what it holds.
+    fn fold(&mut self, unit: Unit) -> Result<(), Failure> {
+        let Unit { file, number, place, high, arrived_at, items, bytes } = unit;
+        let store_failed = |error| failed("the state", &error);
+        while self.engine.advance(arrived_at, &mut self.outputs).map_err(store_failed)? == Advanced::CommitFirst {
+            self.commit()?;
+        }
+        let (mut events, mut facts) = (0, 0);
+        for item in items {
+            let (problem, ask) = match item {
+                Item::Event(prepared) => {
+                    if let Happening::Unknown(name) = &prepared.event.happening {
+                        self.to_write.push(ToWrite::Unknown(name.clone()));
+                    }
+                    events += 1;
+                    match self.engine.fold(&prepared, arrived_at, &mut self.outputs).map_err(store_failed)? {
+                        Ok(()) => continue,
+                        Err(rejected) => (Problem::from(rejected), None),
+                    }
+                }
+                Item::Fact(fact) => {
+                    facts += 1;
+                    match self.engine.learn_fact(&fact) {
+                        Ok(()) => continue,
+                        Err(mistakes) => (Problem::of_fact(&mistakes), None),
+                    }
+                }
+                Item::Letter(problem, ask) => (problem, ask),
+            };
+            self.to_write.push(ToWrite::Letter(Box::new(Letter {
+                path: Arc::clone(&self.paths[file]),
+                number,
+                problem,
+                bytes: bytes.clone(),
+                arrived_at,
+                ask,
+            })));
+        }
+        self.to_write.push(ToWrite::Read { records: 1, events, facts });
+        self.to_write.extend(self.outputs.drain(..).map(|output| ToWrite::Output(Box::new(output))));
+        let input = &mut self.position.inputs[self.inputs[file]];
+        input.place = place;
+        input.high = high.map(Timestamp::millis);
+        self.records += 1;
+        self.since_commit += 1;
+        if self.options.state.is_none() && self.engine.wants_commit() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) {
+        if !self.to_write.is_empty() {
+            self.writer.write(std::mem::take(&mut self.to_write));
+        }
+    }
+
+    /// Makes everything so far durable. Outputs first, then state and position in one batch: a crash in
+    /// between leaves outputs longer than the position says, and the next run cuts them.
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.to_write.extend(self.outputs.drain(..).map(|output| ToWrite::Output(Box::new(output))));
+        self.hand_over();
+        let synced = self.writer.sync()?;
+        self.position.summary = synced.summary;
+        if let Some(outputs) = &mut self.position.outputs {
+            outputs.lengths = synced.lengths;
+        }
+        self.since_commit = 0;
+        self.engine.commit(&self.position.write()).map_err(|error| failed("the state", &error))
+    }
+}
+
+type Units = Receiver<Result<Vec<Unit>, Unreadable>>;
+
+/// Starts the thread that reads, decodes and merges. Returns what it sends, and the count of bytes it reads.
+fn start_reading(starts: Vec<Start>, settings: decode::Settings) -> Result<(Units, Arc<AtomicU64>), Failure> {
+    let read = Arc::new(AtomicU64::new(0));
+    let merge = Merge::open(starts, settings, &read);
+    let mut merge = merge.map_err(|unreadable_files| {
+        Failure::Mistakes(unreadable_files.iter().map(|file| unreadable(&file.path, &file.error)).collect())
+    })?;
+    let (sender, units) = sync_channel(WAITING);
+    thread::spawn(move || {
+        loop {
+            let mut batch = Vec::with_capacity(BATCH);
+            let mut end = None;
+            while batch.len() < BATCH && end.is_none() {
+                match merge.next() {
+                    Ok(Some(unit)) => batch.push(unit),
+                    Ok(None) => end = Some(None),
+                    Err(error) => end = Some(Some(error)),
+                }
+            }
+            // The folding thread may have stopped listening; then there is nothing left to do.
+            if (!batch.is_empty() && sender.send(Ok(batch)).is_err()) || end.is_some() {
+                if let Some(Some(error)) = end {
+                    let _ = sender.send(Err(error));
+                }
+                return;
+            }
+        }
+    });
+    Ok((units, read))
+}
+
+/// The progress bar, where somebody watches.
+struct Bar {
+    bar: Option<indicatif::ProgressBar>,
+    read: Arc<AtomicU64>,
+}
+
+impl Bar {
+    fn new(wanted: bool, total: Option<u64>, read: Arc<AtomicU64>) -> Self {
+        let bar = wanted.then(|| {
+            let template = match total {
+                Some(_) => "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left, {msg}",
+                None => "{spinner} {bytes} {bytes_per_sec}, {msg}",
+            };
+            let bar = total.map_or_else(indicatif::ProgressBar::new_spinner, indicatif::ProgressBar::new);
+            match indicatif::ProgressStyle::with_template(template) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Self { bar, read }
+    }
+
+    fn show(&self, records: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{records} records"));
+            bar.set_position(self.read.load(Ordering::Relaxed));
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

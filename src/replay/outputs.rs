@@ -1,0 +1,159 @@
+//! The output files: one per topic, as NDJSON or as an Avro container.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::codec::avro::ContainerWriter;
+use crate::codec::schema::{self, RecordSchema};
+use crate::engine::publish::Record;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object per line.
+    Ndjson,
+    /// An Avro object container file.
+    Avro,
+}
+
+/// The files, in the order in which their lengths are remembered.
+const FILES: [(&str, RecordSchema); 6] = [
+    ("verdicts", schema::VERDICT),
+    ("billing", schema::BILLING_ENTRY),
+    ("windows", schema::WINDOW_EVENT),
+    ("window-state", schema::WINDOW_STATE_ROW),
+    ("outcomes", schema::OUTCOME),
+    ("dead-letters", schema::DEAD_LETTER),
+];
+
+/// How much is gathered before it is written.
+const BUFFER: usize = 256 << 10;
+
+/// How long each output is, up to and with the last record that was committed.
+pub type Lengths = [u64; FILES.len()];
+
+/// The output files of one run.
+pub struct Outputs {
+    files: Vec<Output>,
+}
+
+struct Output {
+    file: File,
+    buffer: Vec<u8>,
+    container: Option<ContainerWriter>,
+    written: u64,
+}
+
+/// An output that cannot be used.
+#[derive(Debug)]
+pub struct Unusable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Outputs {
+    /// Makes the files of a directory, or opens those of a former run and cuts off what it had not committed.
+    ///
+    /// # Errors
+    /// The file that cannot be made, or is not as long as it was.
+    pub fn open(directory: &Path, format: Format, resume: Option<&Lengths>) -> Result<Self, Unusable> {
+        std::fs::create_dir_all(directory).map_err(|error| Unusable { path: directory.to_owned(), error })?;
+        let mut files = Vec::with_capacity(FILES.len());
+        for (index, (name, schema)) in FILES.iter().enumerate() {
+            let extension = match format {
+                Format::Ndjson => "ndjson",
+                Format::Avro => "avro",
+            };
+            let path = directory.join(format!("{name}.{extension}"));
+            let output = Output::open(&path, name, *schema, format, resume.map(|lengths| lengths[index]));
+            files.push(output.map_err(|error| Unusable { path, error })?);
+        }
+        Ok(Self { files })
+    }
+
+    /// Writes a record to its file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+        match record {
+            Record::Verdict(verdict) => self.files[0].write(verdict),
+            Record::Billing(entry) => self.files[1].write(entry),
+            Record::Window(event) => self.files[2].write(event),
+            Record::State(row) => self.files[3].write(row),
+            Record::Outcome(outcome) => self.files[4].write(outcome),
+            Record::DeadLetter(letter) => self.files[5].write(letter),
+        }
+    }
+
+    /// Puts everything written so far on disk, and says how long the files are.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn sync(&mut self) -> io::Result<Lengths> {
+        let mut lengths = Lengths::default();
+        for (length, output) in lengths.iter_mut().zip(&mut self.files) {
+            output.flush()?;
+            output.file.sync_data()?;
+            *length = output.written;
+        }
+        Ok(lengths)
+    }
+}
+
+impl Output {
+    fn open(path: &Path, name: &str, schema: RecordSchema, format: Format, resume: Option<u64>) -> io::Result<Self> {
+        // The sync marker of a container is made from the file's name, so that equal runs write equal headers.
+        let sync = crate::codec::ids::hash(&[b"sync marker", name.as_bytes()]);
+        let container = (format == Format::Avro).then(|| ContainerWriter::new(sync));
+        let mut output = match resume {
+            None => Self { file: File::create(path)?, buffer: Vec::new(), container, written: 0 },
+            Some(length) => {
+                let mut file = OpenOptions::new().write(true).open(path)?;
+                if file.metadata()?.len() < length {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "it is shorter than the former run left it; replay into a new state directory",
+                    ));
+                }
+                file.set_len(length)?;
+                io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+                Self { file, buffer: Vec::new(), container, written: length }
+            }
+        };
+        if let (None, Some(container)) = (resume, &output.container) {
+            container.header(schema.text, &mut output.buffer);
+        }
+        Ok(output)
+    }
+
+    fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
+        match &mut self.container {
+            Some(container) => container.add(record, &mut self.buffer)?,
+            None => {
+                serde_json::to_writer(&mut self.buffer, record)?;
+                self.buffer.push(b'\n');
+            }
+        }
+        if self.buffer.len() >= BUFFER { self.write_out() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(container) = &mut self.container {
+            container.flush(&mut self.buffer)?;
+        }
+        self.write_out()
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
