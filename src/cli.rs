@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Mistake, Overrides};
+use crate::domain::policy::Policy;
 use crate::replay::{self, Failure, Format, Options};
+use crate::scenario::{self, Tally};
 use crate::zones::Zones;
 
 /// A gate and a toll for WhatsApp Business traffic: may this be sent now, and what does it cost?
@@ -22,6 +24,8 @@ struct Cli {
 enum Command {
     /// Replay webhooks and events from files: verdicts and a ledger, no broker needed
     Replay(ReplayArgs),
+    /// Play text timelines and compare verdicts and charges with what they expect
+    Scenario(ScenarioArgs),
     /// Check a configuration and its rate cards, and report all mistakes together
     Check(ConfigArgs),
 }
@@ -91,6 +95,16 @@ struct ReplayArgs {
     config: ConfigArgs,
 }
 
+#[derive(Debug, Args)]
+struct ScenarioArgs {
+    /// Files of scenarios; docs/scenarios.md describes how they are written
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Configuration file whose policy the scenarios are played under
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatArg {
     Ndjson,
@@ -111,6 +125,7 @@ const REFUSED: u8 = 2;
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay(&args),
+        Command::Scenario(args) => scenario(&args),
         Command::Check(args) => check(&args),
     }
 }
@@ -131,6 +146,40 @@ fn check(args: &ConfigArgs) -> ExitCode {
         }
         Err(mistakes) => refuse(&mistakes),
     }
+}
+
+fn scenario(args: &ScenarioArgs) -> ExitCode {
+    let policy = match &args.config {
+        None => Policy::default(),
+        Some(path) => match config::load(Some(path), &Overrides::default(), &Zones::new()) {
+            Ok(config) => config.setup.policy,
+            Err(mistakes) => return refuse(&mistakes),
+        },
+    };
+    let (mut texts, mut mistakes) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        match std::fs::read_to_string(path) {
+            Ok(text) => texts.push((path, text)),
+            Err(error) => {
+                mistakes.push(Mistake::new(path.display().to_string(), format!("it cannot be read: {error}")))
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        return refuse(&mistakes);
+    }
+    let color = std::io::stderr().is_terminal();
+    let mut total = Tally::default();
+    for (path, text) in texts {
+        let tally = scenario::run(path, &text, &policy, color, &mut |report| eprint!("{report}"));
+        total = Tally {
+            passed: total.passed + tally.passed,
+            pending: total.pending + tally.pending,
+            failed: total.failed + tally.failed,
+        };
+    }
+    println!("{} passed, {} pending, {} failed", total.passed, total.pending, total.failed);
+    if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(args: &ReplayArgs) -> ExitCode {

@@ -5,5 +5,6 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod replay;
+pub mod scenario;
 pub mod store;
 pub mod zones;

@@ -64,6 +64,15 @@ impl Zones {
         self.names.get(usize::from(zone.0)).map_or("", String::as_str)
     }
 
+    /// The first instant of a day in a zone.
+    #[must_use]
+    pub fn first_instant(&self, zone: Zone, date: Date) -> Option<Timestamp> {
+        let (year, month, day) = date.numbers();
+        let date = civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+        let start = date.to_zoned(self.known(zone)?.zone.clone()).ok()?;
+        Timestamp::from_millis(start.timestamp().as_millisecond())
+    }
+
     /// The calendar day of an instant, by names and numbers: for those who know nothing of the domain.
     #[must_use]
     pub fn day(&self, zone: &str, millis: i64) -> Option<(i16, u8, u8)> {

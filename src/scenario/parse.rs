@@ -1,0 +1,865 @@
+//! The text of scenarios to what it says; docs/scenarios.md is the grammar.
+
+use std::ops::Range;
+
+use crate::config::parse_date;
+use crate::domain::time::{Date, Millis};
+
+/// A mistake in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, in bytes from the beginning of the file.
+    pub at: Range<usize>,
+    /// What is wrong, and what could stand there.
+    pub problem: String,
+}
+
+/// A vector: what is given, and a timeline with what is expected of it.
+#[derive(Clone, Debug)]
+pub struct Vector {
+    /// Its name, such as `A02`.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// Where its header stands.
+    pub at: Range<usize>,
+    /// The rule it waits for, if it is not expected to pass yet.
+    pub pending: Option<String>,
+    /// Hour 0, in UTC.
+    pub origin: Date,
+    /// What is given.
+    pub given: Given,
+    /// What happens, in the order in which it arrives.
+    pub steps: Vec<Step>,
+    /// What could not be understood; only a pending vector may have any.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// What is given before a vector begins.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The account's time zone; UTC if none is named.
+    pub zone: Option<String>,
+    /// The account's currency; USD if none is named.
+    pub currency: Option<String>,
+    /// The contact's phone number.
+    pub phone: Option<String>,
+    /// The contact's scoped id.
+    pub scoped: Option<String>,
+    /// Free deliveries used: how many, and of which month if not that of the first step.
+    pub used: Option<(u32, Option<String>)>,
+    /// Facts about the account.
+    pub facts: Vec<(String, String)>,
+    /// Settings, by name and value.
+    pub settings: Vec<(String, String)>,
+    /// The rate card: `test` or `sample`.
+    pub card: Option<String>,
+    /// Whether the service window is open from an hour before the first step on.
+    pub window_open: bool,
+    /// Whether nothing says that the contact agreed to be written to.
+    pub no_opt_in: bool,
+}
+
+/// One line of the timeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where it stands.
+    pub at: Range<usize>,
+    /// When it arrives.
+    pub when: When,
+    /// What happens.
+    pub event: Happening,
+    /// What is expected after it.
+    pub expects: Vec<(Range<usize>, Expect)>,
+    /// The rule it waits for.
+    pub pending: Option<String>,
+}
+
+/// An instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long after hour 0.
+    After(Millis),
+    /// A day and a time of it, in the account's zone.
+    Local(Date, Millis),
+    /// A day and a time of it, in UTC.
+    Utc(Date, Millis),
+    /// Seconds since the epoch.
+    Unix(i64),
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// The person writes, reacts or calls.
+    In(Inbound),
+    /// The business's call, by the platform's event.
+    Call(String),
+    /// The business asks, sends, and the message is delivered.
+    Out(Outbound),
+    /// The platform reports on a message named before, or on one it alone knows.
+    Status(StatusLine),
+    /// The person stops or resumes marketing.
+    Preference(String),
+    /// The business records consent: scope, and whether it is given.
+    Consent(String, bool),
+    /// The platform tells of a template: which, and the fact with its value and title.
+    Template {
+        /// `M`, `U` or `A`.
+        template: char,
+        /// `status`, `category`, `category_announced` or `quality`.
+        fact: String,
+        /// Its value.
+        value: String,
+        /// The title of a status event.
+        title: Option<String>,
+        /// From when it holds, if not from the step.
+        from: Option<When>,
+    },
+    /// A fact about the account, until when it holds if it says.
+    Account(String, String, Option<When>),
+    /// The number begins to be used from the phone app.
+    Coexistence,
+    /// Nothing but time.
+    Time,
+}
+
+/// The person writes, reacts or calls.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inbound {
+    /// What: `text`, `button`, `ctwa`, `call`, `unsupported:edit`, …
+    pub kind: String,
+    /// The message's name, so that it can come twice.
+    pub name: Option<String>,
+    /// When it happened, if not when it arrives.
+    pub occurred: Option<When>,
+    /// The business number it goes to, if not the first.
+    pub number: Option<String>,
+    /// Which of the contact's ids it carries: `phone`, `id` or both.
+    pub by: Option<String>,
+}
+
+/// The business sends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outbound {
+    /// `M`, `U`, `A`, `tmpl`, `svc`, `react`, `DS:U`, `DS:A`, `agent`.
+    pub content: String,
+    /// How many times.
+    pub times: u32,
+    /// The message's name.
+    pub name: Option<String>,
+    /// The business number, if not the first.
+    pub number: Option<String>,
+    /// The account, if not the number's.
+    pub account: Option<String>,
+    /// Only ask.
+    pub ask_only: bool,
+    /// Send although the verdict says no.
+    pub anyway: bool,
+    /// The instant the verdict is asked for.
+    pub evaluate_for: Option<When>,
+    /// When it was sent, if not at the step.
+    pub sent: Option<When>,
+    /// When it was delivered, if not at once.
+    pub delivered: Option<When>,
+    /// It is accepted and nothing more is heard of it.
+    pub undelivered: bool,
+    /// It fails, perhaps with a code.
+    pub fails: Option<Option<i32>>,
+    /// The platform holds it back first.
+    pub held: bool,
+    /// The platform's word on the price, on `sent` and on `delivered`.
+    pub pricing: Vec<(String, Pricing)>,
+}
+
+/// The platform reports.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatusLine {
+    /// The message's name.
+    pub name: String,
+    /// The status.
+    pub status: String,
+    /// When it happened, if not when it arrives.
+    pub occurred: Option<When>,
+    /// The error code.
+    pub code: Option<i32>,
+    /// The platform's word on the price.
+    pub pricing: Option<Pricing>,
+    /// Whether it names nobody.
+    pub nobody: bool,
+}
+
+/// The platform's word on the price.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pricing {
+    /// `PMP` or `CBP`.
+    pub model: String,
+    /// The type, if there is one.
+    pub kind: Option<String>,
+    /// The category.
+    pub category: String,
+    /// The subtype.
+    pub subtype: Option<String>,
+    /// When the conversation ends.
+    pub expires: Option<When>,
+    /// What the platform names as the cost.
+    pub cost: Option<(String, String)>,
+}
+
+/// What is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The verdict is allowed.
+    Allow,
+    /// The verdict is blocked, with a code of the platform's or a reason of ours.
+    Block(Option<String>),
+    /// The verdict is unknown, for a reason.
+    Unknown(Option<String>),
+    /// The verdict carries a warning.
+    Warning(String),
+    /// The verdict names a category.
+    Category(String),
+    /// The verdict names a market.
+    Market(String),
+    /// The service window is open in this span.
+    Window(When, When),
+    /// The service window is open until then.
+    WindowUntil(When),
+    /// The service window is not open.
+    NoWindow,
+    /// The free entry point window is open in this span.
+    Free(When, When),
+    /// The free entry point window is not open.
+    NoFree,
+    /// The message is charged in a category, perhaps so much.
+    Charge(String, Option<String>),
+    /// The message is free, for a reason, perhaps in a category.
+    FreeLine(String, Option<String>),
+    /// The message's line is unknown, for a reason.
+    Unpriced(String),
+    /// The message has no line.
+    NoLine,
+    /// The message takes this free delivery of its month.
+    Unit(u32),
+    /// So many messages of the vector are charged.
+    Charges(u32),
+    /// The vector's messages cost so much.
+    Total(String, String),
+    /// The send has this outcome.
+    Outcome(String),
+    /// The agreement of the message's line.
+    Agreement(String),
+    /// Nothing is published.
+    Nothing,
+}
+
+/// Everything in a file.
+#[derive(Debug, Default)]
+pub struct File {
+    /// The vectors.
+    pub vectors: Vec<Vector>,
+    /// What could not be understood.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Reads a file.
+#[must_use]
+pub fn parse(text: &str) -> File {
+    let mut parser = Parser { file: File::default(), origin: Date::new(2026, 10, 5) };
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        parser.line(line, offset);
+        offset += line.len();
+    }
+    parser.file
+}
+
+struct Parser {
+    file: File,
+    origin: Date,
+}
+
+/// A piece of the text and where it stands.
+#[derive(Clone, Copy)]
+struct Piece<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Piece<'t> {
+    fn range(self) -> Range<usize> {
+        self.at..self.at + self.text.len().max(1)
+    }
+
+    fn trim(self) -> Self {
+        let start = self.text.len() - self.text.trim_start().len();
+        Self { text: self.text.trim(), at: self.at + start }
+    }
+
+    /// The parts between separators, each where it stands. A separator inside `(…)`, `{…}` or `[…)` separates
+    /// nothing.
+    fn split(self, separator: &str) -> Vec<Self> {
+        let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
+        let mut index = 0;
+        while index < self.text.len() {
+            match self.text.as_bytes()[index] {
+                b'(' | b'{' | b'[' => depth += 1,
+                b')' | b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            if depth <= 0 && self.text[index..].starts_with(separator) {
+                parts.push(Self { text: &self.text[start..index], at: self.at + start }.trim());
+                index += separator.len();
+                start = index;
+            } else {
+                index += self.text[index..].chars().next().map_or(1, char::len_utf8);
+            }
+        }
+        parts.push(Self { text: &self.text[start..], at: self.at + start }.trim());
+        parts
+    }
+
+    fn words(self) -> Words<'t> {
+        Words {
+            pieces: self.split(" ").into_iter().filter(|piece| !piece.text.is_empty()).collect(),
+            next: 0,
+            whole: self,
+        }
+    }
+
+    fn mistake(self, problem: impl Into<String>) -> Mistake {
+        Mistake { at: self.range(), problem: problem.into() }
+    }
+}
+
+/// The words of a piece, taken one by one.
+struct Words<'t> {
+    pieces: Vec<Piece<'t>>,
+    next: usize,
+    whole: Piece<'t>,
+}
+
+impl<'t> Words<'t> {
+    fn peek(&self) -> Option<Piece<'t>> {
+        self.pieces.get(self.next).copied()
+    }
+
+    fn take(&mut self) -> Option<Piece<'t>> {
+        let piece = self.peek();
+        self.next += usize::from(piece.is_some());
+        piece
+    }
+
+    fn need(&mut self, what: &str) -> Result<Piece<'t>, Mistake> {
+        self.take().ok_or_else(|| self.whole.mistake(format!("{what} is missing")))
+    }
+
+    fn end(&self) -> Result<(), Mistake> {
+        match self.peek() {
+            None => Ok(()),
+            Some(piece) => Err(piece.mistake(format!("`{}` is not expected here", piece.text))),
+        }
+    }
+}
+
+impl Parser {
+    fn line(&mut self, line: &str, offset: usize) {
+        // A comment begins at the line's beginning or behind a space: `#` may stand inside a word.
+        let end = line.find(" #").or_else(|| line.starts_with('#').then_some(0)).unwrap_or(line.len());
+        let piece = Piece { text: &line[..end], at: offset };
+        let indented = line.starts_with([' ', '\t']);
+        let piece = piece.trim();
+        if piece.text.is_empty() {
+            return;
+        }
+        let result = if indented { self.body(piece) } else { self.header(piece) };
+        if let Err(mistake) = result {
+            match self.file.vectors.last_mut() {
+                Some(vector) if vector.pending.is_some() && indented => vector.mistakes.push(mistake),
+                _ => self.file.mistakes.push(mistake),
+            }
+        }
+    }
+
+    /// A line at the margin: `origin DATE`, or a vector's header.
+    fn header(&mut self, piece: Piece<'_>) -> Result<(), Mistake> {
+        let mut words = piece.words();
+        let first = words.need("a vector's name")?;
+        if first.text == "origin" {
+            let date = words.need("a date")?;
+            self.origin = parse_date(date.text).ok_or_else(|| date.mistake("it is no date; write `2026-10-05`"))?;
+            return words.end();
+        }
+        let named = first.text.len() >= 2
+            && first.text.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && first.text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+        if !named {
+            let problem = "a line at the margin is `origin DATE` or begins with a vector's name, such as `A02`";
+            return Err(first.mistake(problem));
+        }
+        let title = piece.text[first.text.len()..].trim();
+        let id = first.text.to_owned();
+        if self.file.vectors.iter().any(|vector| vector.id == id) {
+            return Err(first.mistake(format!("there is a vector `{id}` already")));
+        }
+        self.file.vectors.push(Vector {
+            id,
+            title: title.to_owned(),
+            at: piece.range(),
+            pending: None,
+            origin: self.origin,
+            given: Given::default(),
+            steps: Vec::new(),
+            mistakes: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// An indented line: `given: …`, `pending: …`, or steps.
+    fn body(&mut self, piece: Piece<'_>) -> Result<(), Mistake> {
+        let Some(vector) = self.file.vectors.last_mut() else {
+            return Err(piece.mistake("it belongs to no vector: put a header at the margin above it"));
+        };
+        if let Some(rest) = piece.text.strip_prefix("given:") {
+            let at = piece.at + "given:".len();
+            for part in (Piece { text: rest, at }).split(",") {
+                given(part, &mut vector.given)?;
+            }
+            return Ok(());
+        }
+        if let Some(rule) = piece.text.strip_prefix("pending:") {
+            vector.pending = Some(rule.trim().to_owned());
+            return Ok(());
+        }
+        for part in piece.split(";") {
+            if !part.text.is_empty() {
+                let step = step(part)?;
+                vector.steps.push(step);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
+    let mut words = piece.words();
+    let first = words.need("what is given")?;
+    let text = |words: &mut Words<'_>, what| words.need(what).map(|piece| piece.text.to_owned());
+    match first.text {
+        "tz" => given.zone = Some(text(&mut words, "a time zone")?),
+        "currency" => given.currency = Some(text(&mut words, "a currency")?),
+        "contact" => given.phone = Some(text(&mut words, "a phone number")?),
+        "id" => given.scoped = Some(text(&mut words, "a scoped id")?),
+        "card" => given.card = Some(text(&mut words, "`test` or `sample`")?),
+        "csw" => {
+            let open = words.need("`open`")?;
+            if open.text != "open" {
+                return Err(open.mistake("only `csw open` can be given; write inbound steps for anything else"));
+            }
+            given.window_open = true;
+        }
+        "fact" => {
+            let name = text(&mut words, "a fact's name")?;
+            given.facts.push((name, text(&mut words, "its value")?));
+        }
+        "setting" => {
+            let name = text(&mut words, "a setting's name")?;
+            given.settings.push((name, text(&mut words, "its value")?));
+        }
+        "no" => match text(&mut words, "what there is not")?.as_str() {
+            "payment" => given.facts.push(("payment_method".into(), "false".into())),
+            "opt-in" => given.no_opt_in = true,
+            _ => return Err(piece.mistake("only `no payment` and `no opt-in` can be given")),
+        },
+        number => match number.parse() {
+            Ok(count) => {
+                let used = words.need("`used`")?;
+                if used.text != "used" {
+                    return Err(used.mistake("a number is followed by `used`"));
+                }
+                let month = match words.take() {
+                    Some(word) if word.text == "in" => Some(text(&mut words, "a month such as `2026-10`")?),
+                    Some(word) => return Err(word.mistake("`in` and a month may follow")),
+                    None => None,
+                };
+                given.used = Some((count, month));
+            }
+            Err(_) => {
+                let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `csw open`, `fact`, `setting`, \
+                               `no payment`, `no opt-in`, or `N used [in MONTH]`";
+                return Err(first.mistake(problem));
+            }
+        },
+    }
+    words.end()
+}
+
+fn step(piece: Piece<'_>) -> Result<Step, Mistake> {
+    let mut halves = piece.split("=>").into_iter();
+    let left = halves.next().unwrap_or(piece);
+    let mut words = left.words();
+    let mut pending = None;
+    if let Some(first) = words.peek()
+        && let Some(rule) = first.text.strip_prefix("pending(").and_then(|rest| rest.strip_suffix(')'))
+    {
+        pending = Some(rule.to_owned());
+        words.take();
+    }
+    let when = when(words.need("a time")?)?;
+    let event = happening(&mut words)?;
+    words.end()?;
+    let mut expects = Vec::new();
+    if let Some(right) = halves.next() {
+        for part in right.split(",") {
+            expects.push((part.range(), expect(part)?));
+        }
+    }
+    Ok(Step { at: piece.range(), when, event, expects, pending })
+}
+
+/// An instant: `23:59:59.999`, `2026-10-31T23:30` in the account's zone, the same with `Z` in UTC, `@1746169200`.
+fn when(piece: Piece<'_>) -> Result<When, Mistake> {
+    let wrong = || {
+        let problem = "it is no time; write hours from hour 0 (`24:30:00`), `2026-10-31T23:30` in the account's \
+                       zone, the same with `Z` in UTC, or `@` and seconds since 1970";
+        piece.mistake(problem)
+    };
+    if let Some(seconds) = piece.text.strip_prefix('@') {
+        return seconds.parse().map(When::Unix).map_err(|_| wrong());
+    }
+    if let Some((date, time)) = piece.text.split_once('T') {
+        let date = parse_date(date).ok_or_else(wrong)?;
+        return match time.strip_suffix('Z') {
+            Some(time) => clock(time).map(|time| When::Utc(date, time)).ok_or_else(wrong),
+            None => clock(time).map(|time| When::Local(date, time)).ok_or_else(wrong),
+        };
+    }
+    let (negative, text) = piece.text.strip_prefix('-').map_or((false, piece.text), |rest| (true, rest));
+    let Millis(length) = clock(text).ok_or_else(wrong)?;
+    Ok(When::After(Millis(if negative { -length } else { length })))
+}
+
+/// Hours, perhaps with minutes, seconds and milliseconds.
+fn clock(text: &str) -> Option<Millis> {
+    let mut parts = text.split(':');
+    let hours: i64 = parts.next()?.parse().ok()?;
+    let minutes: i64 = parts.next().map_or(Some(0), |part| part.parse().ok())?;
+    let (seconds, millis) = match parts.next() {
+        None => (0, 0),
+        Some(part) => {
+            let (seconds, millis) = part.split_once('.').unwrap_or((part, "0"));
+            (seconds.parse().ok()?, format!("{millis:0<3}").parse::<i64>().ok().filter(|millis| *millis < 1000)?)
+        }
+    };
+    if parts.next().is_some() || minutes > 59 || seconds > 59 || hours > 100_000 {
+        return None;
+    }
+    Some(Millis(((hours * 60 + minutes) * 60 + seconds) * 1000 + millis))
+}
+
+fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
+    let word = words.need("what happens")?;
+    Ok(match word.text {
+        "IN" => Happening::In(inbound(words)?),
+        "CALL" => Happening::Call(words.need("`connect`, `ringing`, `accepted` or `rejected`")?.text.to_owned()),
+        "OUT" => Happening::Out(outbound(words)?),
+        "ASK" => Happening::Out(Outbound { ask_only: true, ..outbound(words)? }),
+        "STATUS" => Happening::Status(status(words)?),
+        "PREF" => Happening::Preference(words.need("`stop` or `resume`")?.text.to_owned()),
+        "CONSENT" => {
+            let scope = words.need("`all` or `marketing`")?.text.to_owned();
+            let state = words.need("`given` or `withdrawn`")?;
+            match state.text {
+                "given" => Happening::Consent(scope, true),
+                "withdrawn" => Happening::Consent(scope, false),
+                _ => return Err(state.mistake("it is `given` or `withdrawn`")),
+            }
+        }
+        "TEMPLATE" => template(words)?,
+        "ACCOUNT" => {
+            let name = words.need("a fact's name")?.text.to_owned();
+            let value = words.need("its value")?.text.to_owned();
+            let until = match words.take() {
+                Some(word) if word.text == "until" => Some(when(words.need("a time")?)?),
+                Some(word) => return Err(word.mistake("`until` and a time may follow")),
+                None => None,
+            };
+            Happening::Account(name, value, until)
+        }
+        "COEXISTENCE" => Happening::Coexistence,
+        "TIME" => Happening::Time,
+        _ => {
+            let problem = "what happens is one of IN, CALL, OUT, ASK, STATUS, PREF, CONSENT, TEMPLATE, ACCOUNT, \
+                           COEXISTENCE, TIME";
+            return Err(word.mistake(problem));
+        }
+    })
+}
+
+fn inbound(words: &mut Words<'_>) -> Result<Inbound, Mistake> {
+    let mut inbound = Inbound { kind: words.need("what arrives")?.text.to_owned(), ..Inbound::default() };
+    while let Some(word) = words.take() {
+        match word.text {
+            "as" => inbound.name = Some(words.need("a name")?.text.to_owned()),
+            "to" => inbound.number = Some(words.need("a number's name")?.text.to_owned()),
+            "by" => inbound.by = Some(words.need("`phone` or `id`")?.text.to_owned()),
+            "at" => inbound.occurred = Some(when(words.need("a time")?)?),
+            _ => return Err(word.mistake("`as NAME`, `to NUMBER`, `by phone`, `by id` or `at TIME` may follow")),
+        }
+    }
+    Ok(inbound)
+}
+
+fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
+    let content = words.need("what is sent")?;
+    if !["M", "U", "A", "tmpl", "svc", "react", "DS:U", "DS:A", "agent"].contains(&content.text) {
+        return Err(content.mistake("what is sent is M, U, A, tmpl, svc, react, DS:U, DS:A or agent"));
+    }
+    let mut out = Outbound { content: content.text.to_owned(), times: 1, ..Outbound::default() };
+    while let Some(word) = words.take() {
+        if let Some(times) = word.text.strip_prefix('*') {
+            out.times = times.parse().map_err(|_| word.mistake("`*` is followed by how many times"))?;
+            continue;
+        }
+        if let Some(price) = braces(word.text) {
+            let at = word.at + 1;
+            let mut price = Piece { text: price, at }.words();
+            let on = match price.peek() {
+                Some(on) if ["sent", "delivered", "read"].contains(&on.text) => {
+                    price.take();
+                    on.text
+                }
+                _ => "delivered",
+            };
+            out.pricing.push((on.to_owned(), pricing(&mut price)?));
+            continue;
+        }
+        match word.text {
+            "as" => out.name = Some(words.need("a name")?.text.to_owned()),
+            "from" => out.number = Some(words.need("a number's name")?.text.to_owned()),
+            "via" => out.account = Some(words.need("an account's name")?.text.to_owned()),
+            "for" => out.evaluate_for = Some(when(words.need("a time")?)?),
+            "sent" => out.sent = Some(when(words.need("a time")?)?),
+            "dlv" => out.delivered = Some(when(words.need("a time")?)?),
+            "undelivered" => out.undelivered = true,
+            "anyway" => out.anyway = true,
+            "held" => out.held = true,
+            "fails" => {
+                let code = words.peek().and_then(|word| word.text.parse().ok());
+                if code.is_some() {
+                    words.take();
+                }
+                out.fails = Some(code);
+            }
+            _ => {
+                let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `for TIME`, `sent TIME`, `dlv TIME`, \
+                               `undelivered`, `anyway`, `held`, `fails [CODE]` or `{price}` may follow";
+                return Err(word.mistake(problem));
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn braces(text: &str) -> Option<&str> {
+    text.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// A price: `regular/marketing`, `CBP category`, `regular/service paid_exempt`, `… until TIME`, `… cost 0.05 USD`.
+fn pricing(words: &mut Words<'_>) -> Result<Pricing, Mistake> {
+    let first = words.need("a type and a category, such as `regular/marketing`")?;
+    let mut pricing = if first.text == "CBP" {
+        let category = words.need("a category")?.text.to_owned();
+        Pricing { model: "CBP".into(), category, ..Pricing::default() }
+    } else {
+        let (kind, category) = first
+            .text
+            .split_once('/')
+            .ok_or_else(|| first.mistake("a price reads `type/category` or `CBP category`"))?;
+        Pricing { model: "PMP".into(), kind: Some(kind.into()), category: category.into(), ..Pricing::default() }
+    };
+    while let Some(word) = words.take() {
+        match word.text {
+            "until" => pricing.expires = Some(when(words.need("a time")?)?),
+            "cost" => {
+                let amount = words.need("an amount")?.text.to_owned();
+                pricing.cost = Some((amount, words.need("a currency")?.text.to_owned()));
+            }
+            subtype => pricing.subtype = Some(subtype.to_owned()),
+        }
+    }
+    Ok(pricing)
+}
+
+fn status(words: &mut Words<'_>) -> Result<StatusLine, Mistake> {
+    let name = words.need("a message's name")?.text.to_owned();
+    let status = words.need("a status")?.text.to_owned();
+    let mut line = StatusLine { name, status, ..StatusLine::default() };
+    while let Some(word) = words.take() {
+        if let Some(price) = braces(word.text) {
+            line.pricing = Some(pricing(&mut Piece { text: price, at: word.at + 1 }.words())?);
+            continue;
+        }
+        match word.text {
+            "at" => line.occurred = Some(when(words.need("a time")?)?),
+            "nobody" => line.nobody = true,
+            code => match code.parse() {
+                Ok(code) => line.code = Some(code),
+                Err(_) => return Err(word.mistake("`at TIME`, `nobody`, an error code or `{price}` may follow")),
+            },
+        }
+    }
+    Ok(line)
+}
+
+fn template(words: &mut Words<'_>) -> Result<Happening, Mistake> {
+    let which = words.need("M, U or A")?;
+    let template = match which.text {
+        "M" => 'M',
+        "U" => 'U',
+        "A" => 'A',
+        _ => return Err(which.mistake("the template is M, U or A")),
+    };
+    let word = words.need("a status event, `category`, `announced` or `quality`")?;
+    let mut from = None;
+    let (fact, value, title) = match word.text {
+        "category" => ("category", words.need("a category")?.text, None),
+        "quality" => ("quality", words.need("a quality")?.text, None),
+        "announced" => {
+            let category = words.need("a category")?.text;
+            let word = words.need("`from` and a time")?;
+            if word.text != "from" {
+                return Err(word.mistake("`from` and a time follow"));
+            }
+            from = Some(when(words.need("a time")?)?);
+            ("category_announced", category, None)
+        }
+        event => ("status", event, words.take().map(|title| title.text.to_owned())),
+    };
+    Ok(Happening::Template { template, fact: fact.into(), value: value.into(), title, from })
+}
+
+fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
+    if let Some(rest) = piece.text.strip_prefix("csw[") {
+        return span(piece, rest).map(|(from, to)| Expect::Window(from, to));
+    }
+    if let Some(rest) = piece.text.strip_prefix("fep[") {
+        return span(piece, rest).map(|(from, to)| Expect::Free(from, to));
+    }
+    let mut words = piece.words();
+    let word = words.need("what is expected")?;
+    let text = |words: &mut Words<'_>, what| words.need(what).map(|piece| piece.text.to_owned());
+    let optional = |words: &mut Words<'_>| words.take().map(|piece| piece.text.to_owned());
+    let number = |words: &mut Words<'_>| {
+        let piece = words.need("a number")?;
+        piece.text.parse().map_err(|_| piece.mistake("it is no number"))
+    };
+    let expect = match word.text {
+        "ALLOW" => Expect::Allow,
+        "BLOCK" => Expect::Block(optional(&mut words)),
+        "UNKNOWN" => Expect::Unknown(optional(&mut words)),
+        "warning" => Expect::Warning(text(&mut words, "a code")?),
+        "category" => Expect::Category(text(&mut words, "a category")?),
+        "market" => {
+            let name = &piece.text["market".len()..];
+            words.next = words.pieces.len();
+            Expect::Market(name.trim().to_owned())
+        }
+        "csw" => {
+            let until = words.need("`until` and a time")?;
+            if until.text != "until" {
+                return Err(until.mistake("write `csw until TIME` or `csw[TIME,TIME)`"));
+            }
+            Expect::WindowUntil(when(words.need("a time")?)?)
+        }
+        "no" => match text(&mut words, "`csw` or `fep`")?.as_str() {
+            "csw" => Expect::NoWindow,
+            "fep" => Expect::NoFree,
+            _ => return Err(piece.mistake("only `no csw` and `no fep` can be expected")),
+        },
+        "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),
+        "FREE" => {
+            let what = text(&mut words, "a reason")?;
+            match what.split_once('/') {
+                Some((reason, category)) => Expect::FreeLine(reason.into(), Some(category.into())),
+                None => Expect::FreeLine(what, None),
+            }
+        }
+        "UNPRICED" => Expect::Unpriced(text(&mut words, "a reason")?),
+        "-" => Expect::NoLine,
+        "unit" => Expect::Unit(number(&mut words)?),
+        "charges" => Expect::Charges(number(&mut words)?),
+        "total" => {
+            let amount = text(&mut words, "an amount")?;
+            Expect::Total(amount, text(&mut words, "a currency")?)
+        }
+        "outcome" => Expect::Outcome(text(&mut words, "an outcome")?),
+        "agreement" => Expect::Agreement(text(&mut words, "an agreement")?),
+        "nothing" => Expect::Nothing,
+        _ => {
+            let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, category, market, csw[a,b), csw until, \
+                           no csw, fep[a,b), no fep, CHARGE, FREE, UNPRICED, -, unit, charges, total, outcome, \
+                           agreement or nothing";
+            return Err(word.mistake(problem));
+        }
+    };
+    words.end()?;
+    Ok(expect)
+}
+
+/// The rest of `csw[a,b)` behind the bracket.
+fn span(piece: Piece<'_>, rest: &str) -> Result<(When, When), Mistake> {
+    let wrong = || piece.mistake("a span reads `[TIME,TIME)`");
+    let (from, to) = rest.strip_suffix(')').and_then(|rest| rest.split_once(',')).ok_or_else(wrong)?;
+    let inside = piece.at + piece.text.len() - rest.len();
+    let from_piece = Piece { text: from, at: inside }.trim();
+    let to_piece = Piece { text: to, at: inside + from.len() + 1 }.trim();
+    Ok((when(from_piece)?, when(to_piece)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_read_as_it_is_written() {
+        let file = parse(
+            "origin 2026-11-02\n\
+             A02 [MR CSW] open for 24 hours  # a comment\n\
+             \x20 given: tz UTC, 999 used in 2026-10\n\
+             \x20 0 IN text => csw[0,24) ; 23:59:59 OUT svc dlv 24:30 {regular/service} => ALLOW, unit 1000\n",
+        );
+        assert_eq!(file.mistakes, []);
+        let vector = &file.vectors[0];
+        assert_eq!((vector.id.as_str(), vector.steps.len()), ("A02", 2));
+        assert_eq!(vector.given.used, Some((999, Some("2026-10".into()))));
+        assert_eq!(
+            vector.steps[0].expects[0].1,
+            Expect::Window(When::After(Millis(0)), When::After(Millis::hours(24)))
+        );
+        assert_eq!(vector.steps[1].when, When::After(Millis::seconds(86_399)));
+        assert_eq!(vector.steps[1].expects.len(), 2);
+    }
+
+    #[test]
+    fn a_mistake_points_at_the_word() {
+        let text = "A02 x\n  0 IN text => csw[0,24]\n  1 SEND svc\n  soon OUT svc\n";
+        let found: Vec<&str> = parse(text).mistakes.iter().map(|mistake| &text[mistake.at.clone()]).collect();
+        assert_eq!(found, ["csw[0,24]", "SEND", "soon"]);
+    }
+
+    #[test]
+    fn what_a_pending_vector_says_need_not_be_understood_yet() {
+        let file = parse("F22 x\n  pending: groups\n  0 OUT M to a group of 5 => 5 charges\n");
+        assert!(file.mistakes.is_empty());
+        assert_eq!(file.vectors[0].mistakes.len(), 1);
+    }
+
+    #[test]
+    fn times_are_read_to_the_millisecond() {
+        assert_eq!(clock("23:59:59.999"), Some(Millis(86_399_999)));
+        assert_eq!(clock("24"), Some(Millis::hours(24)));
+        assert_eq!(clock("1:60"), None);
+        assert_eq!(clock("x"), None);
+    }
+}

@@ -1,0 +1,923 @@
+//! Plays a vector: its lines become the events that a webhook reader and a sender would have written, the
+//! engine folds them, and what it tells is held against what the vector expects.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::parse::{Expect, Given, Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use crate::codec::ids::DeploymentKey;
+use crate::codec::records::{self, Event};
+use crate::codec::reference::Learned;
+use crate::codec::{event, rate_card};
+use crate::config::parse_date;
+use crate::domain::billing::{self, Agreement, Allowance, Entry, EntryKind, Line, Toll};
+use crate::domain::effect::What;
+use crate::domain::money::{Amount, Currency};
+use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
+use crate::domain::reference::Reference;
+use crate::domain::rules::Rules;
+use crate::domain::rules::cards::{Card, Cards, Column};
+use crate::domain::rules::markets::Market;
+use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
+use crate::domain::verdict::{Answer, Verdict};
+use crate::domain::window::WindowAt;
+use crate::engine::{Advanced, Engine, Prepared, Setup};
+use crate::store::Memory;
+use crate::zones::Zones;
+
+/// Something that is not as expected, and at which step.
+pub struct Difference {
+    /// The step, if it is one step's.
+    pub step: Option<usize>,
+    /// Where it stands in the text, and what was found.
+    pub mistake: Mistake,
+}
+
+/// The key scenarios name people by. It protects nobody: the people are invented.
+const KEY: &[u8] = b"scenarios name invented people only";
+
+/// The sample cards that ship as examples (rules.md 7.3).
+const SAMPLE_CARDS: [(&str, &str); 2] = [
+    ("sample-usd-2026-10-01.csv", include_str!("../../examples/rate-cards/sample-usd-2026-10-01.csv")),
+    ("sample-inr-2026-10-01.csv", include_str!("../../examples/rate-cards/sample-inr-2026-10-01.csv")),
+];
+
+/// Plays a vector and returns what differs.
+///
+/// # Errors
+/// If something given cannot be.
+pub fn play(vector: &Vector, policy: &Policy) -> Result<Vec<Difference>, Mistake> {
+    let mut stage = Stage::new(vector, policy)?;
+    stage.set()?;
+    for (index, step) in vector.steps.iter().enumerate() {
+        stage.step(index, step)?;
+    }
+    stage.run_queue(None)?;
+    Ok(stage.finish())
+}
+
+/// What a line of a message costs and says, as last written.
+struct Standing {
+    entry: Entry,
+}
+
+/// An expectation that can only be weighed at the end.
+struct Later {
+    step: usize,
+    at: Range<usize>,
+    expect: Expect,
+    messages: Vec<String>,
+}
+
+struct Stage<'v> {
+    vector: &'v Vector,
+    engine: Engine<Memory>,
+    setup: Arc<Setup>,
+    key: DeploymentKey,
+    zone: Option<Zone>,
+    /// The arrival of the step being played.
+    now: Timestamp,
+    /// Events that are still to come, in order of time and then of writing.
+    queue: BTreeMap<(Timestamp, usize), Event<'static>>,
+    queued: usize,
+    verdicts: Vec<Verdict>,
+    told: usize,
+    lines: HashMap<String, Option<Standing>>,
+    outcomes: HashMap<String, Vec<&'static str>>,
+    agreements: HashMap<String, Agreement>,
+    names: HashMap<String, String>,
+    sent: usize,
+    asked: usize,
+    later: Vec<Later>,
+    differences: Vec<Difference>,
+}
+
+impl<'v> Stage<'v> {
+    fn new(vector: &'v Vector, policy: &Policy) -> Result<Self, Mistake> {
+        let given = &vector.given;
+        let wrong = |problem: String| Mistake { at: vector.at.clone(), problem };
+        let zones = Zones::new();
+        let zone_name = given.zone.as_deref().unwrap_or("UTC");
+        let zone = zones.find(zone_name).ok_or_else(|| wrong(format!("`{zone_name}` is no time zone")))?;
+        let (policy, rules) = settings(given, policy).map_err(wrong)?;
+        let key = DeploymentKey::new(KEY).ok_or_else(|| wrong("the sample key is too short".into()))?;
+        let setup = Arc::new(Setup {
+            policy,
+            rules,
+            cards: cards(given).map_err(wrong)?,
+            key: key.clone(),
+            assume_zone: None,
+            assume_currency: None,
+            memory: 64 << 20,
+        });
+        let opened = Engine::open(Arc::clone(&setup), zones, Reference::default(), Memory::default());
+        let (engine, _) = opened.map_err(|error| wrong(error.to_string()))?;
+        let now = midnight(engine.zones(), vector.origin);
+        Ok(Self {
+            vector,
+            engine,
+            setup,
+            key,
+            zone: Some(zone),
+            now,
+            queue: BTreeMap::new(),
+            queued: 0,
+            verdicts: Vec::new(),
+            told: 0,
+            lines: HashMap::new(),
+            outcomes: HashMap::new(),
+            agreements: HashMap::new(),
+            names: HashMap::new(),
+            sent: 0,
+            asked: 0,
+            later: Vec::new(),
+            differences: Vec::new(),
+        })
+    }
+
+    fn wrong(&self, problem: impl Into<String>) -> Mistake {
+        Mistake { at: self.vector.at.clone(), problem: problem.into() }
+    }
+
+    fn instant(&self, when: When) -> Result<Timestamp, Mistake> {
+        let at = match when {
+            When::After(length) => Some(midnight(self.engine.zones(), self.vector.origin) + length),
+            When::Utc(date, time) => Some(midnight(self.engine.zones(), date) + time),
+            When::Local(date, time) => {
+                let zone = self.zone.map(|zone| self.engine.zones().first_instant(zone, date));
+                zone.flatten().map(|start| start + time)
+            }
+            When::Unix(seconds) => Timestamp::from_seconds(seconds),
+        };
+        at.ok_or_else(|| self.wrong("a time is out of range"))
+    }
+
+    /// Plays what is given.
+    fn set(&mut self) -> Result<(), Mistake> {
+        let first = self.vector.steps.first().map_or(Ok(self.now), |step| self.instant(step.when))?;
+        let given = &self.vector.given;
+        let long_ago = Timestamp::EARLIEST.millis();
+        for account in ["A", "B"] {
+            let zone = given.zone.as_deref().unwrap_or("UTC");
+            let currency = given.currency.as_deref().unwrap_or("USD");
+            let mut facts = vec![("portfolio", "portfolio"), ("time_zone", zone), ("currency", currency)];
+            facts.extend([("payment_method", "true"), ("templates_complete", "true"), ("direct_send", "true")]);
+            let facts = facts.into_iter().map(|(name, value)| fact(name, value, long_ago));
+            // What is given holds from a later instant, so that it outweighs what every vector has.
+            let given = given.facts.iter().map(|(name, value)| fact(name, value, long_ago + 1));
+            let record = records::Account {
+                entity_type: "account".into(),
+                entity_id: account.to_owned().into(),
+                facts: facts.chain(given).collect(),
+            };
+            self.learn(&Learned::Account(record))?;
+            for (name, category) in [("M", "MARKETING"), ("U", "UTILITY"), ("A", "AUTHENTICATION")] {
+                let record = records::TemplateHistory {
+                    account_id: account.to_owned().into(),
+                    name: name.into(),
+                    language: "en".into(),
+                    template_id: None,
+                    facts: vec![fact("status", "APPROVED", long_ago), fact("category", category, long_ago)],
+                };
+                self.learn(&Learned::Template(record))?;
+            }
+        }
+        if !given.no_opt_in {
+            self.now = first - Millis::days(40);
+            for number in self.numbers() {
+                let mut event = self.about_contact("consent", &number, self.now, None);
+                event.consent = Some(records::Consent {
+                    scope: "all".into(),
+                    state: "given".into(),
+                    source: Some("web_form".into()),
+                });
+                self.fold(&event)?;
+            }
+        }
+        self.use_up(first)?;
+        if given.window_open {
+            self.now = first - Millis::hours(1);
+            self.inbound(&Inbound { kind: "text".into(), ..Inbound::default() })?;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, fact: &Learned<'_>) -> Result<(), Mistake> {
+        self.engine.learn_fact(fact).map_err(|mistakes| {
+            self.wrong(mistakes.into_iter().map(|mistake| mistake.0).collect::<Vec<_>>().join("; "))
+        })
+    }
+
+    /// The business numbers the vector speaks of.
+    fn numbers(&self) -> Vec<String> {
+        let mut numbers = vec!["P1".to_owned()];
+        for step in &self.vector.steps {
+            let named = match &step.event {
+                Happening::In(inbound) => inbound.number.clone(),
+                Happening::Out(out) => out.number.clone(),
+                _ => None,
+            };
+            numbers.extend(named.filter(|name| !numbers.contains(name)));
+        }
+        numbers
+    }
+
+    /// Uses up free deliveries of a month: those named, or all of them, as vectors about later ones suppose.
+    fn use_up(&mut self, first: Timestamp) -> Result<(), Mistake> {
+        let speaks_of_service =
+            self.vector.steps.iter().any(|step| matches!(&step.event, Happening::Out(out) if out.content == "svc"));
+        let (count, month) = match &self.vector.given.used {
+            Some((count, month)) => (*count, month.clone()),
+            None if speaks_of_service => (1_000, None),
+            None => return Ok(()),
+        };
+        let day = match month {
+            Some(month) => {
+                let first = parse_date(&format!("{month}-01"));
+                first.ok_or_else(|| self.wrong(format!("`{month}` is no month; write `2026-10`")))?
+            }
+            None => {
+                let date = self.zone.map_or_else(|| Date::utc(first), |zone| self.local_date(zone, first));
+                let (year, month, _) = date.numbers();
+                Date::new(year, month, 1)
+            }
+        };
+        let start = self.zone.and_then(|zone| self.engine.zones().first_instant(zone, day));
+        let Some(start) = start.filter(|start| *start <= first) else {
+            return Err(self.wrong("free deliveries can only be used up before the first step"));
+        };
+        self.now = self.now.max(start);
+        for index in 0..count {
+            let mut event = self.base("status", "P1", start);
+            event.contact = Some(records::Person { wa_id: Some("12025550199".into()), ..records::Person::default() });
+            event.status = Some(records::Status {
+                message_id: Some(format!("given-{index}").into()),
+                status: "delivered".into(),
+                pricing: Some(records::Pricing {
+                    pricing_model: Some("PMP".into()),
+                    r#type: Some("free_customer_service".into()),
+                    category: Some("service".into()),
+                    ..records::Pricing::default()
+                }),
+                ..records::Status::default()
+            });
+            self.fold(&event)?;
+        }
+        Ok(())
+    }
+
+    fn local_date(&self, zone: Zone, at: Timestamp) -> Date {
+        use crate::domain::time::Zones as _;
+        self.engine.zones().date(zone, at)
+    }
+
+    fn base(&self, kind: &'static str, number: &str, occurred_at: Timestamp) -> Event<'static> {
+        Event {
+            kind: kind.into(),
+            phone_number_id: number.to_owned().into(),
+            account_id: Some("A".into()),
+            occurred_at: occurred_at.millis(),
+            received_at: Some(self.now.max(occurred_at).millis()),
+            provenance: "live".into(),
+            ..Event::default()
+        }
+    }
+
+    /// An event about the vector's contact. `by` says which of its ids the event carries.
+    fn about_contact(&self, kind: &'static str, number: &str, at: Timestamp, by: Option<&str>) -> Event<'static> {
+        let given = &self.vector.given;
+        let phone = match (&given.phone, &given.scoped) {
+            (Some(phone), _) => Some(phone.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some("12025550143".to_owned()),
+        };
+        let mut event = self.base(kind, number, at);
+        event.contact = Some(records::Person {
+            wa_id: phone.filter(|_| by != Some("id")).map(Into::into),
+            user_id: given.scoped.clone().filter(|_| by != Some("phone")).map(Into::into),
+            parent_user_id: None,
+        });
+        event
+    }
+
+    /// Folds an event and takes in what it tells.
+    fn fold(&mut self, record: &Event<'_>) -> Result<(), Mistake> {
+        let arrived = event::parse(record, &self.key).map_err(|invalid| self.wrong(invalid.to_string()))?;
+        let at = arrived.received_at.unwrap_or(arrived.occurred_at);
+        let mut outputs = Vec::new();
+        self.advance(at, &mut outputs)?;
+        if let Some(event) = arrived.event {
+            let prepared = Prepared::new(event, &self.key);
+            let folded =
+                self.engine.fold(&prepared, at, &mut outputs).map_err(|error| self.wrong(error.to_string()))?;
+            folded.map_err(|rejected| self.wrong(format!("an event was refused: {}", rejected.code())))?;
+        }
+        self.take_in(outputs);
+        Ok(())
+    }
+
+    fn advance(&mut self, at: Timestamp, outputs: &mut Vec<crate::engine::Output>) -> Result<(), Mistake> {
+        loop {
+            match self.engine.advance(at, outputs).map_err(|error| self.wrong(error.to_string()))? {
+                Advanced::Done => return Ok(()),
+                Advanced::CommitFirst => self.engine.commit(&[]).map_err(|error| self.wrong(error.to_string()))?,
+            }
+        }
+    }
+
+    fn take_in(&mut self, outputs: Vec<crate::engine::Output>) {
+        for output in outputs {
+            self.told += 1;
+            match output.effect.what {
+                What::Verdict(verdict) => self.verdicts.push(*verdict),
+                What::Charge(charge) => {
+                    let name = charge.message.as_str().to_owned();
+                    self.agreements.insert(name.clone(), charge.agreement);
+                    let entry = billing::price(*charge, &self.setup.rules, &self.setup.cards);
+                    let standing = (entry.kind != EntryKind::Reversal).then_some(Standing { entry });
+                    self.lines.insert(name, standing);
+                }
+                What::Outcome(outcome) => {
+                    let about = outcome
+                        .message
+                        .as_ref()
+                        .map(|id| id.as_str())
+                        .or(outcome.request.as_ref().map(|id| id.as_str()));
+                    let outcomes = self.outcomes.entry(about.unwrap_or_default().to_owned()).or_default();
+                    outcomes.push(outcome.result.name());
+                    if let crate::domain::effect::SendResult::Agreement(agreement) = outcome.result {
+                        self.agreements.insert(about.unwrap_or_default().to_owned(), agreement);
+                    }
+                }
+                What::Window(_) | What::State(_) => {}
+            }
+        }
+    }
+
+    fn later(&mut self, at: Timestamp, event: Event<'static>) {
+        self.queue.insert((at, self.queued), event);
+        self.queued += 1;
+    }
+
+    /// Folds what was to happen up to an instant.
+    fn run_queue(&mut self, until: Option<Timestamp>) -> Result<(), Mistake> {
+        while let Some(entry) = self.queue.first_entry() {
+            let at = entry.key().0;
+            if until.is_some_and(|until| at > until) {
+                break;
+            }
+            let mut event = entry.remove();
+            self.now = self.now.max(at);
+            event.received_at = Some(self.now.millis());
+            self.fold(&event)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), Mistake> {
+        let when = self.instant(step.when)?;
+        self.run_queue(Some(when))?;
+        self.now = self.now.max(when);
+        let (told, asked) = (self.told, self.verdicts.len());
+        let mut messages = Vec::new();
+        match &step.event {
+            Happening::In(inbound) => self.inbound(inbound)?,
+            Happening::Call(kind) => self.call(kind)?,
+            Happening::Out(out) => messages = self.send(when, out)?,
+            Happening::Status(line) => messages.push(self.status(line)?),
+            Happening::Preference(value) => {
+                let mut event = self.about_contact("preference", "P1", when, None);
+                event.preference =
+                    Some(records::Preference { category: "marketing_messages".into(), value: value.clone().into() });
+                self.fold(&event)?;
+            }
+            Happening::Consent(scope, given) => {
+                let mut event = self.about_contact("consent", "P1", when, None);
+                let state = if *given { "given" } else { "withdrawn" };
+                event.consent = Some(records::Consent {
+                    scope: scope.clone().into(),
+                    state: state.into(),
+                    source: Some("import".into()),
+                });
+                self.fold(&event)?;
+            }
+            Happening::Template { template, fact: name, value, title, from } => {
+                let from = from.map_or(Ok(when), |from| self.instant(from))?;
+                let mut new = fact(name, value, from.millis());
+                new.learned_at = self.now.millis();
+                new.attributes.extend(title.iter().map(|title| ("title".into(), title.clone().into())));
+                self.learn(&Learned::Template(records::TemplateHistory {
+                    account_id: "A".into(),
+                    name: template.to_string().into(),
+                    language: "en".into(),
+                    template_id: None,
+                    facts: vec![new],
+                }))?;
+            }
+            Happening::Account(name, value, until) => {
+                let mut new = fact(name, value, when.millis());
+                new.learned_at = self.now.millis();
+                new.until = until.map(|until| self.instant(until)).transpose()?.map(Timestamp::millis);
+                let (entity_type, entity_id) = ("account".into(), "A".into());
+                self.learn(&Learned::Account(records::Account { entity_type, entity_id, facts: vec![new] }))?;
+            }
+            Happening::Coexistence => {
+                let mut event = self.base("number_fact", "P1", when);
+                let name = "coexistence_since".into();
+                event.number_fact = Some(records::NumberFact { name, ..records::NumberFact::default() });
+                self.fold(&event)?;
+            }
+            Happening::Time => {
+                let mut outputs = Vec::new();
+                self.advance(when, &mut outputs)?;
+                self.take_in(outputs);
+            }
+        }
+        let (told, verdicts) = (self.told - told, asked..self.verdicts.len());
+        for (at, expect) in &step.expects {
+            self.weigh(index, at, expect, told, verdicts.clone(), &messages)?;
+        }
+        Ok(())
+    }
+
+    fn inbound(&mut self, inbound: &Inbound) -> Result<(), Mistake> {
+        let at = inbound.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
+        let number = inbound.number.as_deref().unwrap_or("P1").to_owned();
+        let (kind, detail) =
+            inbound.kind.split_once(':').map_or((inbound.kind.as_str(), None), |(kind, rest)| (kind, Some(rest)));
+        if kind == "call" {
+            let mut event = self.about_contact("call", &number, at, inbound.by.as_deref());
+            event.call = Some(records::Call {
+                call_id: self.name("wacid", inbound.name.as_deref()).into(),
+                event: "connect".into(),
+                direction: Some("user_initiated".into()),
+            });
+            return self.fold(&event);
+        }
+        if kind == "system" {
+            let mut event = self.about_contact("identity_change", &number, at, inbound.by.as_deref());
+            let r#type = detail.unwrap_or("user_changed_number").to_owned().into();
+            event.identity_change = Some(records::IdentityChange { r#type, ..records::IdentityChange::default() });
+            return self.fold(&event);
+        }
+        let mut event = self.about_contact("message", &number, at, inbound.by.as_deref());
+        let (r#type, removed) = match kind {
+            "ctwa" => ("text", false),
+            "unreact" => ("reaction", true),
+            other => (other, false),
+        };
+        event.message = Some(records::Message {
+            message_id: self.name("in", inbound.name.as_deref()).into(),
+            r#type: r#type.to_owned().into(),
+            subtype: detail
+                .filter(|_| kind == "unsupported" || kind == "interactive")
+                .map(|kind| kind.to_owned().into()),
+            reaction_removed: removed,
+            client_platform: detail.filter(|_| kind == "ctwa").map(|platform| platform.to_owned().into()),
+            referral: (kind == "ctwa").then(|| records::Referral {
+                source_type: Some("ad".into()),
+                ctwa_clid: Some("click".into()),
+                ..records::Referral::default()
+            }),
+            error_codes: if kind == "unsupported" { vec![131_051] } else { Vec::new() },
+            context_message_id: None,
+        });
+        self.fold(&event)
+    }
+
+    fn call(&mut self, kind: &str) -> Result<(), Mistake> {
+        let mut event = self.about_contact("call", "P1", self.now, None);
+        event.call = Some(records::Call {
+            call_id: self.name("wacid", None).into(),
+            event: kind.to_owned().into(),
+            direction: Some("business_initiated".into()),
+        });
+        self.fold(&event)
+    }
+
+    /// The id of something with a name, or of something new.
+    fn name(&mut self, kind: &str, name: Option<&str>) -> String {
+        self.sent += 1;
+        let fresh = format!("{kind}-{}", self.sent);
+        match name {
+            Some(name) => self.names.entry(name.to_owned()).or_insert(fresh).clone(),
+            None => fresh,
+        }
+    }
+
+    /// Asks, and sends what may be sent; the messages' ids.
+    fn send(&mut self, when: Timestamp, out: &Outbound) -> Result<Vec<String>, Mistake> {
+        let mut messages = Vec::new();
+        for _ in 0..out.times {
+            let message = self.name("wamid", out.name.as_deref());
+            let request = self.ask(when, out)?;
+            let allowed = self.verdicts.last().is_some_and(|verdict| verdict.answer == Answer::Allowed);
+            if !out.ask_only && (allowed || out.anyway) {
+                self.deliver(when, out, &message, &request)?;
+            }
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    fn ask(&mut self, when: Timestamp, out: &Outbound) -> Result<String, Mistake> {
+        self.asked += 1;
+        let request = format!("ask-{}", self.asked);
+        let mut event = self.about_contact("send_requested", out.number.as_deref().unwrap_or("P1"), when, None);
+        event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
+        event.send_requested = Some(records::SendRequested {
+            request_id: request.clone().into(),
+            content: content(&out.content),
+            evaluate_for: out.evaluate_for.map(|when| self.instant(when)).transpose()?.map(Timestamp::millis),
+            ..records::SendRequested::default()
+        });
+        self.fold(&event)?;
+        Ok(request)
+    }
+
+    fn deliver(&mut self, when: Timestamp, out: &Outbound, message: &str, request: &str) -> Result<(), Mistake> {
+        let number = out.number.as_deref().unwrap_or("P1").to_owned();
+        let account = out.account.clone().unwrap_or_else(|| "A".into());
+        let mut accepted = self.about_contact("send_accepted", &number, when, None);
+        accepted.account_id = Some(account.clone().into());
+        accepted.send_accepted = Some(records::SendAccepted {
+            request_id: Some(request.to_owned().into()),
+            message_id: message.to_owned().into(),
+            message_status: out.held.then(|| "held_for_quality_assessment".into()),
+            ..records::SendAccepted::default()
+        });
+        self.fold(&accepted)?;
+        if out.undelivered {
+            return Ok(());
+        }
+        let sent_at = out.sent.map_or(Ok(when), |when| self.instant(when))?;
+        let delivered_at = out.delivered.map_or(Ok(sent_at), |when| self.instant(when))?;
+        let stages: &[&str] = match (&out.fails, out.content.as_str(), out.held) {
+            (Some(_), _, true) => &["failed"],
+            (Some(_), _, false) => &["sent", "failed"],
+            (None, "react", _) => &["sent"],
+            (None, ..) => &["sent", "delivered"],
+        };
+        let mut stages: Vec<&str> = stages.to_vec();
+        stages.extend(out.pricing.iter().filter(|(stage, _)| stage == "read").map(|_| "read"));
+        for stage in stages {
+            let at = if stage == "sent" { sent_at } else { delivered_at };
+            let mut event = self.about_contact("status", &number, at, None);
+            event.account_id = Some(account.clone().into());
+            let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
+            let code = out.fails.flatten().filter(|_| stage == "failed");
+            event.status = Some(self.status_record(message, stage, pricing, code)?);
+            if at > self.now { self.later(at, event) } else { self.fold(&event)? }
+        }
+        Ok(())
+    }
+
+    fn status_record(
+        &self,
+        message: &str,
+        status: &str,
+        pricing: Option<&Pricing>,
+        code: Option<i32>,
+    ) -> Result<records::Status<'static>, Mistake> {
+        let expires = pricing.and_then(|pricing| pricing.expires).map(|when| self.instant(when)).transpose()?;
+        Ok(records::Status {
+            message_id: Some(message.to_owned().into()),
+            status: status.to_owned().into(),
+            pricing: pricing.map(price_record),
+            conversation: expires.map(|expires| records::Conversation {
+                id: Some("conversation".into()),
+                origin: Some("referral_conversion".into()),
+                expires_at: Some(expires.millis()),
+            }),
+            errors: code.into_iter().map(|code| records::PlatformError { code, title: None }).collect(),
+            ..records::Status::default()
+        })
+    }
+
+    fn status(&mut self, line: &StatusLine) -> Result<String, Mistake> {
+        let message = self.name("wamid", Some(&line.name));
+        let at = line.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
+        let mut event = self.about_contact("status", "P1", at, None);
+        if line.nobody {
+            event.contact = None;
+        }
+        event.status = Some(self.status_record(&message, &line.status, line.pricing.as_ref(), line.code)?);
+        self.fold(&event)?;
+        Ok(message)
+    }
+
+    /// Holds an expectation against what has happened, or puts it off until all has.
+    fn weigh(
+        &mut self,
+        step: usize,
+        at: &Range<usize>,
+        expect: &Expect,
+        told: usize,
+        asked: Range<usize>,
+        messages: &[String],
+    ) -> Result<(), Mistake> {
+        let found = match expect {
+            Expect::Allow
+            | Expect::Block(_)
+            | Expect::Unknown(_)
+            | Expect::Warning(_)
+            | Expect::Category(_)
+            | Expect::Market(_) => {
+                let verdicts = self.verdicts.get(asked).unwrap_or_default();
+                if verdicts.is_empty() {
+                    Some("nobody asked: only OUT and ASK have a verdict".to_owned())
+                } else {
+                    verdicts.iter().find_map(|verdict| verdict_differs(verdict, expect))
+                }
+            }
+            Expect::Window(..) | Expect::WindowUntil(_) | Expect::NoWindow | Expect::Free(..) | Expect::NoFree => {
+                self.window_differs(expect)?
+            }
+            Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
+            Expect::Charge(..)
+            | Expect::FreeLine(..)
+            | Expect::Unpriced(_)
+            | Expect::NoLine
+            | Expect::Unit(_)
+            | Expect::Charges(_)
+            | Expect::Total(..)
+            | Expect::Outcome(_)
+            | Expect::Agreement(_) => {
+                let messages = messages.to_vec();
+                self.later.push(Later { step, at: at.clone(), expect: expect.clone(), messages });
+                None
+            }
+        };
+        if let Some(found) = found {
+            self.differ(step, at, &found);
+        }
+        Ok(())
+    }
+
+    fn differ(&mut self, step: usize, at: &Range<usize>, found: &str) {
+        let mistake = Mistake { at: at.clone(), problem: format!("found {found}") };
+        self.differences.push(Difference { step: Some(step), mistake });
+    }
+
+    /// Asks about free text, for the windows that the answer shows; the question changes nothing.
+    fn window_differs(&mut self, expect: &Expect) -> Result<Option<String>, Mistake> {
+        let before = self.told;
+        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() })?;
+        self.told = before;
+        let Some(verdict) = self.verdicts.pop() else {
+            return Ok(Some("no answer".into()));
+        };
+        let windows = &verdict.windows;
+        let service = match windows.service {
+            WindowAt::Open(span) => Some(span),
+            WindowAt::Closed(_) | WindowAt::Never => None,
+        };
+        let free = windows.free.map(|free| Span { start: free.opened_at, end: free.expires_at });
+        let (name, open) = match expect {
+            Expect::Free(..) | Expect::NoFree => ("fep", free),
+            _ => ("csw", service),
+        };
+        let same = match expect {
+            Expect::Window(from, to) | Expect::Free(from, to) => {
+                open == Some(Span { start: self.instant(*from)?, end: self.instant(*to)? })
+            }
+            Expect::WindowUntil(to) => open.map(|span| span.end) == Some(self.instant(*to)?),
+            _ => open.is_none(),
+        };
+        Ok((!same).then(|| match open {
+            Some(span) => format!("{name}[{},{})", self.hours(span.start), self.hours(span.end)),
+            None => format!("no {name}"),
+        }))
+    }
+
+    /// An instant as the text writes it.
+    fn hours(&self, at: Timestamp) -> String {
+        let Millis(length) = at.since(midnight(self.engine.zones(), self.vector.origin));
+        let seconds = length.div_euclid(1000);
+        let (hours, minutes, seconds) =
+            (seconds.div_euclid(3600), seconds.rem_euclid(3600) / 60, seconds.rem_euclid(60));
+        match (minutes, seconds) {
+            (0, 0) => hours.to_string(),
+            (minutes, 0) => format!("{hours}:{minutes:02}"),
+            (minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
+        }
+    }
+
+    /// Weighs what was put off.
+    fn finish(mut self) -> Vec<Difference> {
+        for later in std::mem::take(&mut self.later) {
+            if let Some(found) = self.end_differs(&later) {
+                self.differ(later.step, &later.at, &found);
+            }
+        }
+        self.differences
+    }
+
+    fn end_differs(&self, later: &Later) -> Option<String> {
+        let standing =
+            |message: &String| self.lines.get(message).and_then(Option::as_ref).map(|standing| &standing.entry);
+        let ours = || self.lines.iter().filter(|(message, _)| !message.starts_with("given-"));
+        let entries = || ours().filter_map(|(_, standing)| standing.as_ref()).map(|standing| &standing.entry);
+        match &later.expect {
+            Expect::Charges(count) => {
+                let found = entries().filter(|entry| matches!(entry.charge.line.toll, Toll::Charged(_))).count();
+                (u32::try_from(found) != Ok(*count)).then(|| format!("{found} charges"))
+            }
+            Expect::Total(amount, currency) => {
+                let mut totals: BTreeMap<Currency, Amount> = BTreeMap::new();
+                for (unit, amount) in entries().filter_map(|entry| entry.currency.zip(entry.amount)) {
+                    let total = totals.entry(unit).or_insert(Amount::ZERO);
+                    *total = total.plus(amount).unwrap_or(*total);
+                }
+                let found = Currency::parse(currency).and_then(|currency| totals.get(&currency).copied());
+                (found.is_none() || found != Amount::parse(amount)).then(|| format!("{totals:?}"))
+            }
+            Expect::Outcome(outcome) => later.messages.iter().find_map(|message| {
+                let outcomes = self.outcomes.get(message).map(Vec::as_slice).unwrap_or_default();
+                (!outcomes.contains(&outcome.as_str())).then(|| format!("{outcomes:?}"))
+            }),
+            Expect::Agreement(agreement) => later.messages.iter().find_map(|message| {
+                let found = self.agreements.get(message).map_or("no line", |agreement| agreement.name());
+                (found != agreement).then(|| found.to_owned())
+            }),
+            expect => {
+                let first = later.messages.iter().enumerate();
+                first.into_iter().find_map(|(index, message)| line_differs(standing(message), expect, index))
+            }
+        }
+    }
+}
+
+/// Midnight of a day in UTC.
+fn midnight(zones: &Zones, date: Date) -> Timestamp {
+    let start = zones.find("UTC").and_then(|utc| zones.first_instant(utc, date));
+    start.unwrap_or(Timestamp::EARLIEST)
+}
+
+fn fact(name: &str, value: &str, from: i64) -> records::Fact<'static> {
+    records::Fact {
+        name: name.to_owned().into(),
+        value: Some(value.to_owned().into()),
+        from,
+        learned_at: from,
+        ..records::Fact::default()
+    }
+}
+
+fn content(what: &str) -> records::Content<'static> {
+    let kind = |kind: &'static str| records::Content { kind: kind.into(), ..records::Content::default() };
+    match what {
+        "M" | "U" | "A" | "tmpl" => records::Content {
+            template: Some(records::Template {
+                name: if what == "tmpl" { "U".into() } else { what.to_owned().into() },
+                language: "en".into(),
+                category: None,
+            }),
+            ..kind("template")
+        },
+        "DS:U" => records::Content { category: Some("utility".into()), ..kind("direct_send") },
+        "DS:A" => records::Content { category: Some("authentication".into()), ..kind("direct_send") },
+        "react" => kind("reaction"),
+        "agent" => kind("agent"),
+        _ => kind("freeform"),
+    }
+}
+
+fn price_record(pricing: &Pricing) -> records::Pricing<'static> {
+    records::Pricing {
+        billable: None,
+        pricing_model: Some(pricing.model.clone().into()),
+        r#type: pricing.kind.clone().map(Into::into),
+        category: Some(pricing.category.clone().into()),
+        subtype: pricing.subtype.clone().map(Into::into),
+        cost_amount: pricing.cost.as_ref().map(|(amount, _)| amount.clone().into()),
+        cost_currency: pricing.cost.as_ref().map(|(_, currency)| currency.clone().into()),
+    }
+}
+
+/// What a verdict says other than expected.
+fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
+    let reason = verdict.reasons.first().map(|cited| cited.reason);
+    let is = |wanted: &Option<String>| {
+        wanted.as_ref().is_none_or(|wanted| {
+            reason.is_some_and(|reason| {
+                reason.code() == wanted || reason.platform_code().is_some_and(|code| code.to_string() == *wanted)
+            })
+        })
+    };
+    let template = verdict.template.as_ref().and_then(|view| view.category.as_ref());
+    let same = match expect {
+        Expect::Allow => verdict.answer == Answer::Allowed,
+        Expect::Block(wanted) => verdict.answer == Answer::Blocked && is(wanted),
+        Expect::Unknown(wanted) => verdict.answer == Answer::Unknown && is(wanted),
+        Expect::Warning(code) => verdict.warnings.iter().any(|cited| cited.reason.code() == code),
+        Expect::Category(category) => template.is_some_and(|known| known.name() == category),
+        Expect::Market(market) => verdict.price.market.is_some_and(|known| known.name() == market),
+        _ => true,
+    };
+    (!same).then(|| {
+        let warnings: Vec<&str> = verdict.warnings.iter().map(|cited| cited.reason.code()).collect();
+        let market = verdict.price.market.map_or("unknown", Market::name);
+        let category = template.map_or("unknown", |category| category.name());
+        let reason = reason.map_or("no reason", |reason| reason.code());
+        format!(
+            "{}: {reason}; warnings {warnings:?}; template's category {category}; market {market}",
+            verdict.answer.name()
+        )
+    })
+}
+
+/// What a message's line says other than expected; `index` is the message's place among those of its step.
+fn line_differs(entry: Option<&Entry>, expect: &Expect, index: usize) -> Option<String> {
+    let toll = entry.map(|entry| &entry.charge.line.toll);
+    let allowance = entry.and_then(|entry| entry.charge.prediction.allowance);
+    let same = match (expect, toll) {
+        (Expect::NoLine, toll) => toll.is_none(),
+        (Expect::Charge(wanted, amount), Some(Toll::Charged(category))) => {
+            let amount_is = |amount: &String| entry.and_then(|entry| entry.amount) == Amount::parse(amount);
+            category.name() == wanted && amount.as_ref().is_none_or(amount_is)
+        }
+        (Expect::FreeLine(wanted, category), Some(Toll::Free(reason, free))) => {
+            reason.name() == wanted && category.as_ref().is_none_or(|category| free.name() == category)
+        }
+        (Expect::Unpriced(wanted), Some(Toll::Unknown(why))) => why.name() == wanted,
+        // Of several messages the named unit is the last one's.
+        (Expect::Unit(number), Some(_)) => {
+            let unit = |Allowance { used_before, consumed, .. }: Allowance| consumed.then_some(used_before + 1);
+            index > 0 || allowance.and_then(unit) == Some(*number)
+        }
+        _ => false,
+    };
+    (!same).then(|| match entry {
+        None => "no line".to_owned(),
+        Some(Entry { kind, amount, currency, source, charge, .. }) => {
+            let Line { toll, .. } = &charge.line;
+            format!("{} {toll:?} {amount:?} {currency:?} ({source:?}); {allowance:?}", kind.name())
+        }
+    })
+}
+
+fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), String> {
+    let (mut policy, mut rules) = (policy.clone(), Rules::default());
+    let truth = |value: &str| value.parse::<bool>().map_err(|_| format!("`{value}` is neither true nor false"));
+    for (name, value) in &given.settings {
+        match name.as_str() {
+            "window_decided_at" => {
+                policy.window_decided_at = match value.as_str() {
+                    "sent" => DecidedAt::Sent,
+                    "delivered" => DecidedAt::Delivered,
+                    _ => return Err(format!("`{value}` is neither sent nor delivered")),
+                };
+            }
+            "no_opt_in_record" => {
+                policy.no_opt_in = match value.as_str() {
+                    "warn" => NoOptIn::Warn,
+                    "block" => NoOptIn::Block,
+                    _ => return Err(format!("`{value}` is neither warn nor block")),
+                };
+            }
+            "one_template_after_window" => policy.one_template_after_window = truth(value)?,
+            "utility_in_window_free" => rules.utility_in_window_free = Some(truth(value)?),
+            "rules_as_of" => {
+                rules.as_of = Some(parse_date(value).ok_or_else(|| format!("`{value}` is no date"))?);
+            }
+            other => {
+                let row = other.strip_suffix("_opens_csw").unwrap_or_default();
+                if !policy.openers.set(row, truth(value)?) {
+                    return Err(format!("there is no setting `{other}`"));
+                }
+            }
+        }
+    }
+    Ok((policy, rules))
+}
+
+/// The cards given: the test card of rules.md 9, or the sample cards of 7.3.
+fn cards(given: &Given) -> Result<Cards, String> {
+    let mut cards = Cards::default();
+    match given.card.as_deref() {
+        None => {}
+        Some("sample") => {
+            for (name, text) in SAMPLE_CARDS {
+                cards.add(rate_card::read(name, text).map_err(|mistakes| format!("{mistakes:?}"))?);
+            }
+        }
+        Some("test") => {
+            let currency = Currency::parse("USD").ok_or("USD is a currency")?;
+            let mut card = Card::new("test card", currency, Date::new(2019, 6, 1));
+            for market in Market::all() {
+                for (column, rate) in [
+                    (Column::Utility, 10_000),
+                    (Column::Authentication, 10_000),
+                    (Column::AuthenticationInternational, 50_000),
+                ] {
+                    card.set(market, column, Amount::from_millionths(rate));
+                }
+            }
+            cards.add(card);
+        }
+        Some(other) => return Err(format!("there is no card `{other}`; there are `test` and `sample`")),
+    }
+    Ok(cards)
+}
