@@ -12,7 +12,7 @@ use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
 use crate::zones::Zones;
 
-/// A gate and a toll for WhatsApp Business traffic: may this be sent now, and what does it cost?
+/// A gate and a toll for `WhatsApp` Business traffic: may this be sent now, and what does it cost?
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 struct Cli {
@@ -38,7 +38,7 @@ struct ConfigArgs {
     /// Rate card in the platform's CSV layout, besides those of the configuration (repeatable)
     #[arg(long, value_name = "FILE")]
     rate_card: Vec<PathBuf>,
-    /// Time zone for accounts of which no fact tells one, such as America/Sao_Paulo
+    /// Time zone for accounts of which no fact tells one, such as `America/Sao_Paulo`
     #[arg(long, value_name = "ZONE")]
     assume_zone: Option<String>,
     /// Currency for accounts of which no fact tells one, such as USD
@@ -161,7 +161,7 @@ fn scenario(args: &ScenarioArgs) -> ExitCode {
         match std::fs::read_to_string(path) {
             Ok(text) => texts.push((path, text)),
             Err(error) => {
-                mistakes.push(Mistake::new(path.display().to_string(), format!("it cannot be read: {error}")))
+                mistakes.push(Mistake::new(path.display().to_string(), format!("it cannot be read: {error}")));
             }
         }
     }

@@ -181,13 +181,12 @@ impl Builder<'_> {
         let Some(value) = value else {
             return default;
         };
-        match words.iter().find(|(word, _)| *word == value) {
-            Some((_, meaning)) => *meaning,
-            None => {
-                let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-                self.wrong(setting, format!("`{value}` is none of {}", known.join(", ")));
-                default
-            }
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == value) {
+            *meaning
+        } else {
+            let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            self.wrong(setting, format!("`{value}` is none of {}", known.join(", ")));
+            default
         }
     }
 
@@ -266,17 +265,18 @@ impl Builder<'_> {
                     }
                 }
             }
-            (None, None) => match std::env::var(KEY_VARIABLE) {
-                Ok(key) => key,
-                Err(_) => {
+            (None, None) => {
+                if let Ok(key) = std::env::var(KEY_VARIABLE) {
+                    key
+                } else {
                     let problem = format!(
                         "outputs name people by a keyed hash, and there is no key; set `key_file`, `key` or the \
-                         environment variable {KEY_VARIABLE} to at least {SHORTEST_KEY} random bytes, once and for good"
+                     environment variable {KEY_VARIABLE} to at least {SHORTEST_KEY} random bytes, once and for good"
                     );
                     self.wrong("deployment.key", problem);
                     return None;
                 }
-            },
+            }
         };
         let key = DeploymentKey::new(secret.as_bytes());
         if key.is_none() {

@@ -38,7 +38,7 @@ use meta::Meta;
 use table::{Format, Table};
 use timers::Timers;
 
-/// How far ahead of its arrival an event may say it happened (design.md 3.3).
+/// How far ahead of its arrival an event may say it happened.
 const FUTURE: Millis = Millis::minutes(10);
 
 /// How long a month's use is kept after the month: longer than anything may be late.
@@ -429,20 +429,19 @@ impl<S: Store> Engine<S> {
             return Ok(Err(Rejected::TooLate));
         }
         let held = known_message.and_then(|message| message.contact).or(known_request.map(|request| request.contact));
-        let contact_number = match held {
-            Some(number) => Some(number),
-            None => {
-                let found = find_contact(&mut self.aliases, aliases, &self.store)?;
-                match found {
-                    Some(number) => Some(number),
-                    None if aliases.is_empty() => None,
-                    None => {
-                        let number = ContactNumber(self.meta.next_contact);
-                        self.meta.next_contact += 1;
-                        let contact = new_contact(&self.setup, event);
-                        self.contacts.row(number, &self.store)?.value = Some((index, contact));
-                        Some(number)
-                    }
+        let contact_number = if let Some(number) = held {
+            Some(number)
+        } else {
+            let found = find_contact(&mut self.aliases, aliases, &self.store)?;
+            match found {
+                Some(number) => Some(number),
+                None if aliases.is_empty() => None,
+                None => {
+                    let number = ContactNumber(self.meta.next_contact);
+                    self.meta.next_contact += 1;
+                    let contact = new_contact(&self.setup, event);
+                    self.contacts.row(number, &self.store)?.value = Some((index, contact));
+                    Some(number)
                 }
             }
         };

@@ -1,4 +1,4 @@
-//! Tollgate: a gate and a toll for WhatsApp Business traffic.
+//! Tollgate: a gate and a toll for `WhatsApp` Business traffic.
 pub mod cli;
 pub mod codec;
 pub mod config;

@@ -2,7 +2,7 @@
 //!
 //! A batch holds the position beside the rows that follow from it, so whatever survives a crash is a state
 //! that was, with the position that belongs to it. Two stores keep that promise: [`Memory`], for scenarios
-//! and for a build without RocksDB, and [`Rocks`], on disk.
+//! and for a build without `RocksDB`, and [`Rocks`], on disk.
 
 pub mod keys;
 mod memory;
@@ -18,7 +18,7 @@ pub use rocks::Rocks;
 /// Why the store cannot do what it is asked. Each of them stops the run: going on would lose money.
 #[derive(Debug)]
 pub enum Error {
-    /// The disk or RocksDB refused.
+    /// The disk or `RocksDB` refused.
     Disk(String),
     /// A row cannot be read.
     Row {

@@ -116,8 +116,8 @@ fn find_day(zone: &TimeZone, at: Timestamp) -> Day {
         return only(Date::utc(at));
     };
     let date = zone.to_datetime(instant).date();
-    // The casts cannot lose anything: a civil date's month and day fit a byte.
-    let ours = Date::checked(date.year(), date.month() as u8, date.day() as u8).unwrap_or_else(|| Date::utc(at));
+    let ours = Date::checked(date.year(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        .unwrap_or_else(|| Date::utc(at));
     let begins = |date: civil::Date| date.to_zoned(zone.clone()).map(|day| day.timestamp().as_millisecond());
     match (begins(date), date.tomorrow().and_then(begins)) {
         (Ok(start), Ok(end)) if start <= at.millis() && at.millis() < end => Day { start, end, date: ours },

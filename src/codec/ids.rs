@@ -116,7 +116,7 @@ pub fn request(number: &NumberId, request: &RequestId) -> [u8; 16] {
     hash(&[number.as_str().as_bytes(), request.as_str().as_bytes()])
 }
 
-/// A verdict's id: H(number, request id, occurred_at). `occurred_at` is nothing for an ask that could not be
+/// A verdict's id: H(number, request id, `occurred_at`). `occurred_at` is nothing for an ask that could not be
 /// decoded.
 #[must_use]
 pub fn verdict(number: &str, request: &str, occurred_at: Option<Timestamp>) -> [u8; 16] {
@@ -138,7 +138,7 @@ pub fn billing_line(
     hash(&[number, message.as_str().as_bytes(), participant.as_bytes(), revision.bytes()])
 }
 
-/// A window's id: H(number, contact key, window type, opened_at).
+/// A window's id: H(number, contact key, window type, `opened_at`).
 #[must_use]
 pub fn window(number: &NumberId, contact: ContactKey, window: &str, opened_at: Timestamp) -> [u8; 16] {
     let opened = Decimal::new(opened_at.millis());
@@ -146,7 +146,7 @@ pub fn window(number: &NumberId, contact: ContactKey, window: &str, opened_at: T
     hash(&[number.as_str().as_bytes(), key.as_str().as_bytes(), window.as_bytes(), opened.bytes()])
 }
 
-/// A window event's id: H(number, contact key, window type, opened_at, transition, revision).
+/// A window event's id: H(number, contact key, window type, `opened_at`, transition, revision).
 #[must_use]
 pub fn window_event(
     number: &NumberId,

@@ -71,13 +71,14 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
             Ok(portfolio) => AccountFact::Portfolio(portfolio),
             Err(invalid) => return mistake(format!("fact `portfolio` is no id: {invalid}")),
         },
-        "time_zone" => match zone(fact.required()?) {
-            Some(zone) => AccountFact::Zone(zone),
-            None => {
+        "time_zone" => {
+            if let Some(zone) = zone(fact.required()?) {
+                AccountFact::Zone(zone)
+            } else {
                 let name = fact.required()?;
                 return mistake(format!("`{name}` is no time zone of the IANA database, such as `America/Sao_Paulo`"));
             }
-        },
+        }
         "currency" => match Currency::parse(fact.required()?) {
             Some(currency) => AccountFact::Currency(currency),
             None => return mistake("fact `currency` is not three capital letters, such as `USD`"),

@@ -13,7 +13,7 @@ use serde::ser::{Serialize, Serializer};
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text<'a>(Cow<'a, str>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -4,6 +4,8 @@
 //! account or a template; what is not becomes an event of kind `unknown` with its raw name, or is refused
 //! with the part of the body it stands in and the reason. No message body is kept, no name, no caption.
 
+use std::fmt::Write as _;
+
 mod facts;
 mod shape;
 
@@ -107,7 +109,8 @@ impl<'a> Reader<'_, 'a> {
         if length > 0 {
             self.path.push('.');
         }
-        self.path.push_str(&format!("{place}[{index}]"));
+        // Writing to a string cannot fail.
+        let _ = write!(self.path, "{place}[{index}]");
         read(self);
         self.path.truncate(length);
     }

@@ -330,7 +330,7 @@ pub struct Line {
 
 impl Line {
     /// Whether a line with these facts would say anything else: type, category, charge instant, period or
-    /// amount (design.md 5). Everything else is not worth a correction.
+    /// amount. Everything else is not worth a correction.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.toll == other.toll

@@ -65,7 +65,7 @@ pub struct Choice {
 /// Where a choice was learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsentSource {
-    /// WhatsApp's own settings.
+    /// `WhatsApp`'s own settings.
     Preference,
     /// The platform refused a message for it (error 131050).
     PlatformError,

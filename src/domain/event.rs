@@ -40,7 +40,7 @@ pub enum Happening {
     Inbound(Inbound),
     /// The business wrote from the phone app: no window, no price, but an answer (rules.md 2.1).
     Echo,
-    /// The person stopped or resumed marketing messages in WhatsApp's own settings.
+    /// The person stopped or resumed marketing messages in `WhatsApp`'s own settings.
     MarketingPreference(Preference),
     /// The person gave or withdrew consent, by whatever means the business records.
     Consent(ConsentGiven),
@@ -78,7 +78,7 @@ pub struct Referral {
     pub on_desktop: bool,
 }
 
-/// What a person chose in WhatsApp's own settings.
+/// What a person chose in `WhatsApp`'s own settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// No more marketing.

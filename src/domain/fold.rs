@@ -124,10 +124,10 @@ pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held:
         (Happening::NumberFact(NumberFact::Restriction { name, until }), _) => {
             fold.number.restrict(event.occurred_at, Restriction { name: name.clone(), until: *until });
         }
-        // Nothing is remembered of these; an identity change merges nothing yet.
-        (Happening::IdentityChanged | Happening::Unknown(_), _) => {}
-        // The reader gives every event that is about a person its person, so there is nothing to fold here.
-        (
+        // Nothing is remembered of the first two; an identity change merges nothing yet. And the reader gives
+        // every event that is about a person its person, so without one there is nothing to fold.
+        (Happening::IdentityChanged | Happening::Unknown(_), _)
+        | (
             Happening::Inbound(_)
             | Happening::Echo
             | Happening::MarketingPreference(_)
@@ -301,7 +301,7 @@ impl Fold<'_, '_> {
         }
         message.id = Some(acceptance.message.clone());
         message.held |= acceptance.held;
-        message.accepted_at = earlier(message.accepted_at, self.at);
+        message.accepted_at = Some(earlier(message.accepted_at, self.at));
         message.contact = message.contact.or(contact_number);
         if message.request.is_none() {
             message.request.clone_from(&acceptance.request);
@@ -329,7 +329,7 @@ impl Fold<'_, '_> {
             self.tell_outcome(contact.as_deref(), message, SendResult::Accepted { held: acceptance.held }, false);
         }
         if let Some(contact) = contact {
-            self.wait_for(contact, key, message);
+            Self::wait_for(contact, key, message);
             self.settle(contact, message);
             self.tell_state(contact);
         }
@@ -368,7 +368,7 @@ impl Fold<'_, '_> {
                 self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
             }
         }
-        self.wait_for(contact, key, message);
+        Self::wait_for(contact, key, message);
         self.settle(contact, message);
         self.tell_state(contact);
     }
@@ -376,9 +376,9 @@ impl Fold<'_, '_> {
     /// Merges what a status says into what is known; `true` if the platform's word on the price is new.
     fn merge(&self, status: &Status, message: &mut Message) -> bool {
         match status.stage {
-            Stage::Sent => message.sent_at = earlier(message.sent_at, self.at),
-            Stage::Delivered => message.delivered_at = earlier(message.delivered_at, self.at),
-            Stage::Read => message.read_at = earlier(message.read_at, self.at),
+            Stage::Sent => message.sent_at = Some(earlier(message.sent_at, self.at)),
+            Stage::Delivered => message.delivered_at = Some(earlier(message.delivered_at, self.at)),
+            Stage::Read => message.read_at = Some(earlier(message.read_at, self.at)),
             Stage::Failed => {}
         }
         let Some(pricing) = &status.pricing else {
@@ -503,7 +503,7 @@ impl Fold<'_, '_> {
     }
 
     /// Keeps the list of messages on their way: in while undecided, out once settled.
-    fn wait_for(&self, contact: &mut Contact, key: MessageKey, message: &Message) {
+    fn wait_for(contact: &mut Contact, key: MessageKey, message: &Message) {
         contact.pending.retain(|(_, pending)| *pending != key);
         if let (None, Some(drops_at)) = (message.settled_at, message.drops_at) {
             contact.pending.push((drops_at, key));
@@ -738,10 +738,10 @@ impl Fold<'_, '_> {
     fn tell_entry(&mut self, contact: &mut Contact, changes: Vec<Changed>) {
         for change in changes {
             let (at, edge) = match change {
-                Changed::Eligible => (self.at, self.eligible_edge(contact, Transition::Opened)),
-                Changed::DeadlineMoved => (self.at, self.eligible_edge(contact, Transition::Refreshed)),
-                Changed::Opened => (self.at, self.open_edge(contact, Transition::Opened)),
-                Changed::EndMoved => (self.at, self.open_edge(contact, Transition::Corrected)),
+                Changed::Eligible => (self.at, Self::eligible_edge(contact, Transition::Opened)),
+                Changed::DeadlineMoved => (self.at, Self::eligible_edge(contact, Transition::Refreshed)),
+                Changed::Opened => (self.at, Self::open_edge(contact, Transition::Opened)),
+                Changed::EndMoved => (self.at, Self::open_edge(contact, Transition::Corrected)),
                 Changed::Answered(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Answered))),
                 Changed::Superseded(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Superseded))),
                 Changed::Lapsed(click) => {
@@ -763,14 +763,14 @@ impl Fold<'_, '_> {
         }
     }
 
-    fn eligible_edge(&self, contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
+    fn eligible_edge(contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
         let click = contact.entry.eligible.as_mut()?;
         let edge = eligibility_edge(click, transition);
         click.revision += 1;
         Some(edge)
     }
 
-    fn open_edge(&self, contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
+    fn open_edge(contact: &mut Contact, transition: Transition) -> Option<WindowEdge> {
         let open = contact.entry.open.as_mut()?;
         let edge = free_edge(open, transition);
         open.revision += 1;
@@ -805,8 +805,8 @@ impl Fold<'_, '_> {
     }
 }
 
-fn earlier(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
-    Some(known.map_or(at, |known| known.min(at)))
+fn earlier(known: Option<Timestamp>, at: Timestamp) -> Timestamp {
+    known.map_or(at, |known| known.min(at))
 }
 
 /// How long the platform tries to deliver, where the sender did not say.

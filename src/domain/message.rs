@@ -93,6 +93,7 @@ pub struct Priced {
 
 /// Which outcomes have been told of a message; each is told once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "four outcomes, each told or not")]
 pub struct Told {
     /// The API took it.
     pub accepted: bool,

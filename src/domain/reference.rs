@@ -137,6 +137,7 @@ pub struct Restriction {
 
 /// What is known of the sending account at an instant: perhaps nothing, not even which one it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Account {
     /// Its id.
     pub id: Option<AccountId>,

@@ -134,6 +134,7 @@ impl Date {
     pub const fn new(year: i16, month: u8, day: u8) -> Self {
         match Self::checked(year, month, day) {
             Some(date) => date,
+            #[allow(clippy::panic, reason = "a constant that is no day does not compile")]
             None => panic!("no such day"),
         }
     }
@@ -165,7 +166,13 @@ impl Date {
         let day = day_of_year - (153 * shifted + 2) / 5 + 1;
         let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
-        // The casts cannot lose anything: the year lies between 2008 and 2100.
+        Self::of_numbers(year, month, day)
+    }
+
+    /// A day by numbers that are one by the way they were made: the year lies between 2008 and 2100, the
+    /// others below 32, so the casts lose nothing.
+    #[allow(clippy::cast_sign_loss, reason = "the numbers are small and positive")]
+    const fn of_numbers(year: i64, month: i64, day: i64) -> Self {
         Self { year: year as i16, month: month as u8, day: day as u8 }
     }
 
@@ -203,7 +210,7 @@ impl Date {
     #[must_use]
     pub fn from_ordinal(ordinal: i32) -> Option<Self> {
         let year = i16::try_from(ordinal / 10_000).ok()?;
-        Self::checked(year, (ordinal / 100 % 100) as u8, (ordinal % 100) as u8)
+        Self::checked(year, u8::try_from(ordinal / 100 % 100).ok()?, u8::try_from(ordinal % 100).ok()?)
     }
 }
 
@@ -237,7 +244,7 @@ impl Month {
     #[must_use]
     pub fn from_ordinal(ordinal: i32) -> Option<Self> {
         let year = i16::try_from(ordinal / 100).ok()?;
-        Some(Date::checked(year, (ordinal % 100) as u8, 1)?.month())
+        Some(Date::checked(year, u8::try_from(ordinal % 100).ok()?, 1)?.month())
     }
 
     /// The first day after the month.

@@ -258,7 +258,7 @@ pub struct Known<'a> {
     pub account: &'a Account,
 }
 
-impl<'a> Known<'a> {
+impl Known<'_> {
     /// The service window at an instant, with the safety margin of the deployment's policy.
     fn service_at(&self, context: &Context<'_>, at: Timestamp) -> WindowAt {
         match self.contact.window.at(at, self.number.coexistence_since) {
@@ -445,9 +445,8 @@ fn account_gate(gates: &mut Gates, known: Known<'_>, content: &Content, at: Time
             continue;
         };
         let forbidden = match content {
-            Content::Template(_) => forbids.templates,
             Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
-            Content::DirectSend(_) => forbids.templates,
+            Content::Template(_) | Content::DirectSend(_) => forbids.templates,
             Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
         };
         if forbidden {

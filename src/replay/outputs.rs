@@ -133,12 +133,11 @@ impl Output {
     }
 
     fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
-        match &mut self.container {
-            Some(container) => container.add(record, &mut self.buffer)?,
-            None => {
-                serde_json::to_writer(&mut self.buffer, record)?;
-                self.buffer.push(b'\n');
-            }
+        if let Some(container) = &mut self.container {
+            container.add(record, &mut self.buffer)?;
+        } else {
+            serde_json::to_writer(&mut self.buffer, record)?;
+            self.buffer.push(b'\n');
         }
         if self.buffer.len() >= BUFFER { self.write_out() } else { Ok(()) }
     }

@@ -141,6 +141,7 @@ pub struct Inbound {
 
 /// The business sends.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a word of the grammar")]
 pub struct Outbound {
     /// `M`, `U`, `A`, `tmpl`, `svc`, `react`, `DS:U`, `DS:A`, `agent`.
     pub content: String,
@@ -165,11 +166,18 @@ pub struct Outbound {
     /// It is accepted and nothing more is heard of it.
     pub undelivered: bool,
     /// It fails, perhaps with a code.
-    pub fails: Option<Option<i32>>,
+    pub fails: Option<Failure>,
     /// The platform holds it back first.
     pub held: bool,
     /// The platform's word on the price, on `sent` and on `delivered`.
     pub pricing: Vec<(String, Pricing)>,
+}
+
+/// A send that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The platform's code, if it gives one.
+    pub code: Option<i32>,
 }
 
 /// The platform reports.
@@ -471,8 +479,8 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
             "opt-in" => given.no_opt_in = true,
             _ => return Err(piece.mistake("only `no payment` and `no opt-in` can be given")),
         },
-        number => match number.parse() {
-            Ok(count) => {
+        number => {
+            if let Ok(count) = number.parse() {
                 let used = words.need("`used`")?;
                 if used.text != "used" {
                     return Err(used.mistake("a number is followed by `used`"));
@@ -483,13 +491,12 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
                     None => None,
                 };
                 given.used = Some((count, month));
-            }
-            Err(_) => {
+            } else {
                 let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `csw open`, `fact`, `setting`, \
-                               `no payment`, `no opt-in`, or `N used [in MONTH]`";
+                           `no payment`, `no opt-in`, or `N used [in MONTH]`";
                 return Err(first.mistake(problem));
             }
-        },
+        }
     }
     words.end()
 }
@@ -649,7 +656,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
                 if code.is_some() {
                     words.take();
                 }
-                out.fails = Some(code);
+                out.fails = Some(Failure { code });
             }
             _ => {
                 let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `for TIME`, `sent TIME`, `dlv TIME`, \

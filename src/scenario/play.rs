@@ -232,16 +232,13 @@ impl<'v> Stage<'v> {
             None if speaks_of_service => (1_000, None),
             None => return Ok(()),
         };
-        let day = match month {
-            Some(month) => {
-                let first = parse_date(&format!("{month}-01"));
-                first.ok_or_else(|| self.wrong(format!("`{month}` is no month; write `2026-10`")))?
-            }
-            None => {
-                let date = self.zone.map_or_else(|| Date::utc(first), |zone| self.local_date(zone, first));
-                let (year, month, _) = date.numbers();
-                Date::new(year, month, 1)
-            }
+        let day = if let Some(month) = month {
+            let first = parse_date(&format!("{month}-01"));
+            first.ok_or_else(|| self.wrong(format!("`{month}` is no month; write `2026-10`")))?
+        } else {
+            let date = self.zone.map_or_else(|| Date::utc(first), |zone| self.local_date(zone, first));
+            let (year, month, _) = date.numbers();
+            Date::new(year, month, 1)
         };
         let start = self.zone.and_then(|zone| self.engine.zones().first_instant(zone, day));
         let Some(start) = start.filter(|start| *start <= first) else {
@@ -342,8 +339,8 @@ impl<'v> Stage<'v> {
                     let about = outcome
                         .message
                         .as_ref()
-                        .map(|id| id.as_str())
-                        .or(outcome.request.as_ref().map(|id| id.as_str()));
+                        .map(super::super::domain::id::MessageId::as_str)
+                        .or(outcome.request.as_ref().map(super::super::domain::id::RequestId::as_str));
                     let outcomes = self.outcomes.entry(about.unwrap_or_default().to_owned()).or_default();
                     outcomes.push(outcome.result.name());
                     if let crate::domain::effect::SendResult::Agreement(agreement) = outcome.result {
@@ -566,7 +563,7 @@ impl<'v> Stage<'v> {
             let mut event = self.about_contact("status", &number, at, None);
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
-            let code = out.fails.flatten().filter(|_| stage == "failed");
+            let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
             event.status = Some(self.status_record(message, stage, pricing, code)?);
             if at > self.now { self.later(at, event) } else { self.fold(&event)? }
         }

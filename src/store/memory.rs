@@ -1,4 +1,4 @@
-//! A store in memory: for scenarios, and for a build without RocksDB.
+//! A store in memory: for scenarios, and for a build without `RocksDB`.
 
 use std::collections::BTreeMap;
 

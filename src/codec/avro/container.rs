@@ -147,8 +147,8 @@ fn unsnap(raw: &[u8], block: &mut Vec<u8>) -> io::Result<()> {
     if crc.sum() == u32::from_be_bytes(*checksum) { Ok(()) } else { Err(invalid("a block's checksum is wrong")) }
 }
 
-fn invalid(why: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
+fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Reads an integer; `None` if the input ends before its first byte.

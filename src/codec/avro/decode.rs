@@ -160,7 +160,7 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
             }
             Node::Array(items) => visitor.visit_seq(Elements { decoder: self, node: *items, left: Items::default() }),
             Node::Map(values) => visitor.visit_map(Entries { decoder: self, node: *values, left: Items::default() }),
-            Node::Record(fields) => visitor.visit_map(Fields { decoder: self, fields: fields.iter(), value: 0 }),
+            Node::Record(fields) => visitor.visit_map(Fields { decoder: self, left: fields.iter(), value: 0 }),
             Node::Union(_) => Err(Error::Malformed("a union in a union")),
         }
     }
@@ -260,7 +260,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_, 'de> {
 
 struct Fields<'p, 'i, 'de> {
     decoder: Decoder<'p, 'i, 'de>,
-    fields: std::slice::Iter<'p, Field>,
+    left: std::slice::Iter<'p, Field>,
     value: usize,
 }
 
@@ -268,7 +268,7 @@ impl<'de> de::MapAccess<'de> for Fields<'_, '_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(field) = self.fields.next() else {
+        let Some(field) = self.left.next() else {
             return Ok(None);
         };
         self.value = field.node;

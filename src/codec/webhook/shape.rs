@@ -274,6 +274,7 @@ macro_rules! shapes {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(default, bound(deserialize = "'de: 'a"))]
+        #[allow(clippy::struct_field_names, reason = "the platform named the fields")]
         pub struct $name<'a> { $(pub $field: $ty,)* }
     )*};
 }
