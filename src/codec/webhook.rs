@@ -152,6 +152,9 @@ impl<'a> Reader<'_, 'a> {
         };
         let metadata = value.metadata.0.as_ref();
         let Some(number) = metadata.and_then(|metadata| metadata.phone_number_id.text()) else {
+            if value.is_about_a_number() {
+                return self.refuse("missing_field", "`metadata.phone_number_id` is missing");
+            }
             return self.facts(account, time, field.as_str(), value);
         };
         let before = self.parts.len();
@@ -282,7 +285,7 @@ impl<'a> Reader<'_, 'a> {
             subtype: item.subtype(kind.as_str()),
             reaction_removed: kind.as_str() == "reaction" && item.reaction_removed(),
             r#type: kind,
-            context_message_id: item.context.0.as_ref().and_then(|context| context.id.text()),
+            context_message_id: item.about_message(),
             client_platform: None,
             referral: item.referral.0.as_ref().map(|referral| records::Referral {
                 source_type: referral.source_type.text(),

@@ -94,7 +94,7 @@ impl Store for Rocks {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(&write, &options).map_err(disk)
+        self.db.write_opt(write, &options).map_err(disk)
     }
 
     fn time_is(&self, partition_time: Timestamp) {

@@ -43,7 +43,9 @@ impl NewFact<'_> {
 impl<'a> Reader<'_, 'a> {
     /// Reads a change that names no business phone number: it is about the account or a template.
     pub(super) fn facts(&mut self, account: &Lax<'a>, time: Option<i64>, field: &str, value: &Value<'a>) {
-        let Some(account) = account.text() else {
+        // A partner's body names the partner first, and the account it is about inside.
+        let info = value.waba_info.0.as_ref();
+        let Some(account) = info.and_then(|info| info.waba_id.text()).or_else(|| account.text()) else {
             return self.refuse("missing_field", "`entry.id` and `metadata.phone_number_id` are both missing");
         };
         let Some(from) = time.or(self.fallback) else {
@@ -89,6 +91,10 @@ impl<'a> Reader<'_, 'a> {
                 self.template(&fact, field, value);
             }
             "flows" => self.push(fact("flow", value.event.text()), &[("flow_id", &value.flow_id)]),
+            "account_alerts" => {
+                let alert = value.alert_info.0.as_ref().and_then(|alert| alert.alert_type.text());
+                self.push(fact("account_alert", alert), &[]);
+            }
             "security" => self.push(fact("security", value.event.text()), &[]),
             other => {
                 let name = match value.event.text() {
@@ -170,6 +176,10 @@ impl<'a> Reader<'_, 'a> {
                 self.push(fact("primary_location", value.country.text()), &[]);
             }
             _ => self.push(fact("account_event", Some(event)), &[number]),
+        }
+        let owner = value.waba_info.0.as_ref().and_then(|info| info.owner_business_id.text());
+        if let Some(owner) = owner {
+            self.push(fact("portfolio", Some(owner)), &[]);
         }
     }
 

@@ -303,6 +303,7 @@ shapes! {
         message_template_category: Lax<'a>, reason: Lax<'a>, other_info: Maybe<OtherInfo<'a>>,
         new_category: Lax<'a>, previous_category: Lax<'a>, correct_category: Lax<'a>,
         category_update_timestamp: Lax<'a>, previous_quality_score: Lax<'a>, new_quality_score: Lax<'a>,
+        waba_info: Maybe<WabaInfo<'a>>, alert_info: Maybe<AlertInfo<'a>>,
         display_phone_number: Lax<'a>, current_limit: Lax<'a>, max_daily_conversations_per_business: Lax<'a>,
         max_phone_numbers_per_business: Lax<'a>, flow_id: Lax<'a>, status: Lax<'a>, configuration_name: Lax<'a>,
     }
@@ -320,7 +321,7 @@ shapes! {
         to: Lax<'a>, to_user_id: Lax<'a>, to_parent_user_id: Lax<'a>, direction: Lax<'a>,
         group_id: Lax<'a>, context: Maybe<Context<'a>>, referral: Maybe<Referral<'a>>,
         text: Maybe<Said<'a>>, button: Maybe<Said<'a>>, interactive: Maybe<Interactive<'a>>,
-        reaction: Maybe<Reaction<'a>>, system: Maybe<System<'a>>, unsupported: Maybe<Typed<'a>>,
+        reaction: Maybe<Reaction<'a>>, edit: Maybe<Changed<'a>>, revoke: Maybe<Changed<'a>>, system: Maybe<System<'a>>, unsupported: Maybe<Typed<'a>>,
         recipient_id: Lax<'a>, recipient_type: Lax<'a>, recipient_user_id: Lax<'a>,
         recipient_parent_user_id: Lax<'a>, recipient_participant_id: Lax<'a>, participant_recipient_id: Lax<'a>,
         recipient_participant_user_id: Lax<'a>, recipient_participant_parent_user_id: Lax<'a>,
@@ -348,7 +349,10 @@ shapes! {
     Interactive { r#type: Lax<'a>, button_reply: Maybe<Said<'a>>, list_reply: Maybe<Said<'a>> }
 
     /// A reaction; without an emoji it is taken back.
-    Reaction { emoji: Lax<'a> }
+    Reaction { emoji: Lax<'a>, message_id: Lax<'a> }
+
+    /// A change of an old message.
+    Changed { original_message_id: Lax<'a> }
 
     /// A notice of a changed id.
     System { r#type: Lax<'a>, wa_id: Lax<'a>, user_id: Lax<'a>, parent_user_id: Lax<'a> }
@@ -372,6 +376,12 @@ shapes! {
 
     /// One of the platform's errors.
     PlatformError { code: Lax<'a>, title: Lax<'a> }
+
+    /// The account an event is about, where the body came to its partner.
+    WabaInfo { waba_id: Lax<'a>, owner_business_id: Lax<'a> }
+
+    /// An alert.
+    AlertInfo { alert_type: Lax<'a> }
 
     /// A ban.
     BanInfo { waba_ban_state: Lax<'a> }
@@ -398,6 +408,14 @@ shapes! {
     OtherInfo { title: Lax<'a> }
 }
 
+impl Value<'_> {
+    /// Whether it holds what only a business phone number can have.
+    pub fn is_about_a_number(&self) -> bool {
+        let items = [&self.messages, &self.statuses, &self.calls, &self.message_echoes, &self.user_preferences];
+        items.into_iter().any(|items| items.0.is_some() || items.is_wrong()) || self.history.0.is_some()
+    }
+}
+
 impl<'a> Item<'a> {
     /// The sub-type that tells kinds of one type apart.
     pub fn subtype(&self, kind: &str) -> Option<Text<'a>> {
@@ -406,6 +424,14 @@ impl<'a> Item<'a> {
             "unsupported" | "unknown" => self.unsupported.0.as_ref().and_then(|typed| typed.r#type.text()),
             _ => None,
         }
+    }
+
+    /// The message it answers, reacts to, changes or deletes.
+    pub fn about_message(&self) -> Option<Text<'a>> {
+        let answered = self.context.0.as_ref().and_then(|context| context.id.text());
+        let reacted = self.reaction.0.as_ref().and_then(|reaction| reaction.message_id.text());
+        let mut changed = [&self.edit, &self.revoke].into_iter().filter_map(|changed| changed.0.as_ref());
+        answered.or(reacted).or_else(|| changed.find_map(|changed| changed.original_message_id.text()))
     }
 
     /// Whether a reaction was taken back.
