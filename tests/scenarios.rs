@@ -1,5 +1,7 @@
 //! The rules as text: every vector of `tests/scenarios/`, through the engine.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use tollgate::domain::policy::Policy;

@@ -4,6 +4,8 @@
 //! invented values, `variants.ndjson` those its documentation describes besides, and broken ones. Run with
 //! `UPDATE_GOLDEN=1` to write the table anew, and read the difference.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
