@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
+use crate::loadgen::{self, Calendar};
 use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
 use crate::zones::Zones;
@@ -26,6 +27,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Play text timelines and compare verdicts and charges with what they expect
     Scenario(ScenarioArgs),
+    /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
+    Loadgen(LoadgenArgs),
     /// Check a configuration and its rate cards, and report all mistakes together
     Check(ConfigArgs),
 }
@@ -105,6 +108,35 @@ struct ScenarioArgs {
     config: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct LoadgenArgs {
+    /// How many events, repeats included
+    #[arg(long, value_name = "N")]
+    events: u64,
+    /// Another seed, another stream; the same one, the same bytes
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How many contacts the events are about
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    contacts: u32,
+    /// How many business numbers they belong to
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    numbers: u16,
+    /// The day the traffic begins, in UTC
+    #[arg(long, value_name = "DATE", default_value = "2026-09-20")]
+    start: String,
+    /// How many days it lasts
+    #[arg(long, value_name = "N", default_value_t = 45)]
+    days: u32,
+    /// Where the events go: an Avro container if the name ends in .avro, else NDJSON. Reference records are
+    /// written beside it, as NAME.accounts.* and NAME.templates.*
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where the right answers go, as NDJSON
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatArg {
     Ndjson,
@@ -126,6 +158,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
+        Command::Loadgen(args) => loadgen(&args),
         Command::Check(args) => check(&args),
     }
 }
@@ -145,6 +178,51 @@ fn check(args: &ConfigArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+/// The generator's calendar: it knows days, and nothing else of the product.
+struct Days(Zones);
+
+impl Calendar for Days {
+    fn date(&self, zone: &str, millis: i64) -> (i16, u8, u8) {
+        // The generator asks about its own zones and days, which there are.
+        self.0.day(zone, millis).unwrap_or((1970, 1, 1))
+    }
+}
+
+fn loadgen(args: &LoadgenArgs) -> ExitCode {
+    let zones = Zones::new();
+    let midnight = config::parse_date(&args.start)
+        .and_then(|date| zones.find("UTC").and_then(|utc| zones.first_instant(utc, date)));
+    let Some(start) = midnight else {
+        return refuse(&[Mistake::new("--start", format!("`{}` is no date; write `2026-09-20`", args.start))]);
+    };
+    let settings = loadgen::Settings {
+        events: args.events,
+        seed: args.seed,
+        contacts: args.contacts,
+        numbers: args.numbers,
+        start: start.millis(),
+        days: args.days,
+        ..loadgen::Settings::default()
+    };
+    let bar = std::io::stderr().is_terminal().then(|| indicatif::ProgressBar::new(args.events));
+    let files = loadgen::Files::beside(&args.out, args.answers.clone());
+    let made = files.write(&settings, &Days(zones), &|written| {
+        if let Some(bar) = &bar {
+            bar.set_position(written);
+        }
+    });
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            refuse(&[Mistake::new("loadgen", error.to_string())])
+        }
+        Err(error) => {
+            eprintln!("error: {}: {error}", args.out.display());
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod loadgen;
 pub mod replay;
 pub mod scenario;
 pub mod store;

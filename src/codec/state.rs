@@ -97,6 +97,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact) -> Vec<u8> {
         consent.marketing.is_some(),
         last_template_outside.is_some(),
         armed.is_some(),
+        entry.last_click.is_some(),
     ]);
     if let Some(clear) = clear {
         w.optional_text(clear.phone.as_ref().map(WaId::as_str));
@@ -113,6 +114,9 @@ pub fn write_contact(number: NumberIndex, contact: &Contact) -> Vec<u8> {
         write_free(&mut w, open);
     }
     spans(&mut w, &entry.past);
+    if let Some(click) = entry.last_click {
+        w.instant(click);
+    }
     for choice in [&consent.all, &consent.marketing].into_iter().flatten() {
         write_choice(&mut w, choice);
     }
@@ -139,7 +143,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let key = ContactKey(r.array()?);
     let number = NumberIndex(r.small()?);
     let origin = u32::try_from(r.unsigned()?).ok().and_then(Origin::decode).ok_or(Error::Damaged("an origin"))?;
-    let [is_group, clear, present, eligible, free, all, marketing, template, armed] = r.flags()?;
+    let [is_group, clear, present, eligible, free, all, marketing, template, armed, click] = r.flags()?;
     let clear = r.when(clear, |r| {
         let phone = r.optional_text()?.map(|text| WaId::parse(text).map_err(|_| Error::Damaged("a phone number")));
         let scoped =
@@ -151,6 +155,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let eligible = r.when(eligible, read_click)?;
     let open = r.when(free, read_free)?;
     let past = read_spans(&mut r)?;
+    let last_click = r.when(click, Reader::instant)?;
     let consent = Consent { all: r.when(all, read_choice)?, marketing: r.when(marketing, read_choice)? };
     let last_template_outside = r.when(template, Reader::instant)?;
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
@@ -162,7 +167,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         is_group,
         clear,
         window: ServiceWindow::restore(stretches, present),
-        entry: EntryPoint { eligible, open, past },
+        entry: EntryPoint { eligible, open, past, last_click },
         consent,
         last_template_outside,
         pending,

@@ -7,7 +7,9 @@
 //! provisional until the platform prices a message in it.
 
 use super::id::{EventId, MessageKey};
+use super::rules::eras::{AnswerWithin, EntryPointRule};
 use super::time::{Millis, Span, Timestamp};
+use super::window::WindowAt;
 
 /// How far back closed windows are kept: statuses arrive up to seven days late.
 const REMEMBERED: Millis = Millis::days(8);
@@ -29,6 +31,8 @@ pub struct EntryPoint {
     pub open: Option<FreeWindow>,
     /// The windows that are closed, ascending.
     pub past: Vec<Span>,
+    /// The latest click, waiting or not: one that is not later is known, however often it is told again.
+    pub last_click: Option<Timestamp>,
 }
 
 /// A click that waits for an answer.
@@ -121,17 +125,15 @@ impl EntryPoint {
     /// Whether nothing is known, so that the contact's record need not mention it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.eligible.is_none() && self.open.is_none() && self.past.is_empty()
+        self.eligible.is_none() && self.open.is_none() && self.past.is_empty() && self.last_click.is_none()
     }
 
     /// Takes note of a click. `deadline` is the first instant at which an answer is too late.
     pub fn clicked(&mut self, at: Timestamp, event: EventId, deadline: Timestamp, changes: &mut Vec<Changed>) {
-        if self.eligible.as_ref().is_some_and(|known| known.event == event || known.clicked_at >= at) {
+        if self.last_click.is_some_and(|known| known >= at) {
             return;
         }
-        if self.open.as_ref().is_some_and(|open| open.click.as_ref().is_some_and(|click| click.event == event)) {
-            return;
-        }
+        self.last_click = Some(at);
         if let Some(earlier) = self.eligible.take() {
             changes.push(Changed::Superseded(earlier));
         }
@@ -139,14 +141,20 @@ impl EntryPoint {
         changes.push(Changed::Eligible);
     }
 
-    /// Takes note of an answer: a message of the business, sent at an instant. `deadline` and `length` are
-    /// those of the rule of that instant.
+    /// Whether a message sent at an instant would answer a waiting click in time, by the rule of that instant.
+    #[must_use]
+    pub fn would_open(&self, sent_at: Timestamp, rule: &EntryPointRule, window: WindowAt) -> bool {
+        self.eligible.as_ref().is_some_and(|click| is_in_time(click, sent_at, rule, window))
+    }
+
+    /// Takes note of an answer: a message of the business, sent at an instant, with the rule and the service
+    /// window of that instant.
     pub fn answered(
         &mut self,
         message: MessageKey,
         sent_at: Timestamp,
-        deadline: impl Fn(&Eligibility) -> Timestamp,
-        length: Millis,
+        rule: &EntryPointRule,
+        window: WindowAt,
         changes: &mut Vec<Changed>,
     ) {
         if let Some(open) = &mut self.open
@@ -159,14 +167,13 @@ impl EntryPoint {
             }
             return;
         }
-        let in_time = |click: &mut Eligibility| click.clicked_at <= sent_at && sent_at < deadline(click);
-        let Some(click) = self.eligible.take_if(in_time) else {
+        let Some(click) = self.eligible.take_if(|click| is_in_time(click, sent_at, rule, window)) else {
             return;
         };
         self.close(changes);
         changes.push(Changed::Answered(click.clone()));
         self.open = Some(FreeWindow {
-            span: Span::from(sent_at, length),
+            span: Span::from(sent_at, rule.length),
             expiry: ExpirySource::Rule,
             confirmed: false,
             click: Some(click),
@@ -309,6 +316,7 @@ impl EntryPoint {
             changes.push(Changed::Lapsed(lapsed));
         }
         self.past.retain(|span| span.end >= at - REMEMBERED);
+        self.last_click = self.last_click.filter(|click| *click >= at - REMEMBERED);
     }
 
     fn close(&mut self, changes: &mut Vec<Changed>) {
@@ -317,6 +325,15 @@ impl EntryPoint {
             changes.push(Changed::Closed(closed));
         }
     }
+}
+
+/// Whether an answer sent at an instant comes in time for a click.
+fn is_in_time(click: &Eligibility, sent_at: Timestamp, rule: &EntryPointRule, window: WindowAt) -> bool {
+    let before_deadline = match rule.answer {
+        AnswerWithin::Length(length) => sent_at < click.clicked_at + length,
+        AnswerWithin::ServiceWindow => matches!(window, WindowAt::Open(_)),
+    };
+    click.clicked_at <= sent_at && before_deadline
 }
 
 impl FreeWindow {
@@ -334,6 +351,8 @@ impl FreeWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rules::eras::entry_point;
+    use crate::domain::time::Date;
 
     const LENGTH: Millis = Millis::hours(72);
 
@@ -353,7 +372,7 @@ mod tests {
     }
 
     fn answer(entry: &mut EntryPoint, hours: i64, name: u8, changes: &mut Vec<Changed>) {
-        entry.answered(message(name), at(hours), |click| click.deadline, LENGTH, changes);
+        entry.answered(message(name), at(hours), entry_point(Date::new(2025, 8, 1)), WindowAt::Never, changes);
     }
 
     #[test]
@@ -367,9 +386,12 @@ mod tests {
     #[test]
     fn an_answer_at_the_deadline_is_too_late() {
         let (mut entry, mut changes) = clicked_at_zero();
-        entry.answered(message(1), at(24), |click| click.deadline, LENGTH, &mut changes);
+        let rule = entry_point(Date::new(2025, 8, 1));
+        assert!(!entry.would_open(at(24), rule, WindowAt::Never));
+        entry.answered(message(1), at(24), rule, WindowAt::Never, &mut changes);
         assert!(entry.open.is_none() && changes.is_empty());
-        entry.answered(message(1), at(24) - Millis(1), |click| click.deadline, LENGTH, &mut changes);
+        assert!(entry.would_open(at(24) - Millis(1), rule, WindowAt::Never));
+        entry.answered(message(1), at(24) - Millis(1), rule, WindowAt::Never, &mut changes);
         assert!(entry.open.is_some());
     }
 
@@ -436,6 +458,17 @@ mod tests {
         entry.priced(at(5), true, None, LENGTH, &mut changes);
         entry.priced(at(6), false, None, LENGTH, &mut changes);
         assert!(entry.at(at(6)).is_some_and(|(_, confirmed)| confirmed));
+    }
+
+    #[test]
+    fn a_click_told_again_after_its_window_is_no_new_click() {
+        let (mut entry, mut changes) = clicked_at_zero();
+        answer(&mut entry, 1, 1, &mut changes);
+        entry.delivered(message(1));
+        entry.pass(at(73), &mut changes);
+        changes.clear();
+        entry.clicked(at(0), EventId([1; 16]), at(24), &mut changes);
+        assert!(entry.eligible.is_none() && changes.is_empty());
     }
 
     #[test]

@@ -407,13 +407,8 @@ impl Fold<'_, '_> {
             contact.last_template_outside = contact.last_template_outside.max(Some(sent_at));
         }
         let rule = self.entry_rule(sent_at);
-        let deadline = |click: &Eligibility| match rule.answer {
-            AnswerWithin::Length(length) => click.clicked_at + length,
-            AnswerWithin::ServiceWindow if matches!(window, WindowAt::Open(_)) => Timestamp::LATEST,
-            AnswerWithin::ServiceWindow => sent_at,
-        };
         let mut changes = Vec::new();
-        contact.entry.answered(key, sent_at, deadline, rule.length, &mut changes);
+        contact.entry.answered(key, sent_at, rule, window, &mut changes);
         self.tell_entry(contact, changes);
     }
 

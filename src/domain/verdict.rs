@@ -3,7 +3,7 @@
 //! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
 //! anything: the same question twice has the same answer.
 
-use super::billing::{self, Allowance, Circumstances, NoPrice, Price, Toll};
+use super::billing::{self, Allowance, Circumstances, FreeReason, NoPrice, Price, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
 use super::entry_point::ExpirySource;
@@ -123,10 +123,10 @@ reasons! {
     TemplateUnknown "template_unknown" Doubts None;
     /// Whether the account may use Direct Send is unknown.
     DirectSendUnknown "direct_send_unknown" Doubts None;
-    /// The service window is open.
-    ServiceWindowOpen "service_window_open" Permits None;
     /// The template is approved.
     TemplateApproved "template_approved" Permits None;
+    /// The service window is open.
+    ServiceWindowOpen "service_window_open" Permits None;
     /// The account may use Direct Send.
     DirectSendEnabled "direct_send_enabled" Permits None;
     /// A free entry point window is open: the message is free.
@@ -287,13 +287,17 @@ impl Known<'_> {
     fn preview(&self, context: &Context<'_>, content: &Content, category: Option<&Category>, at: Timestamp) -> Preview {
         let Self { number, contact, account } = *self;
         let days = Days::of(context.zones, account.zone, at);
+        let window = contact.window.at(at, number.coexistence_since);
+        // The answer to a click opens the entry point and is free itself (rules.md 2.2).
+        let rule = context.rules.entry_point(days);
+        let free_entry_point = contact.entry.at(at).is_some() || contact.entry.would_open(at, rule, window);
         let prediction = billing::predict(
             context.rules,
             Circumstances {
                 content: Some(content),
                 template_category: category,
-                service_window: matches!(contact.window.at(at, number.coexistence_since), WindowAt::Open(_)),
-                free_entry_point: contact.entry.at(at).is_some(),
+                service_window: matches!(window, WindowAt::Open(_)),
+                free_entry_point,
                 days,
                 exempt: account.exempt,
             },
@@ -372,7 +376,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     one_template_gate(&mut gates, context, known, &ask.content, at);
     payment_gate(&mut gates, known.account, &price.toll);
     let windows = windows_at(context, known, at);
-    supporting_reasons(&mut gates, &ask.content, &windows);
+    supporting_reasons(&mut gates, &ask.content, &windows, &price.toll);
     let (answer, reasons, warnings) = gates.answer();
     let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
     Verdict {
@@ -567,7 +571,7 @@ fn payment_gate(gates: &mut Gates, account: &Account, toll: &Toll) {
 }
 
 /// What supports a permission besides what grants it: an open window tells why a message is free.
-fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows) {
+fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows, toll: &Toll) {
     let cited = |gates: &Gates, reason| gates.0.iter().any(|cited: &Cited| cited.reason == reason);
     if matches!(windows.service, WindowAt::Open(_))
         && matches!(content, Content::Template(_))
@@ -576,11 +580,12 @@ fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows) {
         let evidence = windows.service_opened_by;
         gates.0.push(Cited { reason: Reason::ServiceWindowOpen, evidence, fact: None });
     }
-    if let Some(free) = windows.free {
+    let free = matches!(toll, Toll::Free(FreeReason::FreeEntryPoint, _));
+    if windows.free.is_some() {
         gates.because(Reason::FreeEntryPointOpen);
-        if !free.confirmed {
-            gates.because(Reason::FreeEntryPointProvisional);
-        }
+    }
+    if free && windows.free.is_none_or(|free| !free.confirmed) {
+        gates.because(Reason::FreeEntryPointProvisional);
     }
 }
 
