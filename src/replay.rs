@@ -342,7 +342,7 @@ impl<'o, S: Store> Run<'o, S> {
             })));
         }
         self.to_write.push(ToWrite::Read { records: 1, events, facts });
-        self.to_write.extend(self.outputs.drain(..).map(|output| ToWrite::Output(Box::new(output))));
+        self.to_write.extend(self.outputs.drain(..).map(ToWrite::Output));
         let input = &mut self.position.inputs[self.inputs[file]];
         input.place = place;
         input.high = high.map(Timestamp::millis);
@@ -363,7 +363,7 @@ impl<'o, S: Store> Run<'o, S> {
     /// Makes everything so far durable. Outputs first, then state and position in one batch: a crash in
     /// between leaves outputs longer than the position says, and the next run cuts them.
     fn commit(&mut self) -> Result<(), Failure> {
-        self.to_write.extend(self.outputs.drain(..).map(|output| ToWrite::Output(Box::new(output))));
+        self.to_write.extend(self.outputs.drain(..).map(ToWrite::Output));
         self.hand_over();
         let synced = self.writer.sync()?;
         self.position.summary = synced.summary;

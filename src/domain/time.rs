@@ -5,23 +5,34 @@
 //! in a [`Zones`].
 
 use std::fmt;
+use std::num::NonZeroI64;
 use std::ops::{Add, Sub};
 
 /// An instant on the platform's clock, in milliseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+///
+/// No instant is the epoch itself, so an instant that may be missing takes no more room than one that is there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroI64);
 
 impl Timestamp {
     /// The earliest instant accepted: 2009-01-01, the year the platform was founded. Anything before is a
     /// unit mistake (seconds taken for milliseconds), not an old message.
-    pub const EARLIEST: Self = Self(1_230_768_000_000);
+    pub const EARLIEST: Self = Self::near(1_230_768_000_000);
     /// The latest instant accepted: 2100-01-01. Anything after is a unit mistake (microseconds).
-    pub const LATEST: Self = Self(4_102_444_800_000);
+    pub const LATEST: Self = Self::near(4_102_444_800_000);
+
+    /// The instant of a number of milliseconds, a millisecond later if that is the epoch itself.
+    const fn near(millis: i64) -> Self {
+        match (NonZeroI64::new(millis), NonZeroI64::new(1)) {
+            (Some(millis), _) | (None, Some(millis)) => Self(millis),
+            (None, None) => unreachable!(),
+        }
+    }
 
     /// An instant from milliseconds since the epoch; `None` outside 2009 to 2099.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Option<Self> {
-        if millis < Self::EARLIEST.0 || millis >= Self::LATEST.0 { None } else { Some(Self(millis)) }
+        if millis < Self::EARLIEST.millis() || millis >= Self::LATEST.millis() { None } else { Some(Self::near(millis)) }
     }
 
     /// An instant from seconds since the epoch, as webhooks write it; `None` outside 2009 to 2099.
@@ -36,13 +47,13 @@ impl Timestamp {
     /// Milliseconds since the epoch.
     #[must_use]
     pub const fn millis(self) -> i64 {
-        self.0
+        self.0.get()
     }
 
     /// The time from `earlier` to `self`; negative if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {
-        Millis(self.0 - earlier.0)
+        Millis(self.millis() - earlier.millis())
     }
 }
 
@@ -79,17 +90,23 @@ impl Millis {
     }
 }
 
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
 impl Add<Millis> for Timestamp {
     type Output = Self;
     fn add(self, length: Millis) -> Self {
-        Self(self.0.saturating_add(length.0))
+        Self::near(self.millis().saturating_add(length.0))
     }
 }
 
 impl Sub<Millis> for Timestamp {
     type Output = Self;
     fn sub(self, length: Millis) -> Self {
-        Self(self.0.saturating_sub(length.0))
+        Self::near(self.millis().saturating_sub(length.0))
     }
 }
 

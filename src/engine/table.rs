@@ -37,7 +37,8 @@ pub struct Row<V> {
 
 /// Rows in memory.
 pub struct Table<K, V> {
-    rows: HashMap<K, Row<V>, foldhash::fast::RandomState>,
+    // In boxes of their own, so that a table that grows moves eight bytes a row and not hundreds.
+    rows: HashMap<K, Box<Row<V>>, foldhash::fast::RandomState>,
     changed: Vec<K>,
     format: Format<K, V>,
     bound: usize,
@@ -66,7 +67,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
                 let record = if self.complete { None } else { store.get(&(self.format.key)(key))? };
                 let value = record.map(|record| (self.format.read)(&record)).transpose();
                 let value = value.map_err(|error| store::Error::Row { kind: self.format.kind, error })?;
-                Ok(place.insert(Row { value, changed: false, used: true }))
+                Ok(place.insert(Box::new(Row { value, changed: false, used: true })))
             }
         }
     }
@@ -83,7 +84,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
 
     /// Whether the table has outgrown its bound, or holds so many rows to write that it soon will.
     pub fn is_full(&self) -> bool {
-        self.rows.len() > self.bound || self.changed.len() > self.bound / 4
+        self.rows.len() > self.bound || self.changed.len() > self.bound / 2
     }
 
     /// Adds all rows to write to a batch.

@@ -17,7 +17,7 @@ use crate::engine::publish::{Problem, Publisher, Record};
 #[derive(Debug)]
 pub enum ToWrite {
     /// What the fold told.
-    Output(Box<Output>),
+    Output(Output),
     /// What could not be folded.
     Letter(Box<Letter>),
     /// What was read.

@@ -1,0 +1,151 @@
+//! The fold on one core, with its state in memory: events a second, step by step.
+//!
+//! `cargo bench --bench fold`; `EVENTS`, `CONTACTS` and `RUNS` in the environment change the volume.
+
+#![allow(clippy::expect_used, reason = "a bench that cannot go on stops")]
+#![allow(clippy::cast_precision_loss, reason = "a figure is read to three digits")]
+
+mod measure;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tollgate::codec::avro::ContainerWriter;
+use tollgate::codec::ids::DeploymentKey;
+use tollgate::codec::{event, reference};
+use tollgate::config::{self, Overrides};
+use tollgate::domain::effect::What;
+use tollgate::domain::reference::Reference;
+use tollgate::domain::time::Timestamp;
+use tollgate::engine::publish::{Publisher, Record};
+use tollgate::engine::{Advanced, Engine, Output, Prepared};
+use tollgate::loadgen::{self, Calendar, Settings};
+use tollgate::store::Memory;
+use tollgate::zones::Zones;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Days(Zones);
+
+impl Calendar for Days {
+    fn date(&self, zone: &str, millis: i64) -> (i16, u8, u8) {
+        self.0.day(zone, millis).expect("a day")
+    }
+}
+
+/// A stream, decoded, and what is known of its businesses.
+struct Stream {
+    events: Vec<(Timestamp, Prepared)>,
+    references: loadgen::References,
+}
+
+fn stream(events: u64, contacts: u32) -> Stream {
+    let settings = Settings { events, contacts, ..Settings::default() };
+    let key = DeploymentKey::new(b"a bench has no secrets").expect("a key");
+    let mut high = Timestamp::EARLIEST;
+    let mut decoded = Vec::new();
+    let references = loadgen::generate(
+        &settings,
+        &Days(Zones::new()),
+        &mut |record| {
+            let arrived = event::parse(record, &key).expect("the generator makes valid events");
+            high = high.max(arrived.received_at.unwrap_or(arrived.occurred_at));
+            decoded.extend(arrived.event.map(|event| (high, Prepared::new(event, &key))));
+            Ok(())
+        },
+        &mut |_| Ok(()),
+    );
+    Stream { events: decoded, references: references.expect("valid settings") }
+}
+
+fn reference(references: &loadgen::References, zones: &Zones) -> Reference {
+    let mut known = Reference::default();
+    for account in &references.accounts {
+        reference::learn_account(&mut known, account, &|name| zones.find(name)).expect("valid accounts");
+    }
+    for template in &references.templates {
+        reference::learn_template(&mut known, template).expect("valid templates");
+    }
+    known
+}
+
+/// Folds a whole stream from an empty state; what it tells goes to `told`, batch by batch.
+fn fold(stream: &Stream, told: &mut dyn FnMut(&mut Vec<Output>)) -> (Duration, Engine<Memory>) {
+    let zones = Zones::new();
+    let config = config::load(None, &Overrides::default(), &zones).expect("the default configuration is usable");
+    let known = reference(&stream.references, &zones);
+    let opened = Engine::open(Arc::new(config.setup), zones, known, Memory::default());
+    let (mut engine, _) = opened.expect("memory can be read");
+    let mut outputs = Vec::new();
+    let start = Instant::now();
+    for (arrived_at, prepared) in &stream.events {
+        while engine.advance(*arrived_at, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
+            engine.commit(b"").expect("memory can be written");
+        }
+        engine.fold(prepared, *arrived_at, &mut outputs).expect("memory can be read").expect("nothing is too late");
+        if outputs.len() > 500 {
+            told(&mut outputs);
+        }
+    }
+    told(&mut outputs);
+    (start.elapsed(), engine)
+}
+
+fn main() {
+    // The default configuration takes its key from here.
+    if std::env::var_os(config::KEY_VARIABLE).is_none() {
+        println!("set {} to anything first: the outputs' keys depend on it", config::KEY_VARIABLE);
+        std::process::exit(2);
+    }
+    measure::machine();
+    let (events, contacts) = (measure::setting("EVENTS", 500_000), measure::setting("CONTACTS", 20_000));
+    let stream = stream(events, contacts.try_into().expect("at most 40 million contacts"));
+    let folded = stream.events.len() as u64;
+    println!("{folded} events of {contacts} contacts");
+    let runs = measure::runs();
+
+    let taken = (0..runs).map(|_| fold(&stream, &mut Vec::clear).0).collect();
+    measure::report("fold", folded, taken);
+
+    let taken = (0..runs).map(|_| {
+        let (folding, mut engine) = fold(&stream, &mut Vec::clear);
+        let start = Instant::now();
+        engine.commit(b"").expect("memory can be written");
+        folding + start.elapsed()
+    });
+    measure::report("fold, and one commit of all rows", folded, taken.collect());
+
+    let zones = Zones::new();
+    let config = config::load(None, &Overrides::default(), &zones).expect("the default configuration is usable");
+    let publisher = Publisher::new(Arc::new(config.setup), zones, config.name, config.enforced);
+    let mut records = 0;
+    let taken = (0..runs).map(|_| {
+        records = 0;
+        let mut container = ContainerWriter::new([0; 16]);
+        let mut bytes = Vec::new();
+        let (taken, _) = fold(&stream, &mut |outputs| {
+            for output in outputs.drain(..) {
+                records += 1;
+                let entry = match &output.effect.what {
+                    What::Charge(charge) => Some(publisher.price(charge)),
+                    What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
+                };
+                let written = match &publisher.record(&output, entry.as_ref()) {
+                    Record::Verdict(record) => container.add(record, &mut bytes),
+                    Record::Billing(record) => container.add(record, &mut bytes),
+                    Record::Window(record) => container.add(record, &mut bytes),
+                    Record::State(record) => container.add(record, &mut bytes),
+                    Record::Outcome(record) => container.add(record, &mut bytes),
+                    Record::DeadLetter(record) => container.add(record, &mut bytes),
+                };
+                written.expect("memory can be written");
+            }
+            bytes.clear();
+        });
+        taken
+    });
+    let taken = taken.collect();
+    measure::report("fold, price and encode to Avro", folded, taken);
+    println!("{:.2} records an event", records as f64 / folded as f64);
+}
