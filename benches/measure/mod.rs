@@ -1,6 +1,6 @@
 //! How figures are taken: several runs, their median and range, and how busy the machine was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a figure is taken, unless the environment variable `RUNS` says otherwise.
 const RUNS: usize = 5;
@@ -20,6 +20,14 @@ pub fn machine() {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("{cores} cores, load average before: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+}
+
+/// How long something takes.
+#[allow(clippy::disallowed_methods, reason = "this is where time is measured")]
+pub fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let done = work();
+    (start.elapsed(), done)
 }
 
 /// Prints a figure: the median of some runs of so many events each, and the slowest and fastest.
