@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
@@ -152,10 +153,27 @@ enum SummaryArg {
 /// Nothing was done, because something given cannot be used.
 const REFUSED: u8 = 2;
 
+/// Which log lines are wanted, in the form `level` or `module=level,…`.
+const LOG_VARIABLE: &str = "TOLLGATE_LOG";
+
+/// Sends log lines to standard error. Warnings are shown unless the environment says otherwise.
+fn start_logging() -> Result<(), Mistake> {
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "warn".to_owned());
+    let filter = EnvFilter::builder().parse(&wanted).map_err(|error| {
+        Mistake::new(LOG_VARIABLE, format!("`{wanted}` is no filter ({error}); write `info` or `tollgate=debug`"))
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
 /// Runs the command that was typed.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if let Err(mistake) = start_logging() {
+        return refuse(&[mistake]);
+    }
+    match cli.command {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
         Command::Loadgen(args) => loadgen(&args),

@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use crate::codec::{avro, frame, records, reference};
+use tracing::{debug, info, trace, warn};
+
+use crate::codec::{avro, frame, ids, records, reference};
 use crate::config::{Config, Mistake};
 use crate::domain::event::Happening;
 use crate::domain::reference::Reference;
@@ -134,7 +136,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
 
 fn digest(path: &Path) -> Option<String> {
     let bytes = std::fs::read(path).ok()?;
-    Some(crate::codec::ids::hex(crate::codec::ids::hash(&[&bytes])).as_str().to_owned())
+    Some(ids::hex(ids::hash(&[&bytes])).as_str().to_owned())
 }
 
 /// Reads a file of reference records; every mistake gets the file and the line.
@@ -257,6 +259,7 @@ impl<'o, S: Store> Run<'o, S> {
         let settings =
             decode::Settings { key: setup.key.clone(), webhook: config.webhook, keep_bytes: config.keep_payload };
         let (units, read) = start_reading(starts, settings)?;
+        info!(files = inputs.len(), bytes = total, resumed = resumed.is_some(), "replay starts");
         let publisher = Publisher::new(setup, Zones::new(), config.name, config.enforced);
         let counts = Counts::resume(position.summary.clone());
         Ok(Self {
@@ -300,6 +303,7 @@ impl<'o, S: Store> Run<'o, S> {
         }
         self.commit()?;
         self.bar.finish();
+        info!(records = self.records, finished, "replay ends");
         Ok(self.position.summary)
     }
 
@@ -314,6 +318,7 @@ impl<'o, S: Store> Run<'o, S> {
         for item in items {
             let (problem, ask) = match item {
                 Item::Event(prepared) => {
+                    trace!(file, record = number, id = ids::hex(prepared.event.id.0).as_str(), "event");
                     if let Happening::Unknown(name) = &prepared.event.happening {
                         self.to_write.push(ToWrite::Unknown(name.clone()));
                     }
@@ -332,6 +337,8 @@ impl<'o, S: Store> Run<'o, S> {
                 }
                 Item::Letter(problem, ask) => (problem, ask),
             };
+            // What was said stays out of the log: the code and the place are enough to find it.
+            warn!(file = &*self.paths[file], record = number, code = problem.code, "dead letter");
             self.to_write.push(ToWrite::Letter(Box::new(Letter {
                 path: Arc::clone(&self.paths[file]),
                 number,
@@ -370,6 +377,7 @@ impl<'o, S: Store> Run<'o, S> {
         if let Some(outputs) = &mut self.position.outputs {
             outputs.lengths = synced.lengths;
         }
+        debug!(records = self.records, since_last = self.since_commit, "commit");
         self.since_commit = 0;
         self.engine.commit(&self.position.write()).map_err(|error| failed("the state", &error))
     }

@@ -32,7 +32,11 @@ impl Timestamp {
     /// An instant from milliseconds since the epoch; `None` outside 2009 to 2099.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Option<Self> {
-        if millis < Self::EARLIEST.millis() || millis >= Self::LATEST.millis() { None } else { Some(Self::near(millis)) }
+        if millis < Self::EARLIEST.millis() || millis >= Self::LATEST.millis() {
+            None
+        } else {
+            Some(Self::near(millis))
+        }
     }
 
     /// An instant from seconds since the epoch, as webhooks write it; `None` outside 2009 to 2099.
