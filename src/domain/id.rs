@@ -128,7 +128,7 @@ text_id! {
     RequestId, plain
 }
 text_id! {
-    /// A group chat.
+    /// A group chat. Hidden, because it encodes the phone number of whoever made the group.
     GroupId, plain
 }
 text_id! {
@@ -136,8 +136,8 @@ text_id! {
     Participant, plain
 }
 
-shown! { NumberId AccountId PortfolioId GroupId }
-hidden! { WaId ScopedUserId ParentUserId MessageId RequestId Participant }
+shown! { NumberId AccountId PortfolioId }
+hidden! { WaId ScopedUserId ParentUserId MessageId RequestId GroupId Participant }
 
 fn phone(text: &str) -> Result<Box<str>, InvalidId> {
     if (7..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
