@@ -13,21 +13,21 @@ MONTH_EVENTS = 200000
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
 
-demo: ## Replay the example day and a generated month: verdicts and the bill, no broker
+demo: ## Replay a generated month and the example day: verdicts and the bill, no broker
 	@deploy/needs.sh rust cc
 	$(CARGO) build --no-default-features --quiet
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@echo && echo "== A day, as the platform's webhooks tell it =="
-	$(TOLLGATE) replay examples/day/webhooks.ndjson examples/day/sends.ndjson \
-	  --accounts examples/day/accounts.ndjson --templates examples/day/templates.ndjson \
-	  --config examples/demo.toml --out $(DEMO)/day
 	@echo && echo "== A month of made-up traffic: $(MONTH_EVENTS) events, $(MONTH_CONTACTS) contacts =="
 	$(TOLLGATE) loadgen --events $(MONTH_EVENTS) --contacts $(MONTH_CONTACTS) --start 2026-10-01 --days 31 \
 	  --out $(DEMO)/month.ndjson
 	$(TOLLGATE) replay $(DEMO)/month.ndjson \
 	  --accounts $(DEMO)/month.accounts.ndjson --templates $(DEMO)/month.templates.ndjson \
 	  --config examples/demo.toml --out $(DEMO)/month
-	@echo && echo "The outputs are in $(DEMO)/day and $(DEMO)/month."
+	@echo && echo "== A day of a bookshop, as the platform's webhooks tell it =="
+	$(TOLLGATE) replay examples/day/webhooks.ndjson examples/day/sends.ndjson \
+	  --accounts examples/day/accounts.ndjson --templates examples/day/templates.ndjson \
+	  --config examples/demo.toml --out $(DEMO)/day
+	@echo && echo "The outputs are in $(DEMO)/month and $(DEMO)/day."
 
 test: ## Everything that must hold, as CI runs it
 	@deploy/needs.sh rust cc libclang

@@ -1,4 +1,17 @@
 //! Tollgate: a gate and a toll for `WhatsApp` Business traffic.
+//!
+//! - [`domain`] is the rules: what can happen, what is remembered, what follows. Pure; only std.
+//! - [`codec`] turns bytes into the domain and back: records in three framings, webhooks, ids, state rows.
+//! - [`store`] is where state rests: rows in batches that happen whole or not at all.
+//! - [`engine`] is one partition: load, fold, keep, commit. It knows no files and no Kafka.
+//! - [`zones`] are the time zones, compiled in.
+//! - [`config`] is the configuration as typed and as needed, all mistakes together.
+//! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
+//! - [`loadgen`] makes traffic with the right answers beside it, and shares no rule with the domain.
+//! - [`cli`] is the command line.
+//!
+//! Each names only those above it; `tests/architecture.rs` holds them to that.
+
 pub mod cli;
 pub mod codec;
 pub mod config;

@@ -196,12 +196,14 @@ impl Counts {
             (Toll::Charged(_), PriceSource::Missing(missing)) => (EntryKind::Unknown, missing.name()),
             (Toll::Charged(_), _) => (EntryKind::Charge, ""),
         };
+        // What is free is free in every currency.
+        let currency = entry.currency.filter(|_| kind != EntryKind::Free);
         let key = BillKey {
             entry_type: kind.name(),
             category: charge.line.toll.category().unwrap_or_default().to_owned(),
             market: entry.market.map_or("", Market::name),
             reason,
-            currency: entry.currency.map(|currency| currency.as_str().to_owned()).unwrap_or_default(),
+            currency: currency.map(|currency| currency.as_str().to_owned()).unwrap_or_default(),
         };
         let (messages, total) = self.bill.entry(key).or_insert((0, entry.amount.map(|_| Amount::ZERO)));
         *messages += quantity;
@@ -326,7 +328,7 @@ impl fmt::Display for Summary {
                 let amount = match (&row.amount, row.entry_type.as_str()) {
                     (Some(amount), "CHARGE") => format!("{amount} {}", row.currency),
                     (Some(_), _) => String::new(),
-                    (None, _) => "unknown".into(),
+                    (None, _) => format!("unknown {}", row.currency).trim_end().to_owned(),
                 };
                 table.add_row([
                     row.entry_type.clone(),
