@@ -269,7 +269,7 @@ impl<'o, S: Store> Run<'o, S> {
             inputs,
             paths,
             units,
-            writer: Writer::start(publisher, outputs, counts, config.keep_payload),
+            writer: Writer::start(publisher, outputs, counts),
             to_write: Vec::new(),
             outputs: Vec::new(),
             records: 0,
@@ -309,7 +309,7 @@ impl<'o, S: Store> Run<'o, S> {
 
     /// Folds one record: first the deadlines its arrival has passed, then what it holds.
     fn fold(&mut self, unit: Unit) -> Result<(), Failure> {
-        let Unit { file, number, place, high, arrived_at, items, bytes } = unit;
+        let Unit { file, number, place, high, arrived_at, items, bytes, size } = unit;
         let store_failed = |error| failed("the state", &error);
         while self.engine.advance(arrived_at, &mut self.outputs).map_err(store_failed)? == Advanced::CommitFirst {
             self.commit()?;
@@ -344,6 +344,7 @@ impl<'o, S: Store> Run<'o, S> {
                 number,
                 problem,
                 bytes: bytes.clone(),
+                size,
                 arrived_at,
                 ask,
             })));

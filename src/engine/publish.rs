@@ -147,8 +147,8 @@ impl Publisher {
         topic: &'a str,
         offset: i64,
         problem: &'a Problem,
-        payload: &'a [u8],
-        keep_payload: bool,
+        payload: Option<&'a [u8]>,
+        size: u64,
         at: i64,
     ) -> records::DeadLetter<'a> {
         records::DeadLetter {
@@ -167,8 +167,8 @@ impl Publisher {
             error: problem.code.into(),
             detail: problem.detail.as_str().into(),
             part: problem.part.as_deref().map(Text::from),
-            payload: keep_payload.then(|| Bytes(payload.into())),
-            payload_size: i64::try_from(payload.len()).unwrap_or(i64::MAX),
+            payload: payload.map(|payload| Bytes(payload.into())),
+            payload_size: i64::try_from(size).unwrap_or(i64::MAX),
         }
     }
 }

@@ -33,8 +33,10 @@ pub struct Unit {
     pub arrived_at: Timestamp,
     /// What it holds, in order.
     pub items: Vec<Item>,
-    /// Its bytes as they came, for a dead letter.
-    pub bytes: Vec<u8>,
+    /// Its bytes as they came, for a dead letter, where they are kept.
+    pub bytes: Option<Vec<u8>>,
+    /// How many bytes it has.
+    pub size: u64,
 }
 
 /// What a record holds.
@@ -165,9 +167,9 @@ impl Source {
         let Some(record) = self.input.next()? else {
             return Ok(None);
         };
-        let RawRecord { number, bytes, flaw, plan } = record;
+        let RawRecord { number, bytes, size, flaw, plan } = record;
         let mut decoding = Decoding { settings, high: self.high, received_at: None, items: Vec::new() };
-        let kept = if settings.keep_bytes { bytes.to_vec() } else { Vec::new() };
+        let kept = (settings.keep_bytes && flaw != Some(Flaw::TooLong)).then(|| bytes.to_vec());
         match (flaw, plan) {
             (Some(flaw), _) => decoding.letter(flaw_problem(flaw)),
             (None, Some(plan)) => decoding.avro_event(plan, bytes),
@@ -177,7 +179,7 @@ impl Source {
         self.high = high;
         let arrived_at = received_at.or(high).unwrap_or(Timestamp::EARLIEST);
         let place = self.input.place();
-        Ok(Some(Unit { file, number, place, high, arrived_at, items, bytes: kept }))
+        Ok(Some(Unit { file, number, place, high, arrived_at, items, bytes: kept, size }))
     }
 }
 

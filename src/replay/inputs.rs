@@ -64,8 +64,10 @@ pub struct Place {
 pub struct RawRecord<'b> {
     /// Its line, from 1, or in a container its number, from 1.
     pub number: u64,
-    /// Its bytes.
+    /// Its bytes; none where it is too long.
     pub bytes: &'b [u8],
+    /// How many bytes it has, also where they are not kept.
+    pub size: u64,
     /// What is wrong with it as a record, if anything.
     pub flaw: Option<Flaw>,
     /// The schema it was written with, in a container.
@@ -204,15 +206,16 @@ impl JsonInput {
     }
 
     fn next(&mut self) -> io::Result<Option<RawRecord<'_>>> {
-        let (number, flaw) = loop {
+        let (start, number, flaw) = loop {
             self.record.clear();
+            let start = self.place.bytes;
             if !self.read_line()? {
                 return Ok(None);
             }
             let number = self.place.lines + 1;
             if self.record.len() > LONGEST {
                 self.skip_line()?;
-                break (number, Some(Flaw::TooLong));
+                break (start, number, Some(Flaw::TooLong));
             }
             let content = trim(&self.record);
             // Between objects an array may begin, go on or end.
@@ -222,17 +225,22 @@ impl JsonInput {
             }
             if content[0] != b'{' {
                 self.pass(1);
-                break (number, Some(Flaw::NoObject));
+                break (start, number, Some(Flaw::NoObject));
             }
             if content.ends_with(b"}") {
                 self.pass(1);
-                break (number, None);
+                break (start, number, None);
             }
-            break (number, self.read_object()?);
+            break (start, number, self.read_object()?);
         };
         self.place.records += 1;
-        let bytes = if flaw == Some(Flaw::TooLong) { &[] } else { trim(&self.record) };
-        Ok(Some(RawRecord { number, bytes, flaw, plan: None }))
+        let (bytes, size): (&[u8], u64) = if flaw == Some(Flaw::TooLong) {
+            (&[], self.place.bytes - start)
+        } else {
+            let bytes = trim(&self.record);
+            (bytes, bytes.len() as u64)
+        };
+        Ok(Some(RawRecord { number, bytes, size, flaw, plan: None }))
     }
 
     /// Reads the rest of an object whose first line is in `record`.
@@ -346,7 +354,8 @@ impl AvroInput {
         self.left -= 1;
         self.number += 1;
         let bytes = &self.block[start..self.at];
-        Ok(Some(RawRecord { number: self.number, bytes, flaw: None, plan: Some(&self.plan) }))
+        let size = bytes.len() as u64;
+        Ok(Some(RawRecord { number: self.number, bytes, size, flaw: None, plan: Some(&self.plan) }))
     }
 }
 

@@ -42,8 +42,10 @@ pub struct Letter {
     pub number: u64,
     /// What is wrong.
     pub problem: Problem,
-    /// The record.
-    pub bytes: Vec<u8>,
+    /// The record, where it is kept.
+    pub bytes: Option<Vec<u8>>,
+    /// How many bytes it has.
+    pub size: u64,
     /// When it arrived.
     pub arrived_at: Timestamp,
     /// The ask it is, if it is one that can be answered.
@@ -73,9 +75,9 @@ pub struct Writer {
 impl Writer {
     /// Starts the thread.
     #[must_use]
-    pub fn start(publisher: Publisher, outputs: Option<Outputs>, counts: Counts, keep_payload: bool) -> Self {
+    pub fn start(publisher: Publisher, outputs: Option<Outputs>, counts: Counts) -> Self {
         let (orders, inbox) = sync_channel(super::WAITING);
-        let desk = Desk { publisher, outputs, counts, keep_payload, broken: None };
+        let desk = Desk { publisher, outputs, counts, broken: None };
         Self { orders: Some(orders), thread: Some(thread::spawn(move || desk.work(&inbox))) }
     }
 
@@ -114,7 +116,6 @@ struct Desk {
     publisher: Publisher,
     outputs: Option<Outputs>,
     counts: Counts,
-    keep_payload: bool,
     broken: Option<Mistake>,
 }
 
@@ -146,7 +147,7 @@ impl Desk {
     }
 
     fn write(&mut self, item: &ToWrite) -> std::io::Result<()> {
-        let Self { publisher, outputs, counts, keep_payload, .. } = self;
+        let Self { publisher, outputs, counts, .. } = self;
         match item {
             ToWrite::Read { records, events, facts } => counts.read(*records, *events, *facts),
             ToWrite::Unknown(name) => counts.unknown_event(name),
@@ -182,7 +183,8 @@ impl Desk {
                     }
                 }
                 if let Some(outputs) = outputs {
-                    let record = publisher.dead_letter(path, number, &letter.problem, &letter.bytes, *keep_payload, at);
+                    let payload = letter.bytes.as_deref();
+                    let record = publisher.dead_letter(path, number, &letter.problem, payload, letter.size, at);
                     outputs.write(&Record::DeadLetter(Box::new(record)))?;
                 }
             }
