@@ -152,16 +152,31 @@ pub fn load(path: Option<&Path>, overrides: &Overrides, zones: &Zones) -> Result
             let place = path.display().to_string();
             match std::fs::read_to_string(path) {
                 Ok(text) => (text, place, path.parent().unwrap_or(Path::new(".")).to_owned()),
-                Err(error) => return Err(vec![Mistake::new(place, format!("it cannot be read: {error}"))]),
+                Err(error) => {
+                    let mistake = Mistake::new(place, format!("it cannot be read: {error}"));
+                    return Err(beside(mistake, overrides, zones));
+                }
             }
         }
     };
-    let raw: RawConfig = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let place = line.map_or_else(|| place.clone(), |line| format!("{place}, line {line}"));
-        vec![Mistake::new(place, error.message())]
-    })?;
-    Builder { mistakes: Vec::new(), place, directory, zones }.build(raw, overrides)
+    match toml::from_str(&text) {
+        Ok(raw) => Builder { mistakes: Vec::new(), place, directory, zones }.build(raw, overrides),
+        Err(error) => {
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let place = line.map_or_else(|| place.clone(), |line| format!("{place}, line {line}"));
+            Err(beside(Mistake::new(place, error.message()), overrides, zones))
+        }
+    }
+}
+
+/// The mistake that keeps a file from being read, and those in what was given beside it.
+fn beside(mistake: Mistake, overrides: &Overrides, zones: &Zones) -> Vec<Mistake> {
+    // What the file says of the key is not known, so nothing can be said about it.
+    let deployment = RawDeployment { key: Some("?".repeat(SHORTEST_KEY)), ..RawDeployment::default() };
+    let raw = RawConfig { deployment, ..RawConfig::default() };
+    let place = "the command line".to_owned();
+    let builder = Builder { mistakes: vec![mistake], place, directory: PathBuf::from("."), zones };
+    builder.build(raw, overrides).err().unwrap_or_default()
 }
 
 struct Builder<'z> {
