@@ -90,8 +90,17 @@ struct ReplayArgs {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Stop after so many records, to go on later with --state
-    #[arg(long, value_name = "RECORDS", requires = "state")]
+    #[arg(long, value_name = "RECORDS", requires = "state", value_parser = clap::value_parser!(u64).range(1..))]
     stop_after: Option<u64>,
+    /// Make state and outputs durable after every so many records: what a run that is killed has to repeat
+    #[arg(
+        long,
+        value_name = "RECORDS",
+        requires = "state",
+        default_value_t = replay::COMMIT_EVERY,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    commit_every: u64,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t = SummaryArg::Table)]
     summary: SummaryArg,
@@ -291,6 +300,7 @@ fn replay(args: &ReplayArgs) -> ExitCode {
         templates: args.templates.clone(),
         state: args.state.clone(),
         stop_after: args.stop_after,
+        commit_every: args.commit_every,
         progress: std::io::stderr().is_terminal(),
     };
     // Everything that can be found wrong before the first record is found and told at once.

@@ -43,8 +43,8 @@ const BATCH: usize = 512;
 /// How many batches may wait between two threads.
 const WAITING: usize = 8;
 
-/// How many records are folded between two commits, where there is a state to commit.
-const COMMIT_EVERY: u64 = 200_000;
+/// How many records are folded between two commits, where there is a state to commit and nothing else is asked.
+pub const COMMIT_EVERY: u64 = 200_000;
 
 /// What to replay, and where to.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Stop after so many records, with everything committed.
     pub stop_after: Option<u64>,
+    /// How many records are folded between two commits of the state.
+    pub commit_every: u64,
     /// Whether to show a progress bar.
     pub progress: bool,
 }
@@ -289,7 +291,7 @@ impl<'o, S: Store> Run<'o, S> {
                     finished = false;
                     break 'files;
                 }
-                if self.options.state.is_some() && self.since_commit >= COMMIT_EVERY {
+                if self.options.state.is_some() && self.since_commit >= self.options.commit_every {
                     self.commit()?;
                 }
             }
