@@ -412,4 +412,16 @@ mod tests {
         let record = rest.next().expect("readable").expect("one more");
         assert_eq!((record.number, record.bytes), (5, &b"{\"c\":3}"[..]));
     }
+
+    #[test]
+    fn a_container_cannot_mean_more_records_than_it_has_bytes() {
+        let mut file = Vec::new();
+        avro::ContainerWriter::new([7; 16]).header(r#"{"type":"record","name":"Event","fields":[]}"#, &mut file);
+        // The greatest number of records, in no bytes.
+        file.extend_from_slice(b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0");
+        file.extend_from_slice(&[7; 16]);
+        let source: Source = BufReader::new(Box::new(io::Cursor::new(file)));
+        let mut input = Input::from_source(source, Place::default()).expect("readable");
+        assert!(input.next().is_err());
+    }
 }

@@ -124,6 +124,10 @@ impl<R: Read> Blocks<R> {
             Codec::Zstandard => inflate(zstd::stream::read::Decoder::new(&self.raw[..])?, block)?,
             Codec::Snappy => unsnap(&self.raw, block)?,
         }
+        // Every record of ours takes a byte at least; without a bound a few bytes could mean records forever.
+        if count > block.len() as u64 {
+            return Err(invalid("a block of more records than bytes"));
+        }
         Ok(Some(count))
     }
 }
