@@ -2,6 +2,7 @@
 //! make two replays differ. Its version is part of a replay's identity.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::OnceLock;
 
 use jiff::civil;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -11,9 +12,12 @@ use crate::domain::time::{Date, Timestamp, Zone, Zones as _};
 /// The zones of the database. A [`Zone`] is a place in its sorted list of names.
 pub struct Zones {
     database: TimeZoneDatabase,
-    names: Vec<String>,
+    names: &'static [String],
     known: Vec<OnceCell<Known>>,
 }
+
+/// The sorted names, the same for everyone: listing them takes milliseconds, and every scenario has zones of its own.
+static NAMES: OnceLock<Vec<String>> = OnceLock::new();
 
 /// A zone in use, with the day last asked for: nearly every question is about the same day.
 struct Known {
@@ -39,8 +43,11 @@ impl Zones {
     #[must_use]
     pub fn new() -> Self {
         let database = TimeZoneDatabase::bundled();
-        let mut names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
-        names.sort_unstable();
+        let names = NAMES.get_or_init(|| {
+            let mut names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
+            names.sort_unstable();
+            names
+        });
         let known = names.iter().map(|_| OnceCell::new()).collect();
         Self { database, names, known }
     }
