@@ -159,7 +159,22 @@ pub fn load(path: Option<&Path>, overrides: &Overrides, zones: &Zones) -> Result
             }
         }
     };
-    match toml::from_str(&text) {
+    parse(&text, place, directory, overrides, zones)
+}
+
+/// Reads a configuration's text. `place` is what mistakes call it, and files it names are looked for from
+/// `directory`.
+///
+/// # Errors
+/// All mistakes in it, and in the rate cards it names.
+pub fn parse(
+    text: &str,
+    place: String,
+    directory: PathBuf,
+    overrides: &Overrides,
+    zones: &Zones,
+) -> Result<Config, Vec<Mistake>> {
+    match toml::from_str(text) {
         Ok(raw) => Builder { mistakes: Vec::new(), place, directory, zones }.build(raw, overrides),
         Err(error) => {
             let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);

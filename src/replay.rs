@@ -5,7 +5,7 @@
 //! lengths and input places in one batch, so a run that is killed anywhere goes on as if it had not been.
 
 mod decode;
-mod inputs;
+pub mod inputs;
 mod outputs;
 mod position;
 mod summary;

@@ -117,8 +117,15 @@ impl Input {
     pub fn open(path: &Path, place: Place, read: &Arc<AtomicU64>) -> io::Result<Self> {
         let file: Box<dyn Read + Send> =
             if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-        let counted = Counted { inner: file, read: Arc::clone(read) };
-        let source = decompress(BufReader::with_capacity(BUFFER, Box::new(counted)))?;
+        Self::of(Box::new(Counted { inner: file, read: Arc::clone(read) }), place)
+    }
+
+    /// Reads bytes from anywhere, at a place.
+    ///
+    /// # Errors
+    /// If they cannot be read, or end before the place.
+    pub fn of(bytes: Box<dyn Read + Send>, place: Place) -> io::Result<Self> {
+        let source = decompress(BufReader::with_capacity(BUFFER, bytes))?;
         Self::from_source(source, place)
     }
 
@@ -134,6 +141,7 @@ impl Input {
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
+    #[allow(clippy::should_implement_trait, reason = "an iterator could not lend its records")]
     pub fn next(&mut self) -> io::Result<Option<RawRecord<'_>>> {
         match self {
             Self::Json(input) => input.next(),

@@ -1,0 +1,53 @@
+//! What people write: rate cards, scenarios, the configuration.
+
+use std::path::{Path, PathBuf};
+
+use tollgate::codec::rate_card as cards;
+use tollgate::config::{self, Overrides};
+use tollgate::domain::policy::Policy;
+use tollgate::domain::rules::cards::Cards;
+use tollgate::scenario as scenarios;
+use tollgate::zones::Zones;
+
+/// A rate card.
+pub fn rate_card(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    match cards::read("card.csv", text) {
+        Ok(card) => assert!(Cards::default().add(card), "the first card has no rival"),
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "a card that is refused says why");
+            let _ = mistakes.iter().map(ToString::to_string).collect::<String>();
+        }
+    }
+}
+
+/// Scenarios: parsed, played, and their failures shown.
+pub fn scenario(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    // `*9999` says a thing ten thousand times, which takes its time and finds nothing new.
+    if text.split('*').skip(1).any(|rest| rest.chars().take_while(char::is_ascii_digit).count() > 2) {
+        return;
+    }
+    scenarios::run(Path::new("scenario.txt"), text, &Policy::default(), false, &mut |_| {});
+}
+
+/// The configuration.
+pub fn config(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    // A target reads no files but its own: what a configuration could name one by is left out.
+    if text.contains("_file") || text.contains("rate_cards") || text.contains("\\u") || text.contains("\\x") {
+        return;
+    }
+    let zones = Zones::new();
+    let parsed = config::parse(text, "config.toml".into(), PathBuf::from("."), &Overrides::default(), &zones);
+    if let Err(mistakes) = parsed {
+        assert!(!mistakes.is_empty(), "a configuration that is refused says why");
+        let _ = mistakes.iter().map(ToString::to_string).collect::<String>();
+    }
+}
