@@ -50,5 +50,26 @@ bench: ## The fold alone, then the whole replay; run it on an idle machine
 	$(CARGO) bench --bench fold
 	$(CARGO) bench --bench replay
 
+# libFuzzer comes inside a crate and needs no nightly. What it learns stays in target/fuzz; an input that fails is kept
+# beside the corpus, where plain `cargo test` runs it for ever after. The linker is told to ignore what only the test
+# binary defines, because the instrumented command is built beside it.
+SECONDS = 60
+FUZZ_TARGETS = frames inputs stream state rate_card scenario config
+FUZZ_FLAGS = --cfg fuzzing --cfg fuzzing_libfuzzer -Cpasses=sancov-module \
+  -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
+  -Cllvm-args=-sanitizer-coverage-stack-depth -Clink-arg=-Wl,--unresolved-symbols=ignore-all
+
+fuzz: ## Bytes nobody meant, guided by coverage: SECONDS for each of FUZZ_TARGETS
+	@deploy/needs.sh rust cc
+	@set -e; host=$$(rustc -vV | sed -n 's/^host: //p'); for target in $(FUZZ_TARGETS); do \
+	  kept=tests/fuzz/__fuzz__/$$target; mkdir -p target/fuzz/corpus/$$target $$kept/crashes; \
+	  echo "== $$target"; \
+	  RUSTFLAGS="$(FUZZ_FLAGS)" \
+	  BOLERO_LIBFUZZER_ARGS="target/fuzz/corpus/$$target $$kept/corpus $$kept/crashes -artifact_prefix=$$kept/crashes/ -timeout=10 -max_len=16384 -max_total_time=$(SECONDS) -print_final_stats=1" \
+	  $(CARGO) test --no-default-features --target $$host --profile fuzz --target-dir target/fuzz \
+	    --test fuzz -- --exact $$target --nocapture --test-threads 1; \
+	  rmdir --ignore-fail-on-non-empty $$kept/crashes; done
+
 clean: ## Remove what was built
 	$(CARGO) clean
