@@ -241,13 +241,14 @@ impl<S: Store> Engine<S> {
         let meta = meta.map_err(|error| store::Error::Row { kind: "position", error })?;
         let fresh = meta.is_none();
         let (meta, position) = meta.map_or((Meta::default(), None), |(meta, position)| (meta, Some(position)));
-        let share = setup.memory / 10;
+        // Of messages there are the most, and most of them are looked for again within days.
+        let share = setup.memory / 20;
         let timers = if fresh { Timers::default() } else { Timers::open(&store)? };
         let mut engine = Self {
-            contacts: Table::new(contact_format(), share * 4, fresh),
+            contacts: Table::new(contact_format(), share * 6, fresh),
             aliases: Table::new(alias_format(), share, fresh),
-            messages: Table::new(message_format(), share * 4, fresh),
-            requests: Table::new(request_format(), share, fresh),
+            messages: Table::new(message_format(), share * 11, fresh),
+            requests: Table::new(request_format(), share * 2, fresh),
             setup,
             zones,
             store,

@@ -14,7 +14,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use tracing::{debug, info, trace, warn};
@@ -28,7 +28,7 @@ use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine, Output};
 use crate::store::Store;
 use crate::zones::Zones;
-use decode::{Item, Merge, Start, Unit, Unreadable};
+use decode::{Batch, Item, Merge, Start, Unit, Unreadable};
 use inputs::{Identity, Input, Place, RawRecord};
 pub use outputs::Format;
 use outputs::Outputs;
@@ -36,9 +36,6 @@ use position::{OutputPosition, Position};
 use summary::Counts;
 pub use summary::{BillRow, Summary, VerdictRow};
 use writer::{Letter, ToWrite, Writer};
-
-/// How many units travel between threads at once.
-const BATCH: usize = 512;
 
 /// How many batches may wait between two threads.
 const WAITING: usize = 8;
@@ -217,7 +214,7 @@ struct Run<'o, S> {
     /// Where in the position each file that is being read stands.
     inputs: Vec<usize>,
     paths: Vec<Arc<str>>,
-    units: Receiver<Result<Vec<Unit>, Unreadable>>,
+    batches: Batches,
     writer: Writer,
     to_write: Vec<ToWrite>,
     outputs: Vec<Output>,
@@ -260,7 +257,7 @@ impl<'o, S: Store> Run<'o, S> {
         let total = reading.map(|input| input.identity.size).sum();
         let settings =
             decode::Settings { key: setup.key.clone(), webhook: config.webhook, keep_bytes: config.keep_payload };
-        let (units, read) = start_reading(starts, settings)?;
+        let (batches, read) = start_reading(starts, settings)?;
         info!(files = inputs.len(), bytes = total, resumed = resumed.is_some(), "replay starts");
         let publisher = Publisher::new(setup, Zones::new(), config.name, config.enforced);
         let counts = Counts::resume(position.summary.clone());
@@ -270,7 +267,7 @@ impl<'o, S: Store> Run<'o, S> {
             position,
             inputs,
             paths,
-            units,
+            batches,
             writer: Writer::start(publisher, outputs, counts),
             to_write: Vec::new(),
             outputs: Vec::new(),
@@ -283,10 +280,10 @@ impl<'o, S: Store> Run<'o, S> {
     /// Folds everything, or as much as was asked for, and commits it.
     fn drive(mut self) -> Result<Summary, Failure> {
         let mut finished = true;
-        'files: while let Ok(batch) = self.units.recv() {
+        'files: while let Ok(batch) = self.batches.full.recv() {
             let batch = batch.map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
-            for unit in batch {
-                self.fold(unit)?;
+            for unit in &batch.units {
+                self.fold(unit, batch.bytes(unit))?;
                 if self.options.stop_after.is_some_and(|limit| self.records >= limit) {
                     finished = false;
                     break 'files;
@@ -295,6 +292,8 @@ impl<'o, S: Store> Run<'o, S> {
                     self.commit()?;
                 }
             }
+            // A reader that has come to the end of its files takes no more.
+            let _ = self.batches.spent.send(batch);
             self.hand_over();
             self.bar.show(self.records);
         }
@@ -303,15 +302,19 @@ impl<'o, S: Store> Run<'o, S> {
                 self.position.inputs[*index].finished = true;
             }
         }
-        self.commit()?;
+        if self.options.state.is_some() {
+            self.commit()?;
+        } else {
+            self.sync()?;
+        }
         self.bar.finish();
         info!(records = self.records, finished, "replay ends");
         Ok(self.position.summary)
     }
 
     /// Folds one record: first the deadlines its arrival has passed, then what it holds.
-    fn fold(&mut self, unit: Unit) -> Result<(), Failure> {
-        let Unit { file, number, place, high, arrived_at, items, bytes, size } = unit;
+    fn fold(&mut self, unit: &Unit, bytes: Option<&[u8]>) -> Result<(), Failure> {
+        let Unit { file, number, place, high, arrived_at, ref items, size, .. } = *unit;
         let store_failed = |error| failed("the state", &error);
         while self.engine.advance(arrived_at, &mut self.outputs).map_err(store_failed)? == Advanced::CommitFirst {
             self.commit()?;
@@ -325,19 +328,19 @@ impl<'o, S: Store> Run<'o, S> {
                         self.to_write.push(ToWrite::Unknown(name.clone()));
                     }
                     events += 1;
-                    match self.engine.fold(&prepared, arrived_at, &mut self.outputs).map_err(store_failed)? {
+                    match self.engine.fold(prepared, arrived_at, &mut self.outputs).map_err(store_failed)? {
                         Ok(()) => continue,
                         Err(rejected) => (Problem::from(rejected), None),
                     }
                 }
                 Item::Fact(fact) => {
                     facts += 1;
-                    match self.engine.learn_fact(&fact) {
+                    match self.engine.learn_fact(fact) {
                         Ok(()) => continue,
                         Err(mistakes) => (Problem::of_fact(&mistakes), None),
                     }
                 }
-                Item::Letter(problem, ask) => (problem, ask),
+                Item::Letter(problem, ask) => (problem.clone(), ask.clone()),
             };
             // What was said stays out of the log: the code and the place are enough to find it.
             warn!(file = &*self.paths[file], record = number, code = problem.code, "dead letter");
@@ -345,7 +348,7 @@ impl<'o, S: Store> Run<'o, S> {
                 path: Arc::clone(&self.paths[file]),
                 number,
                 problem,
-                bytes: bytes.clone(),
+                bytes: bytes.map(<[u8]>::to_vec),
                 size,
                 arrived_at,
                 ask,
@@ -366,57 +369,71 @@ impl<'o, S: Store> Run<'o, S> {
 
     fn hand_over(&mut self) {
         if !self.to_write.is_empty() {
-            self.writer.write(std::mem::take(&mut self.to_write));
+            let empty = self.writer.spent();
+            self.writer.write(std::mem::replace(&mut self.to_write, empty));
         }
     }
 
     /// Makes everything so far durable. Outputs first, then state and position in one batch: a crash in
-    /// between leaves outputs longer than the position says, and the next run cuts them.
+    /// between leaves outputs longer than the position says, and the next run cuts them. Without a state to go
+    /// on from there is nothing to make durable, and rows only make room in memory.
     fn commit(&mut self) -> Result<(), Failure> {
+        debug!(records = self.records, since_last = self.since_commit, "commit");
+        self.since_commit = 0;
+        let position = if self.options.state.is_some() {
+            self.sync()?;
+            self.position.write()
+        } else {
+            Vec::new()
+        };
+        self.engine.commit(&position).map_err(|error| failed("the state", &error))
+    }
+
+    /// Waits until all outputs so far are written, and takes down how long they are and what was counted.
+    fn sync(&mut self) -> Result<(), Failure> {
         self.to_write.extend(self.outputs.drain(..).map(ToWrite::Output));
         self.hand_over();
-        let synced = self.writer.sync()?;
+        let synced = self.writer.sync(self.options.state.is_some())?;
         self.position.summary = synced.summary;
         if let Some(outputs) = &mut self.position.outputs {
             outputs.lengths = synced.lengths;
         }
-        debug!(records = self.records, since_last = self.since_commit, "commit");
-        self.since_commit = 0;
-        self.engine.commit(&self.position.write()).map_err(|error| failed("the state", &error))
+        Ok(())
     }
 }
 
-type Units = Receiver<Result<Vec<Unit>, Unreadable>>;
+/// Batches between the thread that reads and the one that folds.
+struct Batches {
+    full: Receiver<Result<Batch, Unreadable>>,
+    spent: Sender<Batch>,
+}
 
 /// Starts the thread that reads, decodes and merges. Returns what it sends, and the count of bytes it reads.
-fn start_reading(starts: Vec<Start>, settings: decode::Settings) -> Result<(Units, Arc<AtomicU64>), Failure> {
+fn start_reading(starts: Vec<Start>, settings: decode::Settings) -> Result<(Batches, Arc<AtomicU64>), Failure> {
     let read = Arc::new(AtomicU64::new(0));
     let merge = Merge::open(starts, settings, &read);
     let mut merge = merge.map_err(|unreadable_files| {
         Failure::Mistakes(unreadable_files.iter().map(|file| unreadable(&file.path, &file.error)).collect())
     })?;
-    let (sender, units) = sync_channel(WAITING);
+    let (sender, full) = sync_channel(WAITING);
+    let (spent, returned) = channel::<Batch>();
     thread::spawn(move || {
         loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            let mut end = None;
-            while batch.len() < BATCH && end.is_none() {
-                match merge.next() {
-                    Ok(Some(unit)) => batch.push(unit),
-                    Ok(None) => end = Some(None),
-                    Err(error) => end = Some(Some(error)),
-                }
-            }
+            let mut batch = returned.try_recv().unwrap_or_default();
+            let read = merge.next(&mut batch);
             // The folding thread may have stopped listening; then there is nothing left to do.
-            if (!batch.is_empty() && sender.send(Ok(batch)).is_err()) || end.is_some() {
-                if let Some(Some(error)) = end {
+            let listening = batch.units.is_empty() || sender.send(Ok(batch)).is_ok();
+            match read {
+                Ok(()) if listening && !merge.is_at_end() => {}
+                Ok(()) => return,
+                Err(error) => {
                     let _ = sender.send(Err(error));
+                    return;
                 }
-                return;
             }
         }
     });
-    Ok((units, read))
+    Ok((Batches { full, spent }, read))
 }
 
 /// The progress bar, where somebody watches.

@@ -84,7 +84,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
 
     /// Whether the table has outgrown its bound, or holds so many rows to write that it soon will.
     pub fn is_full(&self) -> bool {
-        self.rows.len() > self.bound || self.changed.len() > self.bound / 2
+        self.rows.len() > self.bound || self.changed.len() > self.bound / 4 * 3
     }
 
     /// Adds all rows to write to a batch.

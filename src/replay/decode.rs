@@ -4,6 +4,7 @@
 //! instant a record arrived: `received_at` where it says, else the greatest `occurred_at` its file has had.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,6 +18,9 @@ use crate::codec::{avro, event, frame, records};
 use crate::domain::time::Timestamp;
 use crate::engine::Prepared;
 use crate::engine::publish::Problem;
+
+/// How many records travel between threads at once.
+const BATCH: usize = 512;
 
 /// One record, decoded.
 #[derive(Debug)]
@@ -33,10 +37,32 @@ pub struct Unit {
     pub arrived_at: Timestamp,
     /// What it holds, in order.
     pub items: Vec<Item>,
-    /// Its bytes as they came, for a dead letter, where they are kept.
-    pub bytes: Option<Vec<u8>>,
+    /// Where in its batch its bytes are as they came, for a dead letter, where they are kept.
+    kept: Option<Range<usize>>,
     /// How many bytes it has.
     pub size: u64,
+}
+
+/// Records on their way to the fold. A batch goes back to where it came from, so that its room is used again
+/// and the thread that has allocated its records is the one to free them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The records, in order.
+    pub units: Vec<Unit>,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// The bytes of a record as they came, where they are kept.
+    #[must_use]
+    pub fn bytes(&self, unit: &Unit) -> Option<&[u8]> {
+        unit.kept.clone().and_then(|range| self.bytes.get(range))
+    }
+
+    fn clear(&mut self) {
+        self.units.clear();
+        self.bytes.clear();
+    }
 }
 
 /// What a record holds.
@@ -51,7 +77,7 @@ pub enum Item {
 }
 
 /// An ask of which only number and id can be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MalformedAsk {
     /// The business phone number.
     pub number: String,
@@ -80,6 +106,8 @@ struct Source {
     /// The greatest time it has had.
     high: Option<Timestamp>,
     next: Option<Unit>,
+    /// The bytes of the next record, where they are kept.
+    kept: Vec<u8>,
 }
 
 /// Where a file is to be read from.
@@ -124,7 +152,7 @@ impl Merge {
         let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
         for Start { path, place, high } in starts {
             match Input::open(&path, place, read) {
-                Ok(input) => sources.push(Source { path, input, webhooks: false, high, next: None }),
+                Ok(input) => sources.push(Source { path, input, webhooks: false, high, next: None, kept: Vec::new() }),
                 Err(error) => unreadable.push(Unreadable { path, error }),
             }
         }
@@ -146,19 +174,37 @@ impl Merge {
         Ok(())
     }
 
-    /// The next record of all files, by arrival and then by the order of the files; nothing at the end.
+    /// Whether all files have been read to their ends.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.sources.iter().all(|source| source.next.is_none())
+    }
+
+    /// Fills a batch with the next records of all files, by arrival and then by the order of the files. It
+    /// stays empty at the end.
     ///
     /// # Errors
     /// If a file cannot be read on.
-    pub fn next(&mut self) -> Result<Option<Unit>, Unreadable> {
-        let waiting = self.sources.iter().enumerate();
-        let first = waiting.filter_map(|(file, source)| source.next.as_ref().map(|unit| (unit.arrived_at, file))).min();
-        let Some((_, file)) = first else {
-            return Ok(None);
-        };
-        let unit = self.sources[file].next.take();
-        self.fill(file)?;
-        Ok(unit)
+    pub fn next(&mut self, batch: &mut Batch) -> Result<(), Unreadable> {
+        batch.clear();
+        while batch.units.len() < BATCH {
+            let waiting = self.sources.iter().enumerate();
+            let first = waiting.filter_map(|(file, source)| source.next.as_ref().map(|unit| (unit.arrived_at, file)));
+            let Some((_, file)) = first.min() else {
+                return Ok(());
+            };
+            let source = &mut self.sources[file];
+            if let Some(mut unit) = source.next.take() {
+                if unit.kept.is_some() {
+                    let start = batch.bytes.len();
+                    batch.bytes.extend_from_slice(&source.kept);
+                    unit.kept = Some(start..batch.bytes.len());
+                }
+                batch.units.push(unit);
+            }
+            self.fill(file)?;
+        }
+        Ok(())
     }
 }
 
@@ -169,7 +215,11 @@ impl Source {
         };
         let RawRecord { number, bytes, size, flaw, plan } = record;
         let mut decoding = Decoding { settings, high: self.high, received_at: None, items: Vec::new() };
-        let kept = (settings.keep_bytes && flaw != Some(Flaw::TooLong)).then(|| bytes.to_vec());
+        let keep = settings.keep_bytes && flaw != Some(Flaw::TooLong);
+        if keep {
+            self.kept.clear();
+            self.kept.extend_from_slice(bytes);
+        }
         match (flaw, plan) {
             (Some(flaw), _) => decoding.letter(flaw_problem(flaw)),
             (None, Some(plan)) => decoding.avro_event(plan, bytes),
@@ -179,7 +229,7 @@ impl Source {
         self.high = high;
         let arrived_at = received_at.or(high).unwrap_or(Timestamp::EARLIEST);
         let place = self.input.place();
-        Ok(Some(Unit { file, number, place, high, arrived_at, items, bytes: kept, size }))
+        Ok(Some(Unit { file, number, place, high, arrived_at, items, kept: keep.then_some(0..0), size }))
     }
 }
 

@@ -91,15 +91,17 @@ impl Outputs {
         }
     }
 
-    /// Puts everything written so far on disk, and says how long the files are.
+    /// Writes out everything so far, puts it on disk where it must be durable, and says how long the files are.
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn sync(&mut self) -> io::Result<Lengths> {
+    pub fn sync(&mut self, durable: bool) -> io::Result<Lengths> {
         let mut lengths = Lengths::default();
         for (length, output) in lengths.iter_mut().zip(&mut self.files) {
             output.flush()?;
-            output.file.sync_data()?;
+            if durable {
+                output.file.sync_data()?;
+            }
             *length = output.written;
         }
         Ok(lengths)

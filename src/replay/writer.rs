@@ -1,7 +1,7 @@
 //! The thread that prices, makes records, counts them and writes them.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::decode::MalformedAsk;
@@ -54,10 +54,10 @@ pub struct Letter {
 
 enum Order {
     Write(Vec<ToWrite>),
-    Sync(SyncSender<Result<Synced, Mistake>>),
+    Sync { durable: bool, reply: SyncSender<Result<Synced, Mistake>> },
 }
 
-/// What is on disk.
+/// What is written.
 #[derive(Debug)]
 pub struct Synced {
     /// How long each output is, if there are any.
@@ -69,6 +69,7 @@ pub struct Synced {
 /// The writing thread, as the folding thread sees it.
 pub struct Writer {
     orders: Option<SyncSender<Order>>,
+    spent: Receiver<Vec<ToWrite>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -77,8 +78,15 @@ impl Writer {
     #[must_use]
     pub fn start(publisher: Publisher, outputs: Option<Outputs>, counts: Counts) -> Self {
         let (orders, inbox) = sync_channel(super::WAITING);
+        let (done, spent) = channel();
         let desk = Desk { publisher, outputs, counts, broken: None };
-        Self { orders: Some(orders), thread: Some(thread::spawn(move || desk.work(&inbox))) }
+        Self { orders: Some(orders), spent, thread: Some(thread::spawn(move || desk.work(&inbox, &done))) }
+    }
+
+    /// An empty list, with room if one has come back.
+    #[must_use]
+    pub fn spent(&self) -> Vec<ToWrite> {
+        self.spent.try_recv().unwrap_or_default()
     }
 
     /// Hands over what is to be written.
@@ -89,15 +97,15 @@ impl Writer {
         }
     }
 
-    /// Waits until everything handed over is on disk.
+    /// Waits until everything handed over is written, and where it must be durable, on disk.
     ///
     /// # Errors
     /// If an output cannot be written.
-    pub fn sync(&self) -> Result<Synced, Mistake> {
+    pub fn sync(&self, durable: bool) -> Result<Synced, Mistake> {
         let (reply, answer) = sync_channel(1);
         let gone = || Mistake::new("the outputs", "the writing thread has stopped");
         let orders = self.orders.as_ref().ok_or_else(gone)?;
-        orders.send(Order::Sync(reply)).map_err(|_| gone())?;
+        orders.send(Order::Sync { durable, reply }).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 }
@@ -120,28 +128,30 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Order>) {
+    fn work(mut self, inbox: &Receiver<Order>, done: &Sender<Vec<ToWrite>>) {
         for order in inbox {
             match order {
-                Order::Write(batch) => {
-                    for item in &batch {
-                        if let Err(error) = self.write(item) {
+                Order::Write(mut batch) => {
+                    for item in batch.drain(..) {
+                        if let Err(error) = self.write(&item) {
                             self.broken.get_or_insert_with(|| Mistake::new("the outputs", error.to_string()));
                         }
                     }
+                    // Whoever hands over may be gone, and want no list back.
+                    let _ = done.send(batch);
                 }
-                Order::Sync(reply) => {
-                    let _ = reply.send(self.sync());
+                Order::Sync { durable, reply } => {
+                    let _ = reply.send(self.sync(durable));
                 }
             }
         }
     }
 
-    fn sync(&mut self) -> Result<Synced, Mistake> {
+    fn sync(&mut self, durable: bool) -> Result<Synced, Mistake> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
-        let lengths = self.outputs.as_mut().map(Outputs::sync).transpose();
+        let lengths = self.outputs.as_mut().map(|outputs| outputs.sync(durable)).transpose();
         let lengths = lengths.map_err(|error| Mistake::new("the outputs", error.to_string()))?;
         Ok(Synced { lengths, summary: self.counts.summary() })
     }
