@@ -25,7 +25,7 @@ use crate::domain::event::Happening;
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
 use crate::engine::publish::{Problem, Publisher};
-use crate::engine::{Advanced, Engine, Output};
+use crate::engine::{Advanced, Engine};
 use crate::store::Store;
 use crate::zones::Zones;
 use decode::{Batch, Item, Merge, Start, Unit, Unreadable};
@@ -35,7 +35,7 @@ use outputs::Outputs;
 use position::{OutputPosition, Position};
 use summary::Counts;
 pub use summary::{BillRow, Summary, VerdictRow};
-use writer::{Letter, ToWrite, Writer};
+use writer::{Letter, Told, Writer};
 
 /// How many batches may wait between two threads.
 const WAITING: usize = 8;
@@ -216,8 +216,7 @@ struct Run<'o, S> {
     paths: Vec<Arc<str>>,
     batches: Batches,
     writer: Writer,
-    to_write: Vec<ToWrite>,
-    outputs: Vec<Output>,
+    told: Told,
     records: u64,
     since_commit: u64,
     bar: Bar,
@@ -269,8 +268,7 @@ impl<'o, S: Store> Run<'o, S> {
             paths,
             batches,
             writer: Writer::start(publisher, outputs, counts),
-            to_write: Vec::new(),
-            outputs: Vec::new(),
+            told: Told::default(),
             records: 0,
             since_commit: 0,
             bar: Bar::new(options.progress, total, read),
@@ -316,25 +314,24 @@ impl<'o, S: Store> Run<'o, S> {
     fn fold(&mut self, unit: &Unit, bytes: Option<&[u8]>) -> Result<(), Failure> {
         let Unit { file, number, place, high, arrived_at, ref items, size, .. } = *unit;
         let store_failed = |error| failed("the state", &error);
-        while self.engine.advance(arrived_at, &mut self.outputs).map_err(store_failed)? == Advanced::CommitFirst {
+        while self.engine.advance(arrived_at, &mut self.told.outputs).map_err(store_failed)? == Advanced::CommitFirst {
             self.commit()?;
         }
-        let (mut events, mut facts) = (0, 0);
         for item in items {
             let (problem, ask) = match item {
                 Item::Event(prepared) => {
                     trace!(file, record = number, id = ids::hex(prepared.event.id.0).as_str(), "event");
                     if let Happening::Unknown(name) = &prepared.event.happening {
-                        self.to_write.push(ToWrite::Unknown(name.clone()));
+                        self.told.unknown.push(name.clone());
                     }
-                    events += 1;
-                    match self.engine.fold(prepared, arrived_at, &mut self.outputs).map_err(store_failed)? {
+                    self.told.events += 1;
+                    match self.engine.fold(prepared, arrived_at, &mut self.told.outputs).map_err(store_failed)? {
                         Ok(()) => continue,
                         Err(rejected) => (Problem::from(rejected), None),
                     }
                 }
                 Item::Fact(fact) => {
-                    facts += 1;
+                    self.told.facts += 1;
                     match self.engine.learn_fact(fact) {
                         Ok(()) => continue,
                         Err(mistakes) => (Problem::of_fact(&mistakes), None),
@@ -344,7 +341,7 @@ impl<'o, S: Store> Run<'o, S> {
             };
             // What was said stays out of the log: the code and the place are enough to find it.
             warn!(file = &*self.paths[file], record = number, code = problem.code, "dead letter");
-            self.to_write.push(ToWrite::Letter(Box::new(Letter {
+            let letter = Letter {
                 path: Arc::clone(&self.paths[file]),
                 number,
                 problem,
@@ -352,10 +349,10 @@ impl<'o, S: Store> Run<'o, S> {
                 size,
                 arrived_at,
                 ask,
-            })));
+            };
+            self.told.letters.push((self.told.outputs.len(), letter));
         }
-        self.to_write.push(ToWrite::Read { records: 1, events, facts });
-        self.to_write.extend(self.outputs.drain(..).map(ToWrite::Output));
+        self.told.records += 1;
         let input = &mut self.position.inputs[self.inputs[file]];
         input.place = place;
         input.high = high.map(Timestamp::millis);
@@ -368,10 +365,8 @@ impl<'o, S: Store> Run<'o, S> {
     }
 
     fn hand_over(&mut self) {
-        if !self.to_write.is_empty() {
-            let empty = self.writer.spent();
-            self.writer.write(std::mem::replace(&mut self.to_write, empty));
-        }
+        let empty = self.writer.spent();
+        self.writer.write(std::mem::replace(&mut self.told, empty));
     }
 
     /// Makes everything so far durable. Outputs first, then state and position in one batch: a crash in
@@ -391,7 +386,6 @@ impl<'o, S: Store> Run<'o, S> {
 
     /// Waits until all outputs so far are written, and takes down how long they are and what was counted.
     fn sync(&mut self) -> Result<(), Failure> {
-        self.to_write.extend(self.outputs.drain(..).map(ToWrite::Output));
         self.hand_over();
         let synced = self.writer.sync(self.options.state.is_some())?;
         self.position.summary = synced.summary;

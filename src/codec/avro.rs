@@ -11,6 +11,7 @@ mod encode;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
@@ -84,6 +85,9 @@ pub(crate) fn kind_of(unexpected: serde::de::Unexpected<'_>) -> &'static str {
     }
 }
 
+/// How many values a record may consist of before its bytes are looked at.
+const LARGEST: u64 = 100_000;
+
 /// A writer's schema, compiled for reading.
 #[derive(Debug)]
 pub struct Plan {
@@ -107,13 +111,34 @@ enum Node {
     Array(usize),
     Map(usize),
     Union(Vec<usize>),
-    Record(Vec<Field>),
+    Record(Fields),
+}
+
+/// The fields of a record.
+#[derive(Debug, Default)]
+struct Fields {
+    all: Vec<Field>,
+    /// The first reader's fields, by where their names are, and whether they are these in this order: a plan
+    /// has one reader, as a rule, and asks for every record.
+    first_reader: OnceLock<(usize, bool)>,
 }
 
 #[derive(Debug)]
 struct Field {
     name: String,
     node: usize,
+}
+
+impl Fields {
+    /// Whether a reader has just these fields in this order, so that it need not be told their names.
+    fn are(&self, names: &'static [&'static str]) -> bool {
+        let same = || self.all.iter().map(|field| field.name.as_str()).eq(names.iter().copied());
+        let place = names.as_ptr().addr();
+        match *self.first_reader.get_or_init(|| (place, same())) {
+            (first, known) if first == place => known,
+            _ => same(),
+        }
+    }
 }
 
 impl Plan {
@@ -125,7 +150,30 @@ impl Plan {
         let schema = Schema::parse_str(schema).map_err(|error| Error::Schema(error.to_string()))?;
         let mut plan = Self { nodes: Vec::new(), root: 0 };
         plan.root = plan.compile(&schema, &mut HashMap::new())?;
+        let mut sizes = vec![None; plan.nodes.len()];
+        if plan.unfolded(plan.root, &mut sizes, 0) > LARGEST {
+            return Err(Error::Unsupported("records in records beyond any measure"));
+        }
         Ok(plan)
+    }
+
+    /// How many values are visited for one of a type before any byte says so: the fields of records, and
+    /// theirs. Records that hold each other several times can make a short schema a task without end.
+    fn unfolded(&self, node: usize, sizes: &mut [Option<u64>], depth: u32) -> u64 {
+        if let Some(size) = sizes[node] {
+            return size;
+        }
+        let size = match &self.nodes[node] {
+            // A record that holds itself with nothing in between has no value at all.
+            Node::Record(_) if depth > 1_000 => u64::MAX,
+            Node::Record(fields) => fields
+                .all
+                .iter()
+                .fold(1, |size: u64, field| size.saturating_add(self.unfolded(field.node, sizes, depth + 1))),
+            _ => 1,
+        };
+        sizes[node] = Some(size);
+        size
     }
 
     fn add(&mut self, node: Node) -> usize {
@@ -171,13 +219,13 @@ impl Plan {
             }
             Schema::Record(record) => {
                 // The place is taken before the fields are compiled, so that a record may contain itself.
-                let place = self.add(Node::Record(Vec::new()));
+                let place = self.add(Node::Record(Fields::default()));
                 named.insert(record.name.fullname(None), place);
-                let mut fields = Vec::with_capacity(record.fields.len());
+                let mut all = Vec::with_capacity(record.fields.len());
                 for field in &record.fields {
-                    fields.push(Field { name: field.name.clone(), node: self.compile(&field.schema, named)? });
+                    all.push(Field { name: field.name.clone(), node: self.compile(&field.schema, named)? });
                 }
-                self.nodes[place] = Node::Record(fields);
+                self.nodes[place] = Node::Record(Fields { all, ..Fields::default() });
                 return Ok(place);
             }
             Schema::Ref { name } => {

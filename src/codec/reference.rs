@@ -149,7 +149,15 @@ pub fn learn_account(
     match record.entity_type.as_str() {
         "number" => match NumberId::parse(record.entity_id.as_str()) {
             Ok(number) => {
-                for fact in record.facts.iter().filter(|fact| fact.name.as_str() == "account") {
+                for fact in &record.facts {
+                    if fact.name.as_str() != "account" {
+                        // What is true of an account would be lost here without a word.
+                        if matches!(account_fact(raw(fact), zone), Ok(Some(_))) {
+                            let name = fact.name.as_str();
+                            mistakes.push(Mistake(format!("`{name}` is a fact about an account, not about a number")));
+                        }
+                        continue;
+                    }
                     let account = fact.value.as_ref().map_or("", Text::as_str);
                     let learned = AccountId::parse(account)
                         .map_err(|invalid| Mistake(format!("fact `account` is no id: {invalid}")))

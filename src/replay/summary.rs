@@ -160,8 +160,9 @@ impl Counts {
     /// Counts an event of a kind this version does not know.
     pub fn unknown_event(&mut self, name: &str) {
         // Names come from outside; a bound on how many are told apart keeps the summary readable.
-        let name = if self.summary.unknown_events.len() < 100 { name } else { "others" };
-        count(&mut self.summary.unknown_events, name);
+        let known = &mut self.summary.unknown_events;
+        let name = if known.len() < 100 || known.contains_key(name) { name } else { "others" };
+        count(known, name);
     }
 
     /// Counts a dead letter.

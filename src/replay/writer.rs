@@ -13,24 +13,30 @@ use crate::domain::time::Timestamp;
 use crate::engine::Output;
 use crate::engine::publish::{Problem, Publisher, Record};
 
-/// Something to write.
-#[derive(Debug)]
-pub enum ToWrite {
-    /// What the fold told.
-    Output(Output),
-    /// What could not be folded.
-    Letter(Box<Letter>),
-    /// What was read.
-    Read {
-        /// Records.
-        records: u64,
-        /// Events.
-        events: u64,
-        /// Facts.
-        facts: u64,
-    },
-    /// An event of a kind this version does not know.
-    Unknown(Box<str>),
+/// What came of some records, to be written.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// How many records they are.
+    pub records: u64,
+    /// How many events they held.
+    pub events: u64,
+    /// How many facts.
+    pub facts: u64,
+    /// The events of kinds this version does not know, by name.
+    pub unknown: Vec<Box<str>>,
+    /// What the fold told, in order.
+    pub outputs: Vec<Output>,
+    /// What could not be folded, each with the number of outputs before it.
+    pub letters: Vec<(usize, Letter)>,
+}
+
+impl Told {
+    fn clear(&mut self) {
+        (self.records, self.events, self.facts) = (0, 0, 0);
+        self.unknown.clear();
+        self.outputs.clear();
+        self.letters.clear();
+    }
 }
 
 /// What could not be folded.
@@ -53,7 +59,7 @@ pub struct Letter {
 }
 
 enum Order {
-    Write(Vec<ToWrite>),
+    Write(Told),
     Sync { durable: bool, reply: SyncSender<Result<Synced, Mistake>> },
 }
 
@@ -69,7 +75,7 @@ pub struct Synced {
 /// The writing thread, as the folding thread sees it.
 pub struct Writer {
     orders: Option<SyncSender<Order>>,
-    spent: Receiver<Vec<ToWrite>>,
+    spent: Receiver<Told>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -83,17 +89,17 @@ impl Writer {
         Self { orders: Some(orders), spent, thread: Some(thread::spawn(move || desk.work(&inbox, &done))) }
     }
 
-    /// An empty list, with room if one has come back.
+    /// An empty one, with room if one has come back.
     #[must_use]
-    pub fn spent(&self) -> Vec<ToWrite> {
+    pub fn spent(&self) -> Told {
         self.spent.try_recv().unwrap_or_default()
     }
 
     /// Hands over what is to be written.
-    pub fn write(&self, batch: Vec<ToWrite>) {
+    pub fn write(&self, told: Told) {
         if let Some(orders) = &self.orders {
             // A thread that is gone has said why at the last sync, or says so at the next.
-            let _ = orders.send(Order::Write(batch));
+            let _ = orders.send(Order::Write(told));
         }
     }
 
@@ -128,17 +134,16 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Order>, done: &Sender<Vec<ToWrite>>) {
+    fn work(mut self, inbox: &Receiver<Order>, done: &Sender<Told>) {
         for order in inbox {
             match order {
-                Order::Write(mut batch) => {
-                    for item in batch.drain(..) {
-                        if let Err(error) = self.write(&item) {
-                            self.broken.get_or_insert_with(|| Mistake::new("the outputs", error.to_string()));
-                        }
+                Order::Write(mut told) => {
+                    if let Err(error) = self.write(&told) {
+                        self.broken.get_or_insert_with(|| Mistake::new("the outputs", error.to_string()));
                     }
-                    // Whoever hands over may be gone, and want no list back.
-                    let _ = done.send(batch);
+                    told.clear();
+                    // Whoever hands over may be gone, and want none back.
+                    let _ = done.send(told);
                 }
                 Order::Sync { durable, reply } => {
                     let _ = reply.send(self.sync(durable));
@@ -156,49 +161,61 @@ impl Desk {
         Ok(Synced { lengths, summary: self.counts.summary() })
     }
 
-    fn write(&mut self, item: &ToWrite) -> std::io::Result<()> {
+    fn write(&mut self, told: &Told) -> std::io::Result<()> {
+        self.counts.read(told.records, told.events, told.facts);
+        for name in &told.unknown {
+            self.counts.unknown_event(name);
+        }
+        let mut written = 0;
+        for (before, letter) in &told.letters {
+            self.write_outputs(&told.outputs[written..*before])?;
+            self.write_letter(letter)?;
+            written = *before;
+        }
+        self.write_outputs(&told.outputs[written..])
+    }
+
+    fn write_outputs(&mut self, told: &[Output]) -> std::io::Result<()> {
         let Self { publisher, outputs, counts, .. } = self;
-        match item {
-            ToWrite::Read { records, events, facts } => counts.read(*records, *events, *facts),
-            ToWrite::Unknown(name) => counts.unknown_event(name),
-            ToWrite::Output(output) => {
-                let effect = &output.effect;
-                let entry = match &effect.what {
-                    What::Charge(charge) => Some(publisher.price(charge)),
-                    What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
-                };
-                match &effect.what {
-                    What::Verdict(verdict) => counts.verdict(effect, verdict),
-                    What::Window(edge) => counts.window(edge),
-                    What::Outcome(outcome) => counts.outcome(outcome),
-                    What::Charge(_) | What::State(_) => {}
-                }
-                if let Some(entry) = &entry {
-                    counts.entry(effect, entry);
-                }
-                if let Some(outputs) = outputs {
-                    outputs.write(&publisher.record(output, entry.as_ref()))?;
-                }
+        for output in told {
+            let effect = &output.effect;
+            let entry = match &effect.what {
+                What::Charge(charge) => Some(publisher.price(charge)),
+                What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
+            };
+            match &effect.what {
+                What::Verdict(verdict) => counts.verdict(effect, verdict),
+                What::Window(edge) => counts.window(edge),
+                What::Outcome(outcome) => counts.outcome(outcome),
+                What::Charge(_) | What::State(_) => {}
             }
-            ToWrite::Letter(letter) => {
-                counts.dead_letter(letter.problem.code);
-                let (path, number) = (&*letter.path, i64::try_from(letter.number).unwrap_or(i64::MAX));
-                let at = letter.arrived_at.millis();
-                if let Some(ask) = &letter.ask {
-                    counts.malformed();
-                    if let Some(outputs) = outputs {
-                        let asked_at = ask.at.map_or(at, Timestamp::millis);
-                        let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
-                        outputs.write(&Record::Verdict(Box::new(verdict)))?;
-                    }
-                }
-                if let Some(outputs) = outputs {
-                    let payload = letter.bytes.as_deref();
-                    let record = publisher.dead_letter(path, number, &letter.problem, payload, letter.size, at);
-                    outputs.write(&Record::DeadLetter(Box::new(record)))?;
-                }
+            if let Some(entry) = &entry {
+                counts.entry(effect, entry);
+            }
+            if let Some(outputs) = outputs {
+                outputs.write(&publisher.record(output, entry.as_ref()))?;
             }
         }
         Ok(())
+    }
+
+    fn write_letter(&mut self, letter: &Letter) -> std::io::Result<()> {
+        let Self { publisher, outputs, counts, .. } = self;
+        counts.dead_letter(letter.problem.code);
+        if letter.ask.is_some() {
+            counts.malformed();
+        }
+        let Some(outputs) = outputs else {
+            return Ok(());
+        };
+        let (path, number) = (&*letter.path, i64::try_from(letter.number).unwrap_or(i64::MAX));
+        let at = letter.arrived_at.millis();
+        if let Some(ask) = &letter.ask {
+            let asked_at = ask.at.map_or(at, Timestamp::millis);
+            let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
+            outputs.write(&Record::Verdict(Box::new(verdict)))?;
+        }
+        let record = publisher.dead_letter(path, number, &letter.problem, letter.bytes.as_deref(), letter.size, at);
+        outputs.write(&Record::DeadLetter(Box::new(record)))
     }
 }

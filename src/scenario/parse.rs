@@ -5,6 +5,9 @@ use std::ops::Range;
 use crate::config::parse_date;
 use crate::domain::time::{Date, Millis};
 
+/// How often a message may be repeated: far more often than any allowance or limit needs.
+const MOST_TIMES: u32 = 1_000_000;
+
 /// A mistake in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -625,7 +628,8 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
     let mut out = Outbound { content: content.text.to_owned(), times: 1, ..Outbound::default() };
     while let Some(word) = words.take() {
         if let Some(times) = word.text.strip_prefix('*') {
-            out.times = times.parse().map_err(|_| word.mistake("`*` is followed by how many times"))?;
+            let times = times.parse().ok().filter(|times| (1..=MOST_TIMES).contains(times));
+            out.times = times.ok_or_else(|| word.mistake("`*` is followed by how many times, 1 to 1000000"))?;
             continue;
         }
         if let Some(price) = braces(word.text) {

@@ -201,3 +201,18 @@ fn what_is_not_what_the_schema_says_is_an_error() {
     assert!(reads::<i32>(r#""long""#, &[0xFE, 0xFF, 0xFF, 0xFF, 0x0F]), "2^31 - 1");
     assert!(reads::<BTreeMap<String, String>>(texts, &[2, 2, b'k', 2, b'a', 0]));
 }
+
+#[test]
+fn records_that_hold_each_other_twice_are_no_task_without_end() {
+    let nested = |levels: u32| {
+        (0..levels).fold("\"null\"".to_owned(), |inner, level| {
+            let name = if level == 0 { inner.clone() } else { format!("\"r{}\"", level - 1) };
+            format!(
+                "{{\"type\":\"record\",\"name\":\"r{level}\",\"fields\":[\
+                 {{\"name\":\"a\",\"type\":{inner}}},{{\"name\":\"b\",\"type\":{name}}}]}}"
+            )
+        })
+    };
+    assert!(Plan::parse(&nested(10)).is_ok(), "a thousand values are allowed");
+    assert!(Plan::parse(&nested(30)).is_err(), "a thousand million are not");
+}

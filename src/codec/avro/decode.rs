@@ -1,7 +1,7 @@
 //! Avro bytes to records, by the schema they were written with.
 //!
 //! serde does the resolution: fields are given by name, so one the reader does not know is skipped and one
-//! the writer did not know takes the reader's default. Nothing is copied that can be borrowed.
+//! the writer did not know takes the reader's default. Where reader and writer agree, names are not asked for. Nothing is copied that can be borrowed.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
@@ -122,7 +122,7 @@ impl<'p, 'de> Decoder<'p, '_, 'de> {
                 }
             }
             Node::Record(fields) => {
-                for field in fields {
+                for field in &fields.all {
                     self.at(field.node)?.skip()?;
                 }
             }
@@ -160,7 +160,7 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
             }
             Node::Array(items) => visitor.visit_seq(Elements { decoder: self, node: *items, left: Items::default() }),
             Node::Map(values) => visitor.visit_map(Entries { decoder: self, node: *values, left: Items::default() }),
-            Node::Record(fields) => visitor.visit_map(Fields { decoder: self, left: fields.iter(), value: 0 }),
+            Node::Record(fields) => visitor.visit_map(ByName { decoder: self, left: fields.all.iter(), value: 0 }),
             Node::Union(_) => Err(Error::Malformed("a union in a union")),
         }
     }
@@ -173,6 +173,21 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        _: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.branch()?;
+        match self.node() {
+            Node::Record(fields) if fields.are(names) => {
+                visitor.visit_seq(InOrder { decoder: self, left: fields.all.iter() })
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_ignored_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
         self.skip()?;
         visitor.visit_unit()
@@ -180,7 +195,7 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier
+        newtype_struct seq tuple tuple_struct map enum identifier
     }
 }
 
@@ -258,13 +273,14 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_, 'de> {
     }
 }
 
-struct Fields<'p, 'i, 'de> {
+/// The fields of a record, with their names.
+struct ByName<'p, 'i, 'de> {
     decoder: Decoder<'p, 'i, 'de>,
     left: std::slice::Iter<'p, Field>,
     value: usize,
 }
 
-impl<'de> de::MapAccess<'de> for Fields<'_, '_, 'de> {
+impl<'de> de::MapAccess<'de> for ByName<'_, '_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -278,5 +294,22 @@ impl<'de> de::MapAccess<'de> for Fields<'_, '_, 'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         seed.deserialize(self.decoder.at(self.value)?)
+    }
+}
+
+/// The fields of a record whose reader has the same ones in the same order.
+struct InOrder<'p, 'i, 'de> {
+    decoder: Decoder<'p, 'i, 'de>,
+    left: std::slice::Iter<'p, Field>,
+}
+
+impl<'de> de::SeqAccess<'de> for InOrder<'_, '_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(field) = self.left.next() else {
+            return Ok(None);
+        };
+        seed.deserialize(self.decoder.at(field.node)?).map(Some)
     }
 }
