@@ -7,12 +7,14 @@
 
 mod measure;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::codec::avro::ContainerWriter;
 use tollgate::codec::ids::DeploymentKey;
-use tollgate::codec::{event, reference};
+use tollgate::codec::{event, frame, reference};
 use tollgate::config::{self, Config, Overrides};
 use tollgate::domain::effect::What;
 use tollgate::domain::reference::Reference;
@@ -20,7 +22,7 @@ use tollgate::domain::time::Timestamp;
 use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{Advanced, Engine, Output, Prepared};
 use tollgate::loadgen::{self, Calendar, Settings};
-use tollgate::store::Memory;
+use tollgate::store::{self, Batch, Memory, Store};
 use tollgate::zones::Zones;
 
 #[global_allocator]
@@ -100,6 +102,57 @@ fn fold(stream: &Stream, told: &mut dyn FnMut(&mut Vec<Output>)) -> (Duration, E
     (taken, engine)
 }
 
+/// A store that can still be looked into while an engine has it.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Memory>>);
+
+impl Store for Shared {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        self.0.borrow().get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
+        self.0.borrow().scan(prefix, from, limit)
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
+        self.0.borrow_mut().commit(batch)
+    }
+
+    fn time_is(&self, _: Timestamp) {}
+}
+
+/// Lets people write once, closes their windows, and returns how many bytes of rows are left of each.
+fn idle_contact() -> f64 {
+    const PEOPLE: u64 = 10_000;
+    let key = DeploymentKey::new(b"a bench has no secrets").expect("a key");
+    let zones = Zones::new();
+    let setup = Arc::new(config(&zones).setup);
+    let store = Shared::default();
+    let opened = Engine::open(setup, zones, Reference::default(), store.clone());
+    let (mut engine, _) = opened.expect("memory can be read");
+    let mut outputs = Vec::new();
+    let start = 1_790_000_000_000;
+    for person in 0..PEOPLE {
+        let (at, phone) = (start + i64::try_from(person).expect("few"), 5_511_900_000_000 + person);
+        let text = format!(
+            "{{\"kind\":\"message\",\"phone_number_id\":\"1\",\"occurred_at\":{at},\
+             \"contact\":{{\"wa_id\":\"{phone}\"}},\"message\":{{\"message_id\":\"m{person}\",\"type\":\"text\"}}}}"
+        );
+        let record = frame::from_json(text.as_bytes()).expect("an event");
+        let arrived = event::parse(&record, &key).expect("a valid event");
+        let prepared = Prepared::new(arrived.event.expect("no heartbeat"), &key);
+        let at = Timestamp::from_millis(at).expect("an instant");
+        assert!(engine.advance(at, &mut outputs).expect("memory can be read") == Advanced::Done);
+        engine.fold(&prepared, at, &mut outputs).expect("memory can be read").expect("nothing is too late");
+    }
+    let later = Timestamp::from_millis(start + 40 * 86_400_000).expect("an instant");
+    assert!(engine.advance(later, &mut outputs).expect("memory can be read") == Advanced::Done);
+    engine.commit(b"").expect("memory can be written");
+    let bytes = store.scan(&[], &[], usize::MAX).expect("memory can be read");
+    bytes.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>() as f64 / PEOPLE as f64
+}
+
 fn main() {
     measure::machine();
     let (events, contacts) = (measure::setting("EVENTS", 500_000), measure::setting("CONTACTS", 20_000));
@@ -150,4 +203,5 @@ fn main() {
     let taken = taken.collect();
     measure::report("fold, price and encode to Avro", folded, taken);
     println!("{:.2} records an event", records as f64 / folded as f64);
+    println!("{:.0} bytes of rows for an idle contact", idle_contact());
 }

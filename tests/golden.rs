@@ -1,0 +1,215 @@
+//! What is stored and what is published under a name: every form ever written is still read, and no name is
+//! changed, reused or moved.
+//!
+//! `tests/golden/rows` holds rows of the store as each version of their format wrote them, one file a version;
+//! the topics' records have files of their own (`contracts.rs`). `UPDATE_GOLDEN=1` writes what is missing, and the
+//! list of reasons anew.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tollgate::codec::reference::Learned;
+use tollgate::codec::webhook::{Parsed, Part, Settings};
+use tollgate::codec::{event, state};
+use tollgate::config::{self, Overrides};
+use tollgate::domain::reference::Reference;
+use tollgate::domain::time::Timestamp;
+use tollgate::domain::verdict::Reason;
+use tollgate::engine::{Advanced, Engine, Prepared};
+use tollgate::loadgen::{self, Calendar};
+use tollgate::store::{self, Batch, Memory, Store, keys};
+use tollgate::zones::Zones;
+
+/// The version of the rows' format that today's code writes.
+const NEWEST: &str = "v1.txt";
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn updating() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
+}
+
+#[test]
+fn reasons_keep_their_codes_and_their_order() {
+    let mut list = String::new();
+    for reason in Reason::ALL {
+        let platform = reason.platform_code().map_or("-".to_owned(), |code| code.to_string());
+        let _ = writeln!(list, "{} {:?} {platform}", reason.code(), reason.effect());
+    }
+    let path = golden("reasons.txt");
+    if updating() {
+        std::fs::write(&path, &list).expect("written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("the list is there");
+    assert_eq!(list, kept, "a code or its place changed: sinks know them, so add, and never change");
+    let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    assert_eq!(codes.len(), Reason::ALL.len(), "a code means one thing");
+}
+
+/// A row read and written again by today's code; nothing for a kind whose rows are keys alone.
+fn rewritten(key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
+    let readable = "a row that was ever written is read";
+    Some(match key[0] {
+        keys::CONTACT => {
+            let (number, contact) = state::read_contact(row).expect(readable);
+            state::write_contact(number, &contact)
+        }
+        keys::NUMBER => {
+            let (index, number) = state::read_number(row).expect(readable);
+            state::write_number(index, &number)
+        }
+        keys::NUMBER_MONTH => state::write_month(state::read_month(row).expect(readable)),
+        keys::MESSAGE => state::write_message(&state::read_message(row).expect(readable)),
+        keys::REQUEST => state::write_request(&state::read_request(row).expect(readable)),
+        keys::FACT => Learned::read(row).expect(readable).write(),
+        keys::META | keys::ALIAS | keys::TIMER => return None,
+        kind => panic!("rows of kind {kind} have no reader in this test"),
+    })
+}
+
+fn rows(file: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let text = std::fs::read_to_string(file).expect("rows are there");
+    let line = |line: &str| {
+        let (key, row) = line.split_once(' ').expect("a key and a row");
+        (from_hex(key), from_hex(row))
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn rows_of_every_version_are_read_and_rows_of_this_one_written_the_same() {
+    let newest = golden("rows").join(NEWEST);
+    if updating() && !newest.exists() {
+        write_rows(&newest);
+    }
+    let files = std::fs::read_dir(golden("rows")).expect("versions are there");
+    for file in files.map(|file| file.expect("a file").path()) {
+        let mut kinds = BTreeSet::new();
+        for (key, row) in rows(&file) {
+            kinds.insert(char::from(key[0]));
+            let again = rewritten(&key, &row);
+            if file == newest
+                && let Some(again) = again
+            {
+                assert_eq!(again, row, "a row of kind {} is written otherwise than it was read", char::from(key[0]));
+            }
+        }
+        let kinds = kinds.into_iter().collect::<String>();
+        assert_eq!(kinds, "!acfmnrtw", "{} has rows of every kind", file.display());
+    }
+}
+
+#[test]
+fn a_row_of_a_later_version_is_refused_and_not_guessed() {
+    for (key, mut row) in rows(&golden("rows").join(NEWEST)) {
+        row[0] = 200;
+        let refused = match key[0] {
+            keys::CONTACT => state::read_contact(&row).is_err(),
+            keys::NUMBER => state::read_number(&row).is_err(),
+            keys::NUMBER_MONTH => state::read_month(&row).is_err(),
+            keys::MESSAGE => state::read_message(&row).is_err(),
+            keys::REQUEST => state::read_request(&row).is_err(),
+            keys::FACT => Learned::read(&row).is_err(),
+            _ => true,
+        };
+        assert!(refused, "a row of kind {} and version 200 was read", char::from(key[0]));
+    }
+}
+
+/// A store that can still be looked into while an engine has it.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Memory>>);
+
+impl Store for Shared {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        self.0.borrow().get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
+        self.0.borrow().scan(prefix, from, limit)
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
+        self.0.borrow_mut().commit(batch)
+    }
+
+    fn time_is(&self, _: Timestamp) {}
+}
+
+struct Days(Zones);
+
+impl Calendar for Days {
+    fn date(&self, zone: &str, millis: i64) -> (i16, u8, u8) {
+        self.0.day(zone, millis).expect("a day")
+    }
+}
+
+/// Writes the rows that some made-up traffic leaves behind.
+fn write_rows(file: &Path) {
+    let zones = Zones::new();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo.toml");
+    let overrides = Overrides { assume_zone: Some("Europe/Berlin".into()), ..Overrides::default() };
+    let config = config::load(Some(&demo), &overrides, &zones).expect("the demo's configuration is usable");
+    let key = config.setup.key.clone();
+    let store = Shared::default();
+    let opened = Engine::open(Arc::new(config.setup), zones, Reference::default(), store.clone());
+    let (mut engine, _) = opened.expect("memory can be read");
+    // What the platform's notices tell of accounts and templates is kept in rows of their own.
+    for line in std::fs::read_to_string(golden("../webhooks/shapes.ndjson")).expect("bodies").lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a fixture is JSON");
+        let body = line["body"].to_string();
+        let parsed = Parsed::new(body.as_bytes()).expect("a body");
+        for part in parsed.parts(&Settings::default(), Some(0)) {
+            if let Part::Fact(fact) = part {
+                let _ = engine.learn_fact(&Learned::new(fact.into_owned(), 0));
+            }
+        }
+    }
+    let settings = loadgen::Settings { events: 400, contacts: 40, numbers: 2, ..loadgen::Settings::default() };
+    let mut outputs = Vec::new();
+    let made = loadgen::generate(
+        &settings,
+        &Days(Zones::new()),
+        &mut |record| {
+            let arrived = event::parse(record, &key).expect("the generator makes valid events");
+            let at = arrived.received_at.unwrap_or(arrived.occurred_at);
+            while engine.advance(at, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
+                engine.commit(b"{}").expect("memory can be written");
+            }
+            if let Some(event) = arrived.event {
+                let folded = engine.fold(&Prepared::new(event, &key), at, &mut outputs).expect("memory can be read");
+                folded.expect("nothing is too late");
+            }
+            Ok(())
+        },
+        &mut |_| Ok(()),
+    );
+    made.expect("valid settings");
+    engine.commit(b"{}").expect("memory can be written");
+    let mut text = String::new();
+    for (key, row) in store.scan(&[], &[], usize::MAX).expect("memory can be read") {
+        let _ = writeln!(text, "{} {}", hex(&key), hex(&row));
+    }
+    std::fs::create_dir_all(golden("rows")).expect("a folder");
+    std::fs::write(file, text).expect("written");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("two hexadecimal digits");
+    (0..text.len()).step_by(2).map(byte).collect()
+}
