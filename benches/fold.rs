@@ -187,12 +187,12 @@ fn main() {
                     What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
                 };
                 let written = match &publisher.record(&output, entry.as_ref()) {
-                    Record::Verdict(record) => container.add(record, &mut bytes),
-                    Record::Billing(record) => container.add(record, &mut bytes),
-                    Record::Window(record) => container.add(record, &mut bytes),
-                    Record::State(record) => container.add(record, &mut bytes),
-                    Record::Outcome(record) => container.add(record, &mut bytes),
-                    Record::DeadLetter(record) => container.add(record, &mut bytes),
+                    Record::Verdict(record) => container.add(&record, &mut bytes),
+                    Record::Billing(record) => container.add(&record, &mut bytes),
+                    Record::Window(record) => container.add(&record, &mut bytes),
+                    Record::State(record) => container.add(&record, &mut bytes),
+                    Record::Outcome(record) => container.add(&record, &mut bytes),
+                    Record::DeadLetter(record) => container.add(&record, &mut bytes),
                 };
                 written.expect("memory can be written");
             }

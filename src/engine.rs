@@ -200,7 +200,7 @@ fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
         key: keys::contact,
         write: |(number, contact)| state::write_contact(*number, contact),
         read: state::read_contact,
-        weight: 800,
+        weight: 700,
     }
 }
 
@@ -218,11 +218,11 @@ fn alias_format() -> Format<[u8; 16], ContactNumber> {
 }
 
 fn message_format() -> Format<MessageKey, Message> {
-    Format { kind: "message", key: keys::message, write: state::write_message, read: state::read_message, weight: 900 }
+    Format { kind: "message", key: keys::message, write: state::write_message, read: state::read_message, weight: 600 }
 }
 
 fn request_format() -> Format<[u8; 16], Request> {
-    Format { kind: "request", key: keys::request, write: state::write_request, read: state::read_request, weight: 300 }
+    Format { kind: "request", key: keys::request, write: state::write_request, read: state::read_request, weight: 200 }
 }
 
 impl<S: Store> Engine<S> {

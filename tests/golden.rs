@@ -110,7 +110,9 @@ fn rows_of_every_version_are_read_and_rows_of_this_one_written_the_same() {
 #[test]
 fn a_row_of_a_later_version_is_refused_and_not_guessed() {
     for (key, mut row) in rows(&golden("rows").join(NEWEST)) {
-        row[0] = 200;
+        // A timer is its key alone.
+        let Some(version) = row.first_mut() else { continue };
+        *version = 200;
         let refused = match key[0] {
             keys::CONTACT => state::read_contact(&row).is_err(),
             keys::NUMBER => state::read_number(&row).is_err(),

@@ -45,17 +45,17 @@ pub struct Publisher {
 #[derive(Debug)]
 pub enum Record<'a> {
     /// `wa.verdicts`
-    Verdict(Box<records::Verdict<'a>>),
+    Verdict(records::Verdict<'a>),
     /// `wa.billing`
-    Billing(Box<records::BillingEntry<'a>>),
+    Billing(records::BillingEntry<'a>),
     /// `wa.windows`
-    Window(Box<records::WindowEvent<'a>>),
+    Window(records::WindowEvent<'a>),
     /// `wa.window-state`
-    State(Box<records::WindowStateRow<'a>>),
+    State(records::WindowStateRow<'a>),
     /// `wa.outcomes`
-    Outcome(Box<records::Outcome<'a>>),
+    Outcome(records::Outcome<'a>),
     /// `wa.dead-letters`
-    DeadLetter(Box<records::DeadLetter<'a>>),
+    DeadLetter(records::DeadLetter<'a>),
 }
 
 /// What is wrong with a record, for its dead letter.
@@ -103,16 +103,16 @@ impl Publisher {
     pub fn record<'a>(&'a self, output: &'a Output, entry: Option<&'a Entry>) -> Record<'a> {
         let about = About { publisher: self, number: &output.number, effect: &output.effect };
         match (&output.effect.what, entry) {
-            (What::Verdict(verdict), _) => Record::Verdict(Box::new(about.verdict(verdict))),
-            (What::Charge(charge), Some(entry)) => Record::Billing(Box::new(about.billing(charge, entry))),
+            (What::Verdict(verdict), _) => Record::Verdict(about.verdict(verdict)),
+            (What::Charge(charge), Some(entry)) => Record::Billing(about.billing(charge, entry)),
             // A charge comes with its entry; without one there is still the decision to publish.
             (What::Charge(charge), None) => {
                 let entry = self.price(charge);
-                Record::Billing(Box::new(about.billing(charge, &entry)))
+                Record::Billing(about.billing(charge, &entry))
             }
-            (What::Window(edge), _) => Record::Window(Box::new(about.window(edge))),
-            (What::State(state), _) => Record::State(Box::new(about.state(state.as_deref()))),
-            (What::Outcome(outcome), _) => Record::Outcome(Box::new(about.outcome(outcome))),
+            (What::Window(edge), _) => Record::Window(about.window(edge)),
+            (What::State(state), _) => Record::State(about.state(state.as_deref())),
+            (What::Outcome(outcome), _) => Record::Outcome(about.outcome(outcome)),
         }
     }
 

@@ -29,7 +29,7 @@ const FILES: [(&str, RecordSchema); 6] = [
     ("dead-letters", schema::DEAD_LETTER),
 ];
 
-/// How much is gathered before it is written.
+/// How many bytes of lines are gathered before they are written.
 const BUFFER: usize = 256 << 10;
 
 /// How long each output is, up to and with the last record that was committed.
@@ -41,10 +41,32 @@ pub struct Outputs {
 }
 
 struct Output {
+    file: Measured,
+    lines: Lines,
+}
+
+/// What gathers until it is worth a write.
+enum Lines {
+    Json(Vec<u8>),
+    Avro(ContainerWriter),
+}
+
+/// A file that knows how long it is.
+struct Measured {
     file: File,
-    buffer: Vec<u8>,
-    container: Option<ContainerWriter>,
-    written: u64,
+    length: u64,
+}
+
+impl Write for Measured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// An output that cannot be used.
@@ -100,9 +122,9 @@ impl Outputs {
         for (length, output) in lengths.iter_mut().zip(&mut self.files) {
             output.flush()?;
             if durable {
-                output.file.sync_data()?;
+                output.file.file.sync_data()?;
             }
-            *length = output.written;
+            *length = output.file.length;
         }
         Ok(lengths)
     }
@@ -110,11 +132,8 @@ impl Outputs {
 
 impl Output {
     fn open(path: &Path, name: &str, schema: RecordSchema, format: Format, resume: Option<u64>) -> io::Result<Self> {
-        // The sync marker of a container is made from the file's name, so that equal runs write equal headers.
-        let sync = crate::codec::ids::hash(&[b"sync marker", name.as_bytes()]);
-        let container = (format == Format::Avro).then(|| ContainerWriter::new(sync));
-        let mut output = match resume {
-            None => Self { file: File::create(path)?, buffer: Vec::new(), container, written: 0 },
+        let (file, length) = match resume {
+            None => (File::create(path)?, 0),
             Some(length) => {
                 let mut file = OpenOptions::new().write(true).open(path)?;
                 if file.metadata()?.len() < length {
@@ -125,36 +144,45 @@ impl Output {
                 }
                 file.set_len(length)?;
                 io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-                Self { file, buffer: Vec::new(), container, written: length }
+                (file, length)
             }
         };
-        if let (None, Some(container)) = (resume, &output.container) {
-            container.header(schema.text, &mut output.buffer);
-        }
-        Ok(output)
+        let mut file = Measured { file, length };
+        let lines = match format {
+            Format::Ndjson => Lines::Json(Vec::new()),
+            Format::Avro => {
+                // The sync marker is made from the file's name, so that equal runs write equal headers.
+                let container = ContainerWriter::new(crate::codec::ids::hash(&[b"sync marker", name.as_bytes()]));
+                if resume.is_none() {
+                    let mut header = Vec::new();
+                    container.header(schema.text, &mut header);
+                    file.write_all(&header)?;
+                }
+                Lines::Avro(container)
+            }
+        };
+        Ok(Self { file, lines })
     }
 
     fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
-        if let Some(container) = &mut self.container {
-            container.add(record, &mut self.buffer)?;
-        } else {
-            serde_json::to_writer(&mut self.buffer, record)?;
-            self.buffer.push(b'\n');
+        match &mut self.lines {
+            Lines::Avro(container) => container.add(record, &mut self.file),
+            Lines::Json(buffer) => {
+                serde_json::to_writer(&mut *buffer, record)?;
+                buffer.push(b'\n');
+                if buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+            }
         }
-        if self.buffer.len() >= BUFFER { self.write_out() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if let Some(container) = &mut self.container {
-            container.flush(&mut self.buffer)?;
+        match &mut self.lines {
+            Lines::Avro(container) => container.flush(&mut self.file),
+            Lines::Json(buffer) => {
+                self.file.write_all(buffer)?;
+                buffer.clear();
+                Ok(())
+            }
         }
-        self.write_out()
-    }
-
-    fn write_out(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
     }
 }

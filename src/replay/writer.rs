@@ -213,9 +213,9 @@ impl Desk {
         if let Some(ask) = &letter.ask {
             let asked_at = ask.at.map_or(at, Timestamp::millis);
             let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
-            outputs.write(&Record::Verdict(Box::new(verdict)))?;
+            outputs.write(&Record::Verdict(verdict))?;
         }
         let record = publisher.dead_letter(path, number, &letter.problem, letter.bytes.as_deref(), letter.size, at);
-        outputs.write(&Record::DeadLetter(Box::new(record)))
+        outputs.write(&Record::DeadLetter(record))
     }
 }

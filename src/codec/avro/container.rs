@@ -230,8 +230,8 @@ impl ContainerWriter {
         encode::long(self.count, &mut head);
         encode::long(i64::try_from(self.block.len()).unwrap_or(i64::MAX), &mut head);
         out.write_all(&head)?;
+        self.block.extend_from_slice(&self.sync);
         out.write_all(&self.block)?;
-        out.write_all(&self.sync)?;
         self.block.clear();
         self.count = 0;
         Ok(())

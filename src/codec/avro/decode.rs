@@ -24,7 +24,7 @@ pub fn from_bytes<'de, T: de::Deserialize<'de>>(plan: &Plan, input: &mut &'de [u
 /// # Errors
 /// If the bytes are not what the writer's schema says.
 pub fn skip(plan: &Plan, input: &mut &[u8]) -> Result<(), Error> {
-    Decoder { plan, node: plan.root, input, depth: 0 }.skip()
+    pass(plan, plan.root, input, 0)
 }
 
 /// Takes an integer in Avro's zigzag form from the front.
@@ -79,57 +79,57 @@ impl<'p, 'de> Decoder<'p, '_, 'de> {
     /// Reads which branch of a union follows and goes there; anything else stays where it is.
     fn branch(&mut self) -> Result<(), Error> {
         if let Node::Union(branches) = self.node() {
-            let index = usize::try_from(long(self.input)?).ok();
-            let branch = index.and_then(|index| branches.get(index));
-            self.node = *branch.ok_or(Error::Malformed("a union branch that is not there"))?;
+            self.node = branch(branches, self.input)?;
         }
         Ok(())
     }
+}
 
-    fn skip(&mut self) -> Result<(), Error> {
-        self.branch()?;
-        match self.node() {
-            Node::Null => {}
-            Node::Boolean => {
-                take(self.input, 1)?;
+/// Passes over a value of a type. Every record of a file is passed over once, to find where it ends, so this
+/// does without a decoder for each field.
+fn pass(plan: &Plan, node: usize, input: &mut &[u8], depth: u32) -> Result<(), Error> {
+    let inside = |node: usize, input: &mut &[u8]| {
+        if depth == DEPTH { Err(Error::Malformed("nested too deeply")) } else { pass(plan, node, input, depth + 1) }
+    };
+    match &plan.nodes[node] {
+        Node::Null => Ok(()),
+        Node::Boolean => take(input, 1).map(drop),
+        Node::Integer | Node::Enum(_) => long(input).map(drop),
+        Node::Float => take(input, 4).map(drop),
+        Node::Double => take(input, 8).map(drop),
+        Node::Bytes | Node::String => bytes(input).map(drop),
+        Node::Fixed(size) => take(input, *size).map(drop),
+        Node::Array(items) => {
+            let mut left = Items::default();
+            while left.another(input)? {
+                inside(*items, input)?;
             }
-            Node::Integer | Node::Enum(_) => {
-                long(self.input)?;
-            }
-            Node::Float => {
-                take(self.input, 4)?;
-            }
-            Node::Double => {
-                take(self.input, 8)?;
-            }
-            Node::Bytes | Node::String => {
-                bytes(self.input)?;
-            }
-            Node::Fixed(size) => {
-                take(self.input, *size)?;
-            }
-            Node::Array(items) => {
-                let mut left = Items::default();
-                while left.another(self.input)? {
-                    self.at(*items)?.skip()?;
-                }
-            }
-            Node::Map(values) => {
-                let mut left = Items::default();
-                while left.another(self.input)? {
-                    bytes(self.input)?;
-                    self.at(*values)?.skip()?;
-                }
-            }
-            Node::Record(fields) => {
-                for field in &fields.all {
-                    self.at(field.node)?.skip()?;
-                }
-            }
-            Node::Union(_) => return Err(Error::Malformed("a union in a union")),
+            Ok(())
         }
-        Ok(())
+        Node::Map(values) => {
+            let mut left = Items::default();
+            while left.another(input)? {
+                bytes(input)?;
+                inside(*values, input)?;
+            }
+            Ok(())
+        }
+        Node::Record(fields) => fields.all.iter().try_for_each(|field| inside(field.node, input)),
+        Node::Union(branches) => {
+            let branch = branch(branches, input)?;
+            match &plan.nodes[branch] {
+                Node::Union(_) => Err(Error::Malformed("a union in a union")),
+                _ => pass(plan, branch, input, depth),
+            }
+        }
     }
+}
+
+/// Takes the number of a union's branch from the front.
+fn branch(branches: &[usize], input: &mut &[u8]) -> Result<usize, Error> {
+    let index = usize::try_from(long(input)?).ok();
+    let branch = index.and_then(|index| branches.get(index));
+    branch.copied().ok_or(Error::Malformed("a union branch that is not there"))
 }
 
 impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
@@ -188,8 +188,8 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_, 'de> {
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
-        self.skip()?;
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        pass(self.plan, self.node, self.input, self.depth)?;
         visitor.visit_unit()
     }
 
