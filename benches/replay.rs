@@ -62,7 +62,7 @@ fn replay(folder: &Path, format: &str, memory: &str) -> (Duration, Duration, u64
 
 fn main() {
     measure::machine();
-    let (events, contacts) = (measure::setting("EVENTS", 1_000_000), measure::setting("CONTACTS", 50_000));
+    let (events, contacts) = (measure::setting("EVENTS", 1_000_000), measure::setting("CONTACTS", 20_000));
     let memory = std::env::var("MEMORY").unwrap_or_else(|_| "512MiB".into());
     let formats = std::env::var("FORMATS").unwrap_or_else(|_| "avro ndjson".into());
     let folder = tempfile::Builder::new().prefix("tollgate-bench").tempdir().expect("a directory");

@@ -38,7 +38,7 @@ pub use summary::{BillRow, Summary, VerdictRow};
 use writer::{Letter, Told, Writer};
 
 /// How many batches may wait between two threads: enough that the others go on while one commits.
-const WAITING: usize = 32;
+const WAITING: usize = 16;
 
 /// How many records are folded between two commits, where there is a state to commit and nothing else is asked.
 pub const COMMIT_EVERY: u64 = 200_000;

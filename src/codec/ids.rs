@@ -32,32 +32,43 @@ fn first_half(digest: &[u8]) -> [u8; 16] {
     half
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The value of each byte as a lower-case hexadecimal digit; 255 where it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 /// An id as outputs write it: 32 hexadecimal digits.
 #[must_use]
 pub fn hex(id: [u8; 16]) -> Text<'static> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(32);
-    for byte in id {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(id) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    text.into()
+    // Digits are ASCII, so nothing is lost.
+    String::from_utf8_lossy(&digits).into_owned().into()
 }
 
 /// The id that [`hex`] wrote; `None` for any other text.
 #[must_use]
 pub fn from_hex(text: &str) -> Option<[u8; 16]> {
     let bytes: &[u8; 32] = text.as_bytes().try_into().ok()?;
-    let mut id = [0; 16];
+    let (mut id, mut seen) = ([0; 16], 0);
     for (byte, digits) in id.iter_mut().zip(bytes.chunks_exact(2)) {
-        let digit = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
+        let (high, low) = (VALUES[usize::from(digits[0])], VALUES[usize::from(digits[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    Some(id)
+    // One byte that was no digit shows in the end.
+    (seen < 16).then_some(id)
 }
 
 /// Writes a number in decimal digits into a buffer, for hashing without an allocation.

@@ -30,7 +30,7 @@ const FILES: [(&str, RecordSchema); 6] = [
 ];
 
 /// How many bytes of lines are gathered before they are written.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 64 << 10;
 
 /// How long each output is, up to and with the last record that was committed.
 pub type Lengths = [u64; FILES.len()];

@@ -139,7 +139,7 @@ impl World {
             let mut json = Vec::new();
             macro_rules! written {
                 ($record:expr, $schema:ident) => {
-                    frame::write(&*$record, schema::$schema, Framing::Json, &mut json)
+                    frame::write(&$record, schema::$schema, Framing::Json, &mut json)
                 };
             }
             let written = match self.publisher.record(&output, None) {
