@@ -7,8 +7,6 @@
 
 mod measure;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +20,7 @@ use tollgate::domain::time::Timestamp;
 use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{Advanced, Engine, Output, Prepared};
 use tollgate::loadgen::{self, Calendar, Settings};
-use tollgate::store::{self, Batch, Memory, Store};
+use tollgate::store::{Memory, Store};
 use tollgate::zones::Zones;
 
 #[global_allocator]
@@ -102,34 +100,13 @@ fn fold(stream: &Stream, told: &mut dyn FnMut(&mut Vec<Output>)) -> (Duration, E
     (taken, engine)
 }
 
-/// A store that can still be looked into while an engine has it.
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Memory>>);
-
-impl Store for Shared {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        self.0.borrow().get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
-        self.0.borrow().scan(prefix, from, limit)
-    }
-
-    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
-        self.0.borrow_mut().commit(batch)
-    }
-
-    fn time_is(&self, _: Timestamp) {}
-}
-
 /// Lets people write once, closes their windows, and returns how many bytes of rows are left of each.
 fn idle_contact() -> f64 {
     const PEOPLE: u64 = 10_000;
     let key = DeploymentKey::new(b"a bench has no secrets").expect("a key");
     let zones = Zones::new();
     let setup = Arc::new(config(&zones).setup);
-    let store = Shared::default();
-    let opened = Engine::open(setup, zones, Reference::default(), store.clone());
+    let opened = Engine::open(setup, zones, Reference::default(), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");
     let mut outputs = Vec::new();
     let start = 1_790_000_000_000;
@@ -149,7 +126,7 @@ fn idle_contact() -> f64 {
     let later = Timestamp::from_millis(start + 40 * 86_400_000).expect("an instant");
     assert!(engine.advance(later, &mut outputs).expect("memory can be read") == Advanced::Done);
     engine.commit(b"").expect("memory can be written");
-    let bytes = store.scan(&[], &[], usize::MAX).expect("memory can be read");
+    let bytes = engine.into_store().scan(&[], &[], usize::MAX).expect("memory can be read");
     bytes.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>() as f64 / PEOPLE as f64
 }
 

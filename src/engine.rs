@@ -319,6 +319,12 @@ impl<S: Store> Engine<S> {
         &self.zones
     }
 
+    /// The store, as of the last commit; nothing is folded any more.
+    #[must_use]
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
     /// Moves time to a record's arrival and fires the deadlines it has passed, in order.
     ///
     /// # Errors

@@ -7,11 +7,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tollgate::codec::reference::Learned;
@@ -19,11 +17,10 @@ use tollgate::codec::webhook::{Parsed, Part, Settings};
 use tollgate::codec::{event, state};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
-use tollgate::domain::time::Timestamp;
 use tollgate::domain::verdict::Reason;
 use tollgate::engine::{Advanced, Engine, Prepared};
 use tollgate::loadgen::{self, Calendar};
-use tollgate::store::{self, Batch, Memory, Store, keys};
+use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
 
 /// The version of the rows' format that today's code writes.
@@ -126,26 +123,6 @@ fn a_row_of_a_later_version_is_refused_and_not_guessed() {
     }
 }
 
-/// A store that can still be looked into while an engine has it.
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Memory>>);
-
-impl Store for Shared {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        self.0.borrow().get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
-        self.0.borrow().scan(prefix, from, limit)
-    }
-
-    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
-        self.0.borrow_mut().commit(batch)
-    }
-
-    fn time_is(&self, _: Timestamp) {}
-}
-
 struct Days(Zones);
 
 impl Calendar for Days {
@@ -161,8 +138,7 @@ fn write_rows(file: &Path) {
     let overrides = Overrides { assume_zone: Some("Europe/Berlin".into()), ..Overrides::default() };
     let config = config::load(Some(&demo), &overrides, &zones).expect("the demo's configuration is usable");
     let key = config.setup.key.clone();
-    let store = Shared::default();
-    let opened = Engine::open(Arc::new(config.setup), zones, Reference::default(), store.clone());
+    let opened = Engine::open(Arc::new(config.setup), zones, Reference::default(), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");
     // What the platform's notices tell of accounts and templates is kept in rows of their own.
     for line in std::fs::read_to_string(golden("../webhooks/shapes.ndjson")).expect("bodies").lines() {
@@ -197,7 +173,7 @@ fn write_rows(file: &Path) {
     made.expect("valid settings");
     engine.commit(b"{}").expect("memory can be written");
     let mut text = String::new();
-    for (key, row) in store.scan(&[], &[], usize::MAX).expect("memory can be read") {
+    for (key, row) in engine.into_store().scan(&[], &[], usize::MAX).expect("memory can be read") {
         let _ = writeln!(text, "{} {}", hex(&key), hex(&row));
     }
     std::fs::create_dir_all(golden("rows")).expect("a folder");

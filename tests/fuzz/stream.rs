@@ -1,9 +1,7 @@
 //! Webhook bodies and events, line by line: read, folded, and what comes of them published. Whether the state
 //! was committed and read back in between must make no difference.
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tollgate::codec::ids::DeploymentKey;
@@ -18,33 +16,13 @@ use tollgate::domain::reference::Reference;
 use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
-use tollgate::store::{self, Batch, Memory, Store};
+use tollgate::store::Memory;
 use tollgate::zones::Zones;
 
 use crate::frames::{same_again, with_writers};
 
 /// How many lines of an input are read.
 const LINES: usize = 24;
-
-/// Rows in memory that outlive the engine, as those on disk do.
-#[derive(Clone, Default)]
-pub struct Shared(Rc<RefCell<Memory>>);
-
-impl Store for Shared {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        self.0.borrow().get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
-        self.0.borrow().scan(prefix, from, limit)
-    }
-
-    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
-        self.0.borrow_mut().commit(batch)
-    }
-
-    fn time_is(&self, _: Timestamp) {}
-}
 
 /// What stays the same for all inputs.
 pub struct World {
@@ -85,9 +63,9 @@ impl World {
         Self { setup, webhook, reference, key, publisher }
     }
 
-    fn open(&self, store: &Shared) -> Engine<Shared> {
+    fn open(&self, store: Memory) -> Engine<Memory> {
         let reference = self.reference.clone();
-        Engine::open(Arc::clone(&self.setup), Zones::new(), reference, store.clone()).expect("memory can be read").0
+        Engine::open(Arc::clone(&self.setup), Zones::new(), reference, store).expect("memory can be read").0
     }
 
     /// Reads a line as `tollgate replay` does, in short.
@@ -191,10 +169,10 @@ impl Default for Unit {
 
 /// Folds units, in one go or with a commit behind each and a new engine, now and then, on what was committed.
 /// Returns what was published, and the rows.
-fn fold(world: &World, units: &[Unit], stopping: bool) -> (Vec<String>, Shared) {
-    let (store, mut outputs, mut told) = (Shared::default(), Vec::new(), Vec::new());
-    let mut engine = world.open(&store);
-    let advance = |engine: &mut Engine<Shared>, to, outputs: &mut Vec<Output>| {
+fn fold(world: &World, units: &[Unit], stopping: bool) -> (Vec<String>, Memory) {
+    let (mut outputs, mut told) = (Vec::new(), Vec::new());
+    let mut engine = world.open(Memory::default());
+    let advance = |engine: &mut Engine<Memory>, to, outputs: &mut Vec<Output>| {
         while engine.advance(to, outputs).expect("memory can be read") == Advanced::CommitFirst {
             engine.commit(b"").expect("memory can be written");
         }
@@ -212,7 +190,7 @@ fn fold(world: &World, units: &[Unit], stopping: bool) -> (Vec<String>, Shared) 
             engine.commit(b"").expect("memory can be written");
             // To open one takes longer than to fold most lines.
             if number % 4 == 2 {
-                engine = world.open(&store);
+                engine = world.open(engine.into_store());
             }
         }
         world.publish(&mut outputs, &mut told);
@@ -224,11 +202,11 @@ fn fold(world: &World, units: &[Unit], stopping: bool) -> (Vec<String>, Shared) 
     }
     engine.commit(b"").expect("memory can be written");
     world.publish(&mut outputs, &mut told);
-    (told, store)
+    (told, engine.into_store())
 }
 
 /// Folds lines; returns what was published, and the rows left.
-pub fn run(input: &[u8]) -> (Vec<String>, Shared) {
+pub fn run(input: &[u8]) -> (Vec<String>, Memory) {
     WORLD.with(|world| {
         with_writers(|writers| {
             let mut high = None;
