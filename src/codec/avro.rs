@@ -1,8 +1,8 @@
 //! Avro on the hot path: serde straight to and from Avro's bytes.
 //!
 //! The general library builds a value tree per record, which costs more than the whole fold. Our own records
-//! have a fixed shape, so writing is the fields one after the other ([`encode`]), and reading walks the
-//! writer's schema once compiled to a [`Plan`] ([`decode`]): fields are matched by name, so a reader takes
+//! have a fixed shape, so writing is the fields one after the other (`encode`), and reading walks the
+//! writer's schema once compiled to a [`Plan`] (`decode`): fields are matched by name, so a reader takes
 //! what an older or newer writer wrote. The library parses the schemas, and the tests hold both against it.
 
 mod container;
