@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options,
+    WriteBatch, WriteOptions,
 };
 
 use super::{Batch, Error, Store, keys};
@@ -33,8 +33,14 @@ impl Rocks {
         let partition_time = Arc::new(AtomicI64::new(i64::MIN));
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&Cache::new_lru_cache(memory / 3 * 2));
+        // Filters and indexes stay inside the bound, in small parts: as one block a file they would be larger
+        // than a shard of the cache, and would be read from the file again for every row.
         blocks.set_bloom_filter(10.0, false);
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
         blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let mut options = Options::default();
         options.create_if_missing(true);
