@@ -5,8 +5,9 @@ use std::ops::Range;
 use crate::config::parse_date;
 use crate::domain::time::{Date, Millis};
 
-/// How often a message may be repeated: far more often than any allowance or limit needs.
-const MOST_TIMES: u32 = 1_000_000;
+/// How often a message may be repeated, or have been sent before: far more often than any allowance needs, and
+/// no task without end.
+const MOST_TIMES: u32 = 100_000;
 
 /// A mistake in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -484,6 +485,9 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
         },
         number => {
             if let Ok(count) = number.parse() {
+                if count > MOST_TIMES {
+                    return Err(first.mistake("every one of them is played, so at most 100000 can be used up"));
+                }
                 let used = words.need("`used`")?;
                 if used.text != "used" {
                     return Err(used.mistake("a number is followed by `used`"));
@@ -629,7 +633,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
     while let Some(word) = words.take() {
         if let Some(times) = word.text.strip_prefix('*') {
             let times = times.parse().ok().filter(|times| (1..=MOST_TIMES).contains(times));
-            out.times = times.ok_or_else(|| word.mistake("`*` is followed by how many times, 1 to 1000000"))?;
+            out.times = times.ok_or_else(|| word.mistake("`*` is followed by how many times, 1 to 100000"))?;
             continue;
         }
         if let Some(price) = braces(word.text) {

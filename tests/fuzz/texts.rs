@@ -28,8 +28,13 @@ pub fn scenario(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
-    // `*9999` says a thing ten thousand times, which takes its time and finds nothing new.
-    if text.split('*').skip(1).any(|rest| rest.chars().take_while(char::is_ascii_digit).count() > 2) {
+    // `*9999` says a thing ten thousand times, and so does `9999 used`: it takes its time and finds nothing new.
+    let often = text.split('*').skip(1).any(|rest| rest.chars().take_while(char::is_ascii_digit).count() > 2);
+    let used = text.split(" used").any(|before| {
+        let digits = before.chars().rev().take_while(char::is_ascii_digit).count();
+        (4..6).contains(&digits)
+    });
+    if often || used {
         return;
     }
     scenarios::run(Path::new("scenario.txt"), text, &Policy::default(), false, &mut |_| {});
