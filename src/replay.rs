@@ -278,8 +278,13 @@ impl<'o, S: Store> Run<'o, S> {
     /// Folds everything, or as much as was asked for, and commits it.
     fn drive(mut self) -> Result<Summary, Failure> {
         let mut finished = true;
-        'files: while let Ok(batch) = self.batches.full.recv() {
+        'files: loop {
+            let batch = self.batches.full.recv();
+            let batch = batch.map_err(|_| failed("the files", &"the reading thread has stopped before their end"))?;
             let batch = batch.map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
+            if batch.units.is_empty() {
+                break;
+            }
             for unit in &batch.units {
                 self.fold(unit, batch.bytes(unit))?;
                 if self.options.stop_after.is_some_and(|limit| self.records >= limit) {
@@ -292,7 +297,7 @@ impl<'o, S: Store> Run<'o, S> {
             }
             // A reader that has come to the end of its files takes no more.
             let _ = self.batches.spent.send(batch);
-            self.hand_over();
+            self.hand_over()?;
             self.bar.show(self.records);
         }
         if finished {
@@ -364,9 +369,9 @@ impl<'o, S: Store> Run<'o, S> {
         Ok(())
     }
 
-    fn hand_over(&mut self) {
+    fn hand_over(&mut self) -> Result<(), Mistake> {
         let empty = self.writer.spent();
-        self.writer.write(std::mem::replace(&mut self.told, empty));
+        self.writer.write(std::mem::replace(&mut self.told, empty))
     }
 
     /// Makes everything so far durable. Outputs first, then state and position in one batch: a crash in
@@ -386,7 +391,7 @@ impl<'o, S: Store> Run<'o, S> {
 
     /// Waits until all outputs so far are written, and takes down how long they are and what was counted.
     fn sync(&mut self) -> Result<(), Failure> {
-        self.hand_over();
+        self.hand_over()?;
         let synced = self.writer.sync(self.options.state.is_some())?;
         self.position.summary = synced.summary;
         if let Some(outputs) = &mut self.position.outputs {
@@ -415,15 +420,16 @@ fn start_reading(starts: Vec<Start>, settings: decode::Settings) -> Result<(Batc
         loop {
             let mut batch = returned.try_recv().unwrap_or_default();
             let read = merge.next(&mut batch);
+            // An empty batch is the end. To say nothing more is not: a thread that fails does that too.
+            let at_end = batch.units.is_empty() && read.is_ok();
             // The folding thread may have stopped listening; then there is nothing left to do.
-            let listening = batch.units.is_empty() || sender.send(Ok(batch)).is_ok();
-            match read {
-                Ok(()) if listening && !merge.is_at_end() => {}
-                Ok(()) => return,
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                    return;
-                }
+            let listening = sender.send(Ok(batch)).is_ok();
+            if let Err(error) = read {
+                let _ = sender.send(Err(error));
+                return;
+            }
+            if at_end || !listening {
+                return;
             }
         }
     });

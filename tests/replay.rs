@@ -484,6 +484,22 @@ fn a_line_that_no_webhook_can_be_is_passed_over() {
 }
 
 #[test]
+fn an_output_that_cannot_be_written_ends_the_run_and_is_named() {
+    for format in ["ndjson", "avro"] {
+        let folder = tempfile::tempdir().expect("a directory");
+        let out = folder.path().join("out");
+        std::fs::create_dir(&out).expect("a directory");
+        // The device that is always full.
+        let verdicts = out.join(format!("verdicts.{format}"));
+        std::os::unix::fs::symlink("/dev/full", &verdicts).expect("a link");
+        let ended = Replay { format, ..Replay::of_the_example_day(out) }.end(None);
+        assert_eq!(ended.code, Some(1), "{}", ended.errors);
+        let named = ended.errors.contains(&verdicts.display().to_string());
+        assert!(named && ended.errors.contains("No space left"), "{}", ended.errors);
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_together_and_nothing_is_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {

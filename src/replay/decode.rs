@@ -174,12 +174,6 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether all files have been read to their ends.
-    #[must_use]
-    pub fn is_at_end(&self) -> bool {
-        self.sources.iter().all(|source| source.next.is_none())
-    }
-
     /// Fills a batch with the next records of all files, by arrival and then by the order of the files. It
     /// stays empty at the end.
     ///

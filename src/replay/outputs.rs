@@ -41,6 +41,7 @@ pub struct Outputs {
 }
 
 struct Output {
+    path: PathBuf,
     file: Measured,
     lines: Lines,
 }
@@ -92,8 +93,11 @@ impl Outputs {
                 Format::Avro => "avro",
             };
             let path = directory.join(format!("{name}.{extension}"));
-            let output = Output::open(&path, name, *schema, format, resume.map(|lengths| lengths[index]));
-            files.push(output.map_err(|error| Unusable { path, error })?);
+            let opened = Output::open(&path, name, *schema, format, resume.map(|lengths| lengths[index]));
+            files.push(match opened {
+                Ok((file, lines)) => Output { path, file, lines },
+                Err(error) => return Err(Unusable { path, error }),
+            });
         }
         Ok(Self { files })
     }
@@ -101,8 +105,8 @@ impl Outputs {
     /// Writes a record to its file.
     ///
     /// # Errors
-    /// If the file cannot be written.
-    pub fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+    /// The file that cannot be written.
+    pub fn write(&mut self, record: &Record<'_>) -> Result<(), Unusable> {
         match record {
             Record::Verdict(verdict) => self.files[0].write(verdict),
             Record::Billing(entry) => self.files[1].write(entry),
@@ -116,14 +120,14 @@ impl Outputs {
     /// Writes out everything so far, puts it on disk where it must be durable, and says how long the files are.
     ///
     /// # Errors
-    /// If a file cannot be written.
-    pub fn sync(&mut self, durable: bool) -> io::Result<Lengths> {
+    /// The file that cannot be written.
+    pub fn sync(&mut self, durable: bool) -> Result<Lengths, Unusable> {
         let mut lengths = Lengths::default();
         for (length, output) in lengths.iter_mut().zip(&mut self.files) {
-            output.flush()?;
-            if durable {
-                output.file.file.sync_data()?;
-            }
+            output
+                .flush()
+                .and_then(|()| if durable { output.file.file.sync_data() } else { Ok(()) })
+                .map_err(|error| output.unusable(error))?;
             *length = output.file.length;
         }
         Ok(lengths)
@@ -131,7 +135,13 @@ impl Outputs {
 }
 
 impl Output {
-    fn open(path: &Path, name: &str, schema: RecordSchema, format: Format, resume: Option<u64>) -> io::Result<Self> {
+    fn open(
+        path: &Path,
+        name: &str,
+        schema: RecordSchema,
+        format: Format,
+        resume: Option<u64>,
+    ) -> io::Result<(Measured, Lines)> {
         let (file, length) = match resume {
             None => (File::create(path)?, 0),
             Some(length) => {
@@ -161,10 +171,18 @@ impl Output {
                 Lines::Avro(container)
             }
         };
-        Ok(Self { file, lines })
+        Ok((file, lines))
     }
 
-    fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
+    fn unusable(&self, error: io::Error) -> Unusable {
+        Unusable { path: self.path.clone(), error }
+    }
+
+    fn write(&mut self, record: &impl Serialize) -> Result<(), Unusable> {
+        self.add(record).map_err(|error| self.unusable(error))
+    }
+
+    fn add(&mut self, record: &impl Serialize) -> io::Result<()> {
         match &mut self.lines {
             Lines::Avro(container) => container.add(record, &mut self.file),
             Lines::Json(buffer) => {

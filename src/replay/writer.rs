@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::decode::MalformedAsk;
-use super::outputs::{Lengths, Outputs};
+use super::outputs::{Lengths, Outputs, Unusable};
 use super::summary::{Counts, Summary};
 use crate::config::Mistake;
 use crate::domain::effect::What;
@@ -60,7 +60,7 @@ pub struct Letter {
 
 enum Order {
     Write(Told),
-    Sync { durable: bool, reply: SyncSender<Result<Synced, Mistake>> },
+    Sync { durable: bool, reply: SyncSender<Synced> },
 }
 
 /// What is written.
@@ -76,7 +76,7 @@ pub struct Synced {
 pub struct Writer {
     orders: Option<SyncSender<Order>>,
     spent: Receiver<Told>,
-    thread: Option<thread::JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<Result<(), Mistake>>>,
 }
 
 impl Writer {
@@ -85,7 +85,7 @@ impl Writer {
     pub fn start(publisher: Publisher, outputs: Option<Outputs>, counts: Counts) -> Self {
         let (orders, inbox) = sync_channel(super::WAITING);
         let (done, spent) = channel();
-        let desk = Desk { publisher, outputs, counts, broken: None };
+        let desk = Desk { publisher, outputs, counts };
         Self { orders: Some(orders), spent, thread: Some(thread::spawn(move || desk.work(&inbox, &done))) }
     }
 
@@ -96,23 +96,37 @@ impl Writer {
     }
 
     /// Hands over what is to be written.
-    pub fn write(&self, told: Told) {
-        if let Some(orders) = &self.orders {
-            // A thread that is gone has said why at the last sync, or says so at the next.
-            let _ = orders.send(Order::Write(told));
-        }
+    ///
+    /// # Errors
+    /// If something handed over before cannot be written.
+    pub fn write(&mut self, told: Told) -> Result<(), Mistake> {
+        self.order(Order::Write(told))
     }
 
     /// Waits until everything handed over is written, and where it must be durable, on disk.
     ///
     /// # Errors
     /// If an output cannot be written.
-    pub fn sync(&self, durable: bool) -> Result<Synced, Mistake> {
+    pub fn sync(&mut self, durable: bool) -> Result<Synced, Mistake> {
         let (reply, answer) = sync_channel(1);
-        let gone = || Mistake::new("the outputs", "the writing thread has stopped");
-        let orders = self.orders.as_ref().ok_or_else(gone)?;
-        orders.send(Order::Sync { durable, reply }).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        self.order(Order::Sync { durable, reply })?;
+        answer.recv().map_err(|_| self.end())
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), Mistake> {
+        match &self.orders {
+            Some(orders) if orders.send(order).is_ok() => Ok(()),
+            _ => Err(self.end()),
+        }
+    }
+
+    /// Why the thread has stopped.
+    fn end(&mut self) -> Mistake {
+        self.orders = None;
+        match self.thread.take().map(thread::JoinHandle::join) {
+            Some(Ok(Err(mistake))) => mistake,
+            _ => Mistake::new("the outputs", "the writing thread has stopped"),
+        }
     }
 }
 
@@ -130,38 +144,31 @@ struct Desk {
     publisher: Publisher,
     outputs: Option<Outputs>,
     counts: Counts,
-    broken: Option<Mistake>,
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Order>, done: &Sender<Told>) {
+    /// Does what it is ordered to. The first thing that cannot be written is the end of it.
+    fn work(mut self, inbox: &Receiver<Order>, done: &Sender<Told>) -> Result<(), Mistake> {
+        let failed = |Unusable { path, error }| Mistake::new(path.display().to_string(), error.to_string());
         for order in inbox {
             match order {
                 Order::Write(mut told) => {
-                    if let Err(error) = self.write(&told) {
-                        self.broken.get_or_insert_with(|| Mistake::new("the outputs", error.to_string()));
-                    }
+                    self.write(&told).map_err(failed)?;
                     told.clear();
                     // Whoever hands over may be gone, and want none back.
                     let _ = done.send(told);
                 }
                 Order::Sync { durable, reply } => {
-                    let _ = reply.send(self.sync(durable));
+                    let lengths = self.outputs.as_mut().map(|outputs| outputs.sync(durable)).transpose();
+                    let lengths = lengths.map_err(failed)?;
+                    let _ = reply.send(Synced { lengths, summary: self.counts.summary() });
                 }
             }
         }
+        Ok(())
     }
 
-    fn sync(&mut self, durable: bool) -> Result<Synced, Mistake> {
-        if let Some(broken) = &self.broken {
-            return Err(broken.clone());
-        }
-        let lengths = self.outputs.as_mut().map(|outputs| outputs.sync(durable)).transpose();
-        let lengths = lengths.map_err(|error| Mistake::new("the outputs", error.to_string()))?;
-        Ok(Synced { lengths, summary: self.counts.summary() })
-    }
-
-    fn write(&mut self, told: &Told) -> std::io::Result<()> {
+    fn write(&mut self, told: &Told) -> Result<(), Unusable> {
         self.counts.read(told.records, told.events, told.facts);
         for name in &told.unknown {
             self.counts.unknown_event(name);
@@ -175,7 +182,7 @@ impl Desk {
         self.write_outputs(&told.outputs[written..])
     }
 
-    fn write_outputs(&mut self, told: &[Output]) -> std::io::Result<()> {
+    fn write_outputs(&mut self, told: &[Output]) -> Result<(), Unusable> {
         let Self { publisher, outputs, counts, .. } = self;
         for output in told {
             let effect = &output.effect;
@@ -199,7 +206,7 @@ impl Desk {
         Ok(())
     }
 
-    fn write_letter(&mut self, letter: &Letter) -> std::io::Result<()> {
+    fn write_letter(&mut self, letter: &Letter) -> Result<(), Unusable> {
         let Self { publisher, outputs, counts, .. } = self;
         counts.dead_letter(letter.problem.code);
         if letter.ask.is_some() {

@@ -1,7 +1,8 @@
 //! Avro bytes to records, by the schema they were written with.
 //!
 //! serde does the resolution: fields are given by name, so one the reader does not know is skipped and one
-//! the writer did not know takes the reader's default. Where reader and writer agree, names are not asked for. Nothing is copied that can be borrowed.
+//! the writer did not know takes the reader's default. Where reader and writer agree, names are not asked
+//! for. Nothing is copied that can be borrowed.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
