@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo build test lint bench fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -28,6 +28,10 @@ demo: ## Replay a generated month and the example day: verdicts and the bill, no
 	  --accounts examples/day/accounts.ndjson --templates examples/day/templates.ndjson \
 	  --config examples/demo.toml --out $(DEMO)/day
 	@echo && echo "The outputs are in $(DEMO)/month and $(DEMO)/day."
+
+build: ## The command, with RocksDB: target/release/tollgate
+	@deploy/needs.sh rust cc libclang
+	$(CARGO) build --release
 
 test: ## Everything that must hold, as CI runs it
 	@deploy/needs.sh rust cc libclang

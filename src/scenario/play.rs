@@ -1,30 +1,29 @@
 //! Plays a vector: its lines become the events that a webhook reader and a sender would have written, the
 //! engine folds them, and what it tells is held against what the vector expects.
 
+mod given;
+mod weigh;
+
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::parse::{Expect, Given, Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use super::parse::{Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use crate::codec::event;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
 use crate::codec::reference::Learned;
-use crate::codec::{event, rate_card};
 use crate::config::parse_date;
-use crate::domain::billing::{self, Agreement, Allowance, Entry, EntryKind, Line, Toll};
-use crate::domain::effect::What;
-use crate::domain::money::{Amount, Currency};
-use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
+use crate::domain::billing::{self, Agreement, Entry, EntryKind};
+use crate::domain::effect::{SendResult, What};
+use crate::domain::id::{MessageId, RequestId};
+use crate::domain::policy::Policy;
 use crate::domain::reference::Reference;
-use crate::domain::rules::Rules;
-use crate::domain::rules::cards::{Card, Cards, Column};
-use crate::domain::rules::markets::Market;
-use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
+use crate::domain::time::{Date, Millis, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
-use crate::domain::window::WindowAt;
-use crate::engine::{Advanced, Engine, Prepared, Setup};
+use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use crate::store::Memory;
 use crate::zones::Zones;
+use weigh::Later;
 
 /// Something that is not as expected, and at which step.
 pub struct Difference {
@@ -36,12 +35,6 @@ pub struct Difference {
 
 /// The key scenarios name people by. It protects nobody: the people are invented.
 const KEY: &[u8] = b"scenarios name invented people only";
-
-/// The sample cards that ship as examples (rules.md 7.3).
-const SAMPLE_CARDS: [(&str, &str); 2] = [
-    ("sample-usd-2026-10-01.csv", include_str!("../../examples/rate-cards/sample-usd-2026-10-01.csv")),
-    ("sample-inr-2026-10-01.csv", include_str!("../../examples/rate-cards/sample-inr-2026-10-01.csv")),
-];
 
 /// Plays a vector and returns what differs.
 ///
@@ -57,19 +50,6 @@ pub fn play(vector: &Vector, policy: &Policy) -> Result<Vec<Difference>, Mistake
     Ok(stage.finish())
 }
 
-/// What a line of a message costs and says, as last written.
-struct Standing {
-    entry: Entry,
-}
-
-/// An expectation that can only be weighed at the end.
-struct Later {
-    step: usize,
-    at: Range<usize>,
-    expect: Expect,
-    messages: Vec<String>,
-}
-
 struct Stage<'v> {
     vector: &'v Vector,
     engine: Engine<Memory>,
@@ -83,7 +63,8 @@ struct Stage<'v> {
     queued: usize,
     verdicts: Vec<Verdict>,
     told: usize,
-    lines: HashMap<String, Option<Standing>>,
+    /// The line of each message that stands; nothing where it was taken back.
+    lines: HashMap<String, Option<Entry>>,
     outcomes: HashMap<String, Vec<&'static str>>,
     agreements: HashMap<String, Agreement>,
     names: HashMap<String, String>,
@@ -100,12 +81,12 @@ impl<'v> Stage<'v> {
         let zones = Zones::new();
         let zone_name = given.zone.as_deref().unwrap_or("UTC");
         let zone = zones.find(zone_name).ok_or_else(|| wrong(format!("`{zone_name}` is no time zone")))?;
-        let (policy, rules) = settings(given, policy).map_err(wrong)?;
+        let (policy, rules) = given::settings(given, policy).map_err(wrong)?;
         let key = DeploymentKey::new(KEY).ok_or_else(|| wrong("the sample key is too short".into()))?;
         let setup = Arc::new(Setup {
             policy,
             rules,
-            cards: cards(given).map_err(wrong)?,
+            cards: given::cards(given).map_err(wrong)?,
             key: key.clone(),
             assume_zone: None,
             assume_currency: None,
@@ -314,7 +295,7 @@ impl<'v> Stage<'v> {
         Ok(())
     }
 
-    fn advance(&mut self, at: Timestamp, outputs: &mut Vec<crate::engine::Output>) -> Result<(), Mistake> {
+    fn advance(&mut self, at: Timestamp, outputs: &mut Vec<Output>) -> Result<(), Mistake> {
         loop {
             match self.engine.advance(at, outputs).map_err(|error| self.wrong(error.to_string()))? {
                 Advanced::Done => return Ok(()),
@@ -323,7 +304,7 @@ impl<'v> Stage<'v> {
         }
     }
 
-    fn take_in(&mut self, outputs: Vec<crate::engine::Output>) {
+    fn take_in(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             self.told += 1;
             match output.effect.what {
@@ -332,18 +313,17 @@ impl<'v> Stage<'v> {
                     let name = charge.message.as_str().to_owned();
                     self.agreements.insert(name.clone(), charge.agreement);
                     let entry = billing::price(*charge, &self.setup.rules, &self.setup.cards);
-                    let standing = (entry.kind != EntryKind::Reversal).then_some(Standing { entry });
-                    self.lines.insert(name, standing);
+                    self.lines.insert(name, Some(entry).filter(|entry| entry.kind != EntryKind::Reversal));
                 }
                 What::Outcome(outcome) => {
                     let about = outcome
                         .message
                         .as_ref()
-                        .map(super::super::domain::id::MessageId::as_str)
-                        .or(outcome.request.as_ref().map(super::super::domain::id::RequestId::as_str));
+                        .map(MessageId::as_str)
+                        .or(outcome.request.as_ref().map(RequestId::as_str));
                     let outcomes = self.outcomes.entry(about.unwrap_or_default().to_owned()).or_default();
                     outcomes.push(outcome.result.name());
-                    if let crate::domain::effect::SendResult::Agreement(agreement) = outcome.result {
+                    if let SendResult::Agreement(agreement) = outcome.result {
                         self.agreements.insert(about.unwrap_or_default().to_owned(), agreement);
                     }
                 }
@@ -603,147 +583,6 @@ impl<'v> Stage<'v> {
         self.fold(&event)?;
         Ok(message)
     }
-
-    /// Holds an expectation against what has happened, or puts it off until all has.
-    fn weigh(
-        &mut self,
-        step: usize,
-        at: &Range<usize>,
-        expect: &Expect,
-        told: usize,
-        asked: Range<usize>,
-        messages: &[String],
-    ) -> Result<(), Mistake> {
-        let found = match expect {
-            Expect::Allow
-            | Expect::Block(_)
-            | Expect::Unknown(_)
-            | Expect::Warning(_)
-            | Expect::Category(_)
-            | Expect::Market(_) => {
-                let verdicts = self.verdicts.get(asked).unwrap_or_default();
-                if verdicts.is_empty() {
-                    Some("nobody asked: only OUT and ASK have a verdict".to_owned())
-                } else {
-                    verdicts.iter().find_map(|verdict| verdict_differs(verdict, expect))
-                }
-            }
-            Expect::Window(..) | Expect::WindowUntil(_) | Expect::NoWindow | Expect::Free(..) | Expect::NoFree => {
-                self.window_differs(expect)?
-            }
-            Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
-            Expect::Charge(..)
-            | Expect::FreeLine(..)
-            | Expect::Unpriced(_)
-            | Expect::NoLine
-            | Expect::Unit(_)
-            | Expect::Charges(_)
-            | Expect::Total(..)
-            | Expect::Outcome(_)
-            | Expect::Agreement(_) => {
-                let messages = messages.to_vec();
-                self.later.push(Later { step, at: at.clone(), expect: expect.clone(), messages });
-                None
-            }
-        };
-        if let Some(found) = found {
-            self.differ(step, at, &found);
-        }
-        Ok(())
-    }
-
-    fn differ(&mut self, step: usize, at: &Range<usize>, found: &str) {
-        let mistake = Mistake { at: at.clone(), problem: format!("found {found}") };
-        self.differences.push(Difference { step: Some(step), mistake });
-    }
-
-    /// Asks about free text, for the windows that the answer shows; the question changes nothing.
-    fn window_differs(&mut self, expect: &Expect) -> Result<Option<String>, Mistake> {
-        let before = self.told;
-        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() })?;
-        self.told = before;
-        let Some(verdict) = self.verdicts.pop() else {
-            return Ok(Some("no answer".into()));
-        };
-        let windows = &verdict.windows;
-        let service = match windows.service {
-            WindowAt::Open(span) => Some(span),
-            WindowAt::Closed(_) | WindowAt::Never => None,
-        };
-        let free = windows.free.map(|free| Span { start: free.opened_at, end: free.expires_at });
-        let (name, open) = match expect {
-            Expect::Free(..) | Expect::NoFree => ("fep", free),
-            _ => ("csw", service),
-        };
-        let same = match expect {
-            Expect::Window(from, to) | Expect::Free(from, to) => {
-                open == Some(Span { start: self.instant(*from)?, end: self.instant(*to)? })
-            }
-            Expect::WindowUntil(to) => open.map(|span| span.end) == Some(self.instant(*to)?),
-            _ => open.is_none(),
-        };
-        Ok((!same).then(|| match open {
-            Some(span) => format!("{name}[{},{})", self.hours(span.start), self.hours(span.end)),
-            None => format!("no {name}"),
-        }))
-    }
-
-    /// An instant as the text writes it.
-    fn hours(&self, at: Timestamp) -> String {
-        let Millis(length) = at.since(midnight(self.engine.zones(), self.vector.origin));
-        let seconds = length.div_euclid(1000);
-        let (hours, minutes, seconds) =
-            (seconds.div_euclid(3600), seconds.rem_euclid(3600) / 60, seconds.rem_euclid(60));
-        match (minutes, seconds) {
-            (0, 0) => hours.to_string(),
-            (minutes, 0) => format!("{hours}:{minutes:02}"),
-            (minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
-        }
-    }
-
-    /// Weighs what was put off.
-    fn finish(mut self) -> Vec<Difference> {
-        for later in std::mem::take(&mut self.later) {
-            if let Some(found) = self.end_differs(&later) {
-                self.differ(later.step, &later.at, &found);
-            }
-        }
-        self.differences
-    }
-
-    fn end_differs(&self, later: &Later) -> Option<String> {
-        let standing =
-            |message: &String| self.lines.get(message).and_then(Option::as_ref).map(|standing| &standing.entry);
-        let ours = || self.lines.iter().filter(|(message, _)| !message.starts_with("given-"));
-        let entries = || ours().filter_map(|(_, standing)| standing.as_ref()).map(|standing| &standing.entry);
-        match &later.expect {
-            Expect::Charges(count) => {
-                let found = entries().filter(|entry| matches!(entry.charge.line.toll, Toll::Charged(_))).count();
-                (u32::try_from(found) != Ok(*count)).then(|| format!("{found} charges"))
-            }
-            Expect::Total(amount, currency) => {
-                let mut totals: BTreeMap<Currency, Amount> = BTreeMap::new();
-                for (unit, amount) in entries().filter_map(|entry| entry.currency.zip(entry.amount)) {
-                    let total = totals.entry(unit).or_insert(Amount::ZERO);
-                    *total = total.plus(amount).unwrap_or(*total);
-                }
-                let found = Currency::parse(currency).and_then(|currency| totals.get(&currency).copied());
-                (found.is_none() || found != Amount::parse(amount)).then(|| format!("{totals:?}"))
-            }
-            Expect::Outcome(outcome) => later.messages.iter().find_map(|message| {
-                let outcomes = self.outcomes.get(message).map(Vec::as_slice).unwrap_or_default();
-                (!outcomes.contains(&outcome.as_str())).then(|| format!("{outcomes:?}"))
-            }),
-            Expect::Agreement(agreement) => later.messages.iter().find_map(|message| {
-                let found = self.agreements.get(message).map_or("no line", |agreement| agreement.name());
-                (found != agreement).then(|| found.to_owned())
-            }),
-            expect => {
-                let first = later.messages.iter().enumerate();
-                first.into_iter().find_map(|(index, message)| line_differs(standing(message), expect, index))
-            }
-        }
-    }
 }
 
 /// Midnight of a day in UTC.
@@ -791,130 +630,4 @@ fn price_record(pricing: &Pricing) -> records::Pricing<'static> {
         cost_amount: pricing.cost.as_ref().map(|(amount, _)| amount.clone().into()),
         cost_currency: pricing.cost.as_ref().map(|(_, currency)| currency.clone().into()),
     }
-}
-
-/// What a verdict says other than expected.
-fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
-    let reason = verdict.reasons.first().map(|cited| cited.reason);
-    let is = |wanted: &Option<String>| {
-        wanted.as_ref().is_none_or(|wanted| {
-            reason.is_some_and(|reason| {
-                reason.code() == wanted || reason.platform_code().is_some_and(|code| code.to_string() == *wanted)
-            })
-        })
-    };
-    let template = verdict.template.as_ref().and_then(|view| view.category.as_ref());
-    let same = match expect {
-        Expect::Allow => verdict.answer == Answer::Allowed,
-        Expect::Block(wanted) => verdict.answer == Answer::Blocked && is(wanted),
-        Expect::Unknown(wanted) => verdict.answer == Answer::Unknown && is(wanted),
-        Expect::Warning(code) => verdict.warnings.iter().any(|cited| cited.reason.code() == code),
-        Expect::Category(category) => template.is_some_and(|known| known.name() == category),
-        Expect::Market(market) => verdict.price.market.is_some_and(|known| known.name() == market),
-        _ => true,
-    };
-    (!same).then(|| {
-        let warnings: Vec<&str> = verdict.warnings.iter().map(|cited| cited.reason.code()).collect();
-        let market = verdict.price.market.map_or("unknown", Market::name);
-        let category = template.map_or("unknown", |category| category.name());
-        let reason = reason.map_or("no reason", |reason| reason.code());
-        format!(
-            "{}: {reason}; warnings {warnings:?}; template's category {category}; market {market}",
-            verdict.answer.name()
-        )
-    })
-}
-
-/// What a message's line says other than expected; `index` is the message's place among those of its step.
-fn line_differs(entry: Option<&Entry>, expect: &Expect, index: usize) -> Option<String> {
-    let toll = entry.map(|entry| &entry.charge.line.toll);
-    let allowance = entry.and_then(|entry| entry.charge.prediction.allowance);
-    let same = match (expect, toll) {
-        (Expect::NoLine, toll) => toll.is_none(),
-        (Expect::Charge(wanted, amount), Some(Toll::Charged(category))) => {
-            let amount_is = |amount: &String| entry.and_then(|entry| entry.amount) == Amount::parse(amount);
-            category.name() == wanted && amount.as_ref().is_none_or(amount_is)
-        }
-        (Expect::FreeLine(wanted, category), Some(Toll::Free(reason, free))) => {
-            reason.name() == wanted && category.as_ref().is_none_or(|category| free.name() == category)
-        }
-        (Expect::Unpriced(wanted), Some(Toll::Unknown(why))) => why.name() == wanted,
-        // Of several messages the named unit is the last one's.
-        (Expect::Unit(number), Some(_)) => {
-            let unit = |Allowance { used_before, consumed, .. }: Allowance| consumed.then_some(used_before + 1);
-            index > 0 || allowance.and_then(unit) == Some(*number)
-        }
-        _ => false,
-    };
-    (!same).then(|| match entry {
-        None => "no line".to_owned(),
-        Some(Entry { kind, amount, currency, source, charge, .. }) => {
-            let Line { toll, .. } = &charge.line;
-            format!("{} {toll:?} {amount:?} {currency:?} ({source:?}); {allowance:?}", kind.name())
-        }
-    })
-}
-
-fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), String> {
-    let (mut policy, mut rules) = (policy.clone(), Rules::default());
-    let truth = |value: &str| value.parse::<bool>().map_err(|_| format!("`{value}` is neither true nor false"));
-    for (name, value) in &given.settings {
-        match name.as_str() {
-            "window_decided_at" => {
-                policy.window_decided_at = match value.as_str() {
-                    "sent" => DecidedAt::Sent,
-                    "delivered" => DecidedAt::Delivered,
-                    _ => return Err(format!("`{value}` is neither sent nor delivered")),
-                };
-            }
-            "no_opt_in_record" => {
-                policy.no_opt_in = match value.as_str() {
-                    "warn" => NoOptIn::Warn,
-                    "block" => NoOptIn::Block,
-                    _ => return Err(format!("`{value}` is neither warn nor block")),
-                };
-            }
-            "one_template_after_window" => policy.one_template_after_window = truth(value)?,
-            "utility_in_window_free" => rules.utility_in_window_free = Some(truth(value)?),
-            "rules_as_of" => {
-                rules.as_of = Some(parse_date(value).ok_or_else(|| format!("`{value}` is no date"))?);
-            }
-            other => {
-                let row = other.strip_suffix("_opens_csw").unwrap_or_default();
-                if !policy.openers.set(row, truth(value)?) {
-                    return Err(format!("there is no setting `{other}`"));
-                }
-            }
-        }
-    }
-    Ok((policy, rules))
-}
-
-/// The cards given: the test card of rules.md 9, or the sample cards of 7.3.
-fn cards(given: &Given) -> Result<Cards, String> {
-    let mut cards = Cards::default();
-    match given.card.as_deref() {
-        None => {}
-        Some("sample") => {
-            for (name, text) in SAMPLE_CARDS {
-                cards.add(rate_card::read(name, text).map_err(|mistakes| format!("{mistakes:?}"))?);
-            }
-        }
-        Some("test") => {
-            let currency = Currency::parse("USD").ok_or("USD is a currency")?;
-            let mut card = Card::new("test card", currency, Date::new(2019, 6, 1));
-            for market in Market::all() {
-                for (column, rate) in [
-                    (Column::Utility, 10_000),
-                    (Column::Authentication, 10_000),
-                    (Column::AuthenticationInternational, 50_000),
-                ] {
-                    card.set(market, column, Amount::from_millionths(rate));
-                }
-            }
-            cards.add(card);
-        }
-        Some(other) => return Err(format!("there is no card `{other}`; there are `test` and `sample`")),
-    }
-    Ok(cards)
 }
