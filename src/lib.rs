@@ -3,6 +3,7 @@
 //! - [`domain`] is the rules: what can happen, what is remembered, what follows. Pure; only std.
 //! - [`codec`] turns bytes into the domain and back: records in three framings, webhooks, ids, state rows.
 //! - [`store`] is where state rests: rows in batches that happen whole or not at all.
+//! - [`stream`] is what a log of records is to a worker; Kafka and the simulation's broker are such logs.
 //! - [`engine`] is one partition: load, fold, keep, commit. It knows no files and no Kafka.
 //! - [`zones`] are the time zones, compiled in.
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
@@ -21,4 +22,5 @@ pub mod loadgen;
 pub mod replay;
 pub mod scenario;
 pub mod store;
+pub mod stream;
 pub mod zones;

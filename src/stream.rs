@@ -1,0 +1,361 @@
+//! What a log of records is to a worker: partitions, positions, and one transaction at a time. Only std.
+//!
+//! [`Log`] is the seam between the worker and the world. Behind it is Kafka, or the broker of the simulation,
+//! which forgets, delays, repeats and fences as it likes. All calls block, and all belong to one thread.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A partition of a topic. Topics that are read together have the same number of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u32);
+
+/// The offset of the next record to read: one more than that of the last one read, and more still where
+/// markers and aborted records lie between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NextOffset(i64);
+
+impl NextOffset {
+    /// The beginning of a partition.
+    pub const START: Self = Self(0);
+
+    /// The position before the record of an offset; nothing where that is no offset.
+    #[must_use]
+    pub fn at(offset: i64) -> Option<Self> {
+        (offset >= 0).then_some(Self(offset))
+    }
+
+    /// The position behind the record of an offset.
+    #[must_use]
+    pub const fn after(offset: i64) -> Self {
+        Self(offset + 1)
+    }
+
+    /// As the log counts.
+    #[must_use]
+    pub const fn offset(self) -> i64 {
+        self.0
+    }
+}
+
+/// A topic, by what it is for. Which name it has is the deployment's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// One of the topics with events, by its place in the configuration.
+    Input(u8),
+    /// The conversation stage's charges, which the ledger stage prices.
+    Charges,
+    /// `wa.verdicts`
+    Verdicts,
+    /// `wa.billing`
+    Billing,
+    /// `wa.windows`
+    Windows,
+    /// `wa.window-state`
+    WindowState,
+    /// `wa.outcomes`
+    Outcomes,
+    /// `wa.dead-letters`
+    DeadLetters,
+    /// The changelog of numbers, contacts and their names; it also holds the commit records.
+    Contacts,
+    /// The changelog of messages and asks.
+    Messages,
+}
+
+impl Topic {
+    /// Every topic that a worker writes with keys of its own choice of partition.
+    pub const WRITTEN: [Self; 9] = [
+        Self::Charges,
+        Self::Verdicts,
+        Self::Billing,
+        Self::Windows,
+        Self::WindowState,
+        Self::Outcomes,
+        Self::DeadLetters,
+        Self::Contacts,
+        Self::Messages,
+    ];
+
+    /// Whether workers read it as their input.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::Input(_) | Self::Charges)
+    }
+}
+
+/// A partition of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: Partition,
+}
+
+/// Where a record lies among the [`Records`] it came with, and in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where it was read.
+    pub slot: Slot,
+    /// At which offset.
+    pub offset: i64,
+    /// When the log took it, in milliseconds since the epoch.
+    pub appended_at: i64,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+}
+
+/// Records that came together. Their bytes lie in one piece, and its room is used again.
+#[derive(Debug, Default)]
+pub struct Records {
+    heads: Vec<Head>,
+    bytes: Vec<u8>,
+}
+
+impl Records {
+    /// Forgets all records, and keeps their room.
+    pub fn clear(&mut self) {
+        self.heads.clear();
+        self.bytes.clear();
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, slot: Slot, offset: i64, appended_at: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let bytes = &mut self.bytes;
+        let mut keep = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        let (key, value) = (key.map(&mut keep), value.map(&mut keep));
+        self.heads.push(Head { slot, offset, appended_at, key, value });
+    }
+
+    /// The records, in the order in which they came.
+    #[must_use]
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// The key of a record.
+    #[must_use]
+    pub fn key(&self, head: &Head) -> Option<&[u8]> {
+        head.key.clone().and_then(|range| self.bytes.get(range))
+    }
+
+    /// The value of a record.
+    #[must_use]
+    pub fn value(&self, head: &Head) -> Option<&[u8]> {
+        head.value.clone().and_then(|range| self.bytes.get(range))
+    }
+}
+
+/// What a poll found besides records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing but records, or nothing at all.
+    Records,
+    /// These slots are the worker's now, and nobody else's. Answer with [`Log::assign`].
+    Assigned(Vec<Slot>),
+    /// These slots are about to be taken: finish what is open, then answer with [`Log::unassign`].
+    Revoked(Vec<Slot>),
+    /// These slots are somebody else's already: what is open is void. Answer with [`Log::unassign`].
+    Lost(Vec<Slot>),
+}
+
+/// Why the log did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing happened, and the same call may succeed later.
+    Busy(String),
+    /// The transaction cannot be committed: abort it, go back to the committed positions and fold again.
+    Abort(String),
+    /// Nothing is known of the open transaction any more, or the producer is fenced: make a new one with
+    /// [`Log::recycle`] and ask the committed positions what became of it.
+    Recycle(String),
+    /// The log does not hold what it must; going on would lose money.
+    Halt(String),
+}
+
+/// What a worker does about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// The same again, a little later.
+    Retry,
+    /// Abort, rewind, fold again.
+    Abort,
+    /// A new producer, then whatever the committed positions say.
+    Recycle,
+    /// Stop, and say so loudly.
+    Halt,
+}
+
+impl Failure {
+    /// What to do about it. Exhaustive on purpose: a new failure does not compile until someone decides.
+    #[must_use]
+    pub const fn reaction(&self) -> Reaction {
+        match self {
+            Self::Busy(_) => Reaction::Retry,
+            Self::Abort(_) => Reaction::Abort,
+            Self::Recycle(_) => Reaction::Recycle,
+            Self::Halt(_) => Reaction::Halt,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Busy(why) | Self::Abort(why) | Self::Recycle(why) | Self::Halt(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A log, as one worker sees it: what it reads as member of a group, and a producer whose transactions hold
+/// outputs, changelogs and input positions together.
+///
+/// In a transaction the calls come in this order: [`Log::begin`], [`Log::produce`] any number of times,
+/// [`Log::drain`], [`Log::send_offsets`], [`Log::commit`]. Until [`Log::commit`] says that it is, nothing is.
+pub trait Log {
+    /// Reads partitions outside the group, from given positions to their end.
+    type Reader: Reader;
+
+    /// How long the log has been open, by a clock that only goes forward. Decides when a transaction is
+    /// closed, and nothing that is published.
+    fn now(&self) -> Duration;
+
+    /// The wall clock, in milliseconds since the epoch: when a state was last written, and the stamp of
+    /// heartbeats.
+    fn wall(&self) -> i64;
+
+    /// Waits up to `wait` for records of assigned slots that are not paused, or for a change of the
+    /// assignment. Records are added to `records`; a change of the assignment comes with none.
+    ///
+    /// # Errors
+    /// [`Failure::Halt`] where a position is outside of what the log holds.
+    fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure>;
+
+    /// Begins to read slots, from these positions. Replaces what was assigned before.
+    ///
+    /// # Errors
+    /// If the group has changed meanwhile.
+    fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure>;
+
+    /// Reads nothing any more, and lets the group go on.
+    ///
+    /// # Errors
+    /// If the group has changed meanwhile.
+    fn unassign(&mut self) -> Result<(), Failure>;
+
+    /// Stops reading slots for a while.
+    ///
+    /// # Errors
+    /// If one of them is not assigned.
+    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure>;
+
+    /// Reads slots again, from these positions.
+    ///
+    /// # Errors
+    /// If one of them is not assigned.
+    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure>;
+
+    /// The group's committed positions. Waits for transactions that are about to change them.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] while such a transaction stays open.
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure>;
+
+    /// The position behind the last record that no open transaction precedes: the last stable offset.
+    ///
+    /// # Errors
+    /// If it cannot be learned now.
+    fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure>;
+
+    /// A reader of partitions outside the group, from these positions; it sees committed records only.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    fn reader(&mut self, from: &[(Slot, NextOffset)]) -> Result<Self::Reader, Failure>;
+
+    /// Makes a producer with the worker's own transactional id, whether or not there was one. When this
+    /// returns, every transaction of its predecessors has ended, and none of their delayed requests can
+    /// have an effect any more.
+    ///
+    /// # Errors
+    /// If that cannot be done now.
+    fn recycle(&mut self) -> Result<(), Failure>;
+
+    /// Why the producer must be recycled before the next transaction, if it must: something was answered
+    /// late or not at all, so that a request of it may still be under way.
+    fn tainted(&self) -> Option<&'static str>;
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// If the producer cannot.
+    fn begin(&mut self) -> Result<(), Failure>;
+
+    /// Adds a record to the transaction. A record without a value deletes its key where the topic is
+    /// compacted.
+    ///
+    /// # Errors
+    /// If the producer cannot.
+    fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure>;
+
+    /// Waits until every record of the transaction is in the log.
+    ///
+    /// # Errors
+    /// If one cannot be.
+    fn drain(&mut self) -> Result<(), Failure>;
+
+    /// Adds input positions to the transaction, as the present member of the group.
+    ///
+    /// # Errors
+    /// [`Failure::Abort`] where the worker is no member any more.
+    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure>;
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// [`Failure::Recycle`] where it is not known whether it was.
+    fn commit(&mut self) -> Result<(), Failure>;
+
+    /// Aborts the transaction.
+    ///
+    /// # Errors
+    /// [`Failure::Recycle`] where it is not known whether it was.
+    fn abort(&mut self) -> Result<(), Failure>;
+}
+
+/// Reads partitions outside the group.
+pub trait Reader {
+    /// Waits up to `wait` for records, and adds them to `records`.
+    ///
+    /// # Errors
+    /// [`Failure::Halt`] where a position is outside of what the log holds.
+    fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<(), Failure>;
+
+    /// How far a slot has been read: behind the last record, or behind the markers that follow it. What is
+    /// read is done when this reaches the end, not when the last record was seen.
+    fn position(&self, slot: Slot) -> NextOffset;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_keep_their_keys_and_values_apart() {
+        let slot = Slot { topic: Topic::Input(0), partition: Partition(3) };
+        let mut records = Records::default();
+        records.push(slot, 7, 1_000, Some(b"key"), Some(b"value"));
+        records.push(slot, 9, 1_001, None, None);
+        let [first, second] = records.heads() else { panic!("two records") };
+        assert_eq!((records.key(first), records.value(first)), (Some(&b"key"[..]), Some(&b"value"[..])));
+        assert_eq!((records.key(second), records.value(second)), (None, None));
+        assert_eq!((second.offset, second.appended_at), (9, 1_001));
+    }
+}
