@@ -81,12 +81,12 @@ fn fold(stream: &Stream, told: &mut dyn FnMut(&mut Vec<Output>)) -> (Duration, E
     let zones = Zones::new();
     let config = config(&zones);
     let known = reference(&stream.references, &zones);
-    let opened = Engine::open(Arc::new(config.setup), zones, known, Memory::default());
+    let opened = Engine::open(Arc::new(config.setup), zones, Arc::new(known), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");
     let mut outputs = Vec::new();
     let (taken, ()) = measure::time(|| {
         for (arrived_at, prepared) in &stream.events {
-            while engine.advance(*arrived_at, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
+            while engine.advance(*arrived_at, usize::MAX, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
                 engine.commit(b"").expect("memory can be written");
             }
             let folded = engine.fold(prepared, *arrived_at, &mut outputs).expect("memory can be read");
@@ -106,7 +106,7 @@ fn idle_contact() -> f64 {
     let key = DeploymentKey::new(b"a bench has no secrets").expect("a key");
     let zones = Zones::new();
     let setup = Arc::new(config(&zones).setup);
-    let opened = Engine::open(setup, zones, Reference::default(), Memory::default());
+    let opened = Engine::open(setup, zones, Arc::default(), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");
     let mut outputs = Vec::new();
     let start = 1_790_000_000_000;
@@ -120,11 +120,11 @@ fn idle_contact() -> f64 {
         let arrived = event::parse(&record, &key).expect("a valid event");
         let prepared = Prepared::new(arrived.event.expect("no heartbeat"), &key);
         let at = Timestamp::from_millis(at).expect("an instant");
-        assert!(engine.advance(at, &mut outputs).expect("memory can be read") == Advanced::Done);
+        assert!(engine.advance(at, usize::MAX, &mut outputs).expect("memory can be read") == Advanced::Done);
         engine.fold(&prepared, at, &mut outputs).expect("memory can be read").expect("nothing is too late");
     }
     let later = Timestamp::from_millis(start + 40 * 86_400_000).expect("an instant");
-    assert!(engine.advance(later, &mut outputs).expect("memory can be read") == Advanced::Done);
+    assert!(engine.advance(later, usize::MAX, &mut outputs).expect("memory can be read") == Advanced::Done);
     engine.commit(b"").expect("memory can be written");
     let bytes = engine.into_store().scan(&[], &[], usize::MAX).expect("memory can be read");
     bytes.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>() as f64 / PEOPLE as f64
@@ -165,7 +165,7 @@ fn main() {
                 };
                 let written = match &publisher.record(&output, entry.as_ref()) {
                     Record::Verdict(record) => container.add(&record, &mut bytes),
-                    Record::Billing(record) => container.add(&record, &mut bytes),
+                    Record::Billing(record) | Record::Charge(_, record) => container.add(&record, &mut bytes),
                     Record::Window(record) => container.add(&record, &mut bytes),
                     Record::State(record) => container.add(&record, &mut bytes),
                     Record::Outcome(record) => container.add(&record, &mut bytes),

@@ -1,10 +1,13 @@
 //! Bytes to domain and back: the records of the topics in their three framings, the platform's webhooks,
 //! rate cards, and the records of the store.
 
+pub mod ask;
 pub mod avro;
+pub mod charge;
 pub mod event;
 pub mod frame;
 pub mod ids;
+pub mod partitioner;
 pub mod rate_card;
 pub mod records;
 pub mod reference;

@@ -155,6 +155,8 @@ pub enum Advanced {
     Done,
     /// More may be due than is in memory: commit, then call again.
     CommitFirst,
+    /// More may be due than there is room for outputs: take them away, then call again.
+    TakeOutputs,
 }
 
 /// A number with what is worked out of it. All numbers are in memory: a business has few.
@@ -181,7 +183,7 @@ pub struct Engine<S> {
     setup: Arc<Setup>,
     zones: Zones,
     store: S,
-    reference: Reference,
+    reference: Arc<Reference>,
     numbers: Vec<NumberEntry>,
     number_index: HashMap<NumberId, NumberIndex, foldhash::fast::RandomState>,
     contacts: Table<ContactNumber, (NumberIndex, Contact)>,
@@ -234,7 +236,7 @@ impl<S: Store> Engine<S> {
     pub fn open(
         setup: Arc<Setup>,
         zones: Zones,
-        reference: Reference,
+        reference: Arc<Reference>,
         store: S,
     ) -> Result<(Self, Option<Vec<u8>>), store::Error> {
         let meta = store.get(&keys::meta())?.map(|record| Meta::read(&record)).transpose();
@@ -309,8 +311,42 @@ impl<S: Store> Engine<S> {
 
     /// What is known of accounts and templates.
     #[must_use]
-    pub const fn reference(&self) -> &Reference {
+    pub fn reference(&self) -> &Reference {
         &self.reference
+    }
+
+    /// From now on takes what is known of accounts and templates from here.
+    pub fn refer_to(&mut self, reference: Arc<Reference>) {
+        self.reference = reference;
+    }
+
+    /// The earliest deadline, or an instant before which none is.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first()
+    }
+
+    /// The deadline that fires next, where time has passed it already.
+    #[must_use]
+    pub fn due(&self) -> Option<(Timestamp, ContactNumber)> {
+        self.timers.due(self.meta.partition_time?)
+    }
+
+    /// The position row, with another position.
+    #[must_use]
+    pub fn position_row(&self, position: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        (keys::meta(), self.meta.write(position))
+    }
+
+    /// The store, as of the last commit.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The store, for what only its owner does with it. Rows in memory do not follow what is written there.
+    pub const fn store_mut(&mut self) -> &mut S {
+        &mut self.store
     }
 
     /// The time zones.
@@ -325,17 +361,26 @@ impl<S: Store> Engine<S> {
         self.store
     }
 
-    /// Moves time to a record's arrival and fires the deadlines it has passed, in order.
+    /// Moves time to a record's arrival and fires the deadlines it has passed, in order. Stops once `outputs`
+    /// holds more than `room`, for the caller to take them away: a million windows may end at one record.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn advance(&mut self, arrived_at: Timestamp, outputs: &mut Vec<Output>) -> Result<Advanced, store::Error> {
+    pub fn advance(
+        &mut self,
+        arrived_at: Timestamp,
+        room: usize,
+        outputs: &mut Vec<Output>,
+    ) -> Result<Advanced, store::Error> {
         let now = self.meta.partition_time.map_or(arrived_at, |known| known.max(arrived_at));
         self.meta.partition_time = Some(now);
         while let Some((due, contact)) = self.timers.next(now) {
             self.fire(due, contact, outputs)?;
             if self.wants_commit() {
                 return Ok(Advanced::CommitFirst);
+            }
+            if outputs.len() > room {
+                return Ok(Advanced::TakeOutputs);
             }
         }
         Ok(if self.timers.needs_refill(now) { Advanced::CommitFirst } else { Advanced::Done })
@@ -500,7 +545,7 @@ impl<S: Store> Engine<S> {
 
     fn learn(&mut self, fact: &Learned<'_>) -> Result<(), Vec<Mistake>> {
         let zones = &self.zones;
-        fact.learn(&mut self.reference, &|name| zones.find(name))
+        fact.learn(Arc::make_mut(&mut self.reference), &|name| zones.find(name))
     }
 
     /// Whether enough has changed that it should be committed.
@@ -519,6 +564,13 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// If the store cannot be written; nothing was, then.
     pub fn commit(&mut self, position: &[u8]) -> Result<(), store::Error> {
+        let changes = self.changes(position);
+        self.keep(changes)
+    }
+
+    /// Takes out everything that has changed since the last time, with the caller's position. It must be given
+    /// back by [`Engine::keep`], unless it is all to be forgotten: then the engine is to be opened anew.
+    pub fn changes(&mut self, position: &[u8]) -> Batch {
         let mut batch = Batch::default();
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
@@ -536,10 +588,19 @@ impl<S: Store> Engine<S> {
             self.meta.next_fact += 1;
         }
         batch.put(keys::meta(), self.meta.write(position));
+        batch
+    }
+
+    /// Keeps changes that were taken out, and makes room in memory.
+    ///
+    /// # Errors
+    /// If the store cannot be written; nothing was, then.
+    pub fn keep(&mut self, changes: Batch) -> Result<(), store::Error> {
+        let now = self.meta.partition_time;
         if let Some(now) = now {
             self.store.time_is(now);
         }
-        self.store.commit(batch)?;
+        self.store.commit(changes)?;
         self.contacts.trim();
         self.aliases.trim();
         self.messages.trim();
@@ -550,6 +611,34 @@ impl<S: Store> Engine<S> {
             _ => Ok(()),
         }
     }
+}
+
+/// The position of a position row.
+///
+/// # Errors
+/// If the row is damaged or too new.
+pub fn position_of(row: &[u8]) -> Result<Vec<u8>, state::Error> {
+    Meta::read(row).map(|(_, position)| position)
+}
+
+/// The position row of another position, where the rest of the state is as a former row says.
+///
+/// # Errors
+/// If that row is damaged or too new.
+pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, state::Error> {
+    Meta::with_position(former, position)
+}
+
+/// The row that a row of the changelog brings with it: a contact's timer.
+///
+/// # Errors
+/// If the row is damaged or too new.
+pub fn timer_of(key: &[u8], row: &[u8]) -> Result<Option<Vec<u8>>, state::Error> {
+    let Some(contact_number) = keys::parse_contact(key) else {
+        return Ok(None);
+    };
+    let (_, contact) = state::read_contact(row)?;
+    Ok(contact.armed.map(|due| keys::timer_at(due.millis(), contact_number)))
 }
 
 /// Writes a number and its months, and forgets months nothing can come late for any more.

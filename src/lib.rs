@@ -5,6 +5,7 @@
 //! - [`store`] is where state rests: rows in batches that happen whole or not at all.
 //! - [`stream`] is what a log of records is to a worker; Kafka and the simulation's broker are such logs.
 //! - [`engine`] is one partition: load, fold, keep, commit. It knows no files and no Kafka.
+//! - [`worker`] drives engines over a log, exactly once: transactions, changelogs, restore.
 //! - [`zones`] are the time zones, compiled in.
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
 //! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
@@ -23,4 +24,5 @@ pub mod replay;
 pub mod scenario;
 pub mod store;
 pub mod stream;
+pub mod worker;
 pub mod zones;

@@ -40,6 +40,9 @@ use writer::{Letter, Told, Writer};
 /// How many batches may wait between two threads: enough that the others go on while one commits.
 const WAITING: usize = 16;
 
+/// How many outputs of deadlines are gathered before they are handed to the thread that writes.
+const ROOM: usize = 4096;
+
 /// How many records are folded between two commits, where there is a state to commit and nothing else is asked.
 pub const COMMIT_EVERY: u64 = 200_000;
 
@@ -234,7 +237,7 @@ impl<'o, S: Store> Run<'o, S> {
         let fingerprint = format!("{} {digests:?}", config.fingerprint);
         let setup = Arc::new(config.setup);
         let (engine, former) =
-            Engine::open(Arc::clone(&setup), zones, reference, store).map_err(|error| failed("--state", &error))?;
+            Engine::open(Arc::clone(&setup), zones, Arc::new(reference), store).map_err(|error| failed("--state", &error))?;
         let former =
             former.map(|bytes| Position::read(&bytes).ok_or_else(|| failed("--state", &"its position is damaged")));
         let out = options.out.as_deref().map(|directory| directory.display().to_string());
@@ -319,8 +322,12 @@ impl<'o, S: Store> Run<'o, S> {
     fn fold(&mut self, unit: &Unit, bytes: Option<&[u8]>) -> Result<(), Failure> {
         let Unit { file, number, place, high, arrived_at, ref items, size, .. } = *unit;
         let store_failed = |error| failed("the state", &error);
-        while self.engine.advance(arrived_at, &mut self.told.outputs).map_err(store_failed)? == Advanced::CommitFirst {
-            self.commit()?;
+        loop {
+            match self.engine.advance(arrived_at, ROOM, &mut self.told.outputs).map_err(store_failed)? {
+                Advanced::Done => break,
+                Advanced::CommitFirst => self.commit()?,
+                Advanced::TakeOutputs => self.hand_over()?,
+            }
         }
         for item in items {
             let (problem, ask) = match item {

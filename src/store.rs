@@ -6,12 +6,14 @@
 
 pub mod keys;
 mod memory;
+mod pending;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
 use std::fmt;
 
 pub use memory::Memory;
+pub use pending::Pending;
 #[cfg(feature = "rocksdb")]
 pub use rocks::Rocks;
 
@@ -58,7 +60,13 @@ impl Batch {
     }
 
     /// The changes, in order; a later one of a key counts.
-    fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// The changes, to be kept.
+    #[allow(clippy::type_complexity, reason = "a change is a key and a value")]
+    pub(crate) fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         self.changes
     }
 }

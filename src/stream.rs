@@ -231,14 +231,15 @@ pub trait Log {
     /// heartbeats.
     fn wall(&self) -> i64;
 
-    /// Waits up to `wait` for records of assigned slots that are not paused, or for a change of the
+    /// Waits up to `wait` for records of the slots that are read, or for a change of the
     /// assignment. Records are added to `records`; a change of the assignment comes with none.
     ///
     /// # Errors
     /// [`Failure::Halt`] where a position is outside of what the log holds.
     fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure>;
 
-    /// Begins to read slots, from these positions. Replaces what was assigned before.
+    /// Reads these slots, from these positions, and no others. Records that were on their way from what was
+    /// read before never come.
     ///
     /// # Errors
     /// If the group has changed meanwhile.
@@ -250,23 +251,17 @@ pub trait Log {
     /// If the group has changed meanwhile.
     fn unassign(&mut self) -> Result<(), Failure>;
 
-    /// Stops reading slots for a while.
-    ///
-    /// # Errors
-    /// If one of them is not assigned.
-    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure>;
-
-    /// Reads slots again, from these positions.
-    ///
-    /// # Errors
-    /// If one of them is not assigned.
-    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure>;
-
     /// The group's committed positions. Waits for transactions that are about to change them.
     ///
     /// # Errors
     /// [`Failure::Busy`] while such a transaction stays open.
     fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure>;
+
+    /// The position of the first record that the log still holds.
+    ///
+    /// # Errors
+    /// If it cannot be learned now.
+    fn start(&mut self, slot: Slot) -> Result<NextOffset, Failure>;
 
     /// The position behind the last record that no open transaction precedes: the last stable offset.
     ///

@@ -16,7 +16,6 @@ use tollgate::codec::reference::Learned;
 use tollgate::codec::webhook::{Parsed, Part, Settings};
 use tollgate::codec::{event, state};
 use tollgate::config::{self, Overrides};
-use tollgate::domain::reference::Reference;
 use tollgate::domain::verdict::Reason;
 use tollgate::engine::{Advanced, Engine, Prepared};
 use tollgate::loadgen::{self, Calendar};
@@ -138,7 +137,7 @@ fn write_rows(file: &Path) {
     let overrides = Overrides { assume_zone: Some("Europe/Berlin".into()), ..Overrides::default() };
     let config = config::load(Some(&demo), &overrides, &zones).expect("the demo's configuration is usable");
     let key = config.setup.key.clone();
-    let opened = Engine::open(Arc::new(config.setup), zones, Reference::default(), Memory::default());
+    let opened = Engine::open(Arc::new(config.setup), zones, Arc::default(), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");
     // What the platform's notices tell of accounts and templates is kept in rows of their own.
     for line in std::fs::read_to_string(golden("../webhooks/shapes.ndjson")).expect("bodies").lines() {
@@ -159,7 +158,7 @@ fn write_rows(file: &Path) {
         &mut |record| {
             let arrived = event::parse(record, &key).expect("the generator makes valid events");
             let at = arrived.received_at.unwrap_or(arrived.occurred_at);
-            while engine.advance(at, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
+            while engine.advance(at, usize::MAX, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
                 engine.commit(b"{}").expect("memory can be written");
             }
             if let Some(event) = arrived.event {

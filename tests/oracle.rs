@@ -16,7 +16,6 @@ use tollgate::domain::billing::{FreeReason, Toll};
 use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
 use tollgate::domain::policy::Policy;
-use tollgate::domain::reference::Reference;
 use tollgate::domain::rules::Rules;
 use tollgate::domain::rules::cards::Cards;
 use tollgate::domain::time::Timestamp;
@@ -107,7 +106,7 @@ impl World {
             memory: 64 << 20,
         });
         let (mut engine, _) =
-            Engine::open(setup, Zones::new(), Reference::default(), Memory::default()).expect("memory never fails");
+            Engine::open(setup, Zones::new(), Arc::default(), Memory::default()).expect("memory never fails");
         let fact = |name: &str, value: &str| records::Fact {
             name: name.to_owned().into(),
             value: Some(value.to_owned().into()),
@@ -162,7 +161,7 @@ impl World {
         let at = arrived.received_at.expect("every event of ours says");
         self.now = at.millis();
         let mut outputs = Vec::new();
-        while self.engine.advance(at, &mut outputs).expect("memory never fails") == Advanced::CommitFirst {
+        while self.engine.advance(at, usize::MAX, &mut outputs).expect("memory never fails") == Advanced::CommitFirst {
             self.engine.commit(&[]).expect("memory never fails");
         }
         outputs.clear();

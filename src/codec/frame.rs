@@ -169,19 +169,46 @@ pub fn write<T: Serialize>(
     framing: Framing,
     out: &mut Vec<u8>,
 ) -> Result<(), avro::Error> {
-    match framing {
-        Framing::Json => {
-            serde_json::to_writer(out, record).map_err(|_| avro::Error::Unsupported("a value JSON cannot hold"))
+    Framer::new(schema, framing)?.write(record, out)
+}
+
+/// Writes records of one schema in one framing.
+#[derive(Clone, Debug)]
+pub struct Framer {
+    prefix: Vec<u8>,
+    json: bool,
+}
+
+impl Framer {
+    /// A writer of a schema's records.
+    ///
+    /// # Errors
+    /// If the schema is none.
+    pub fn new(schema: RecordSchema, framing: Framing) -> Result<Self, avro::Error> {
+        let mut prefix = Vec::new();
+        match framing {
+            Framing::Json => {}
+            Framing::SingleObject => {
+                prefix.extend_from_slice(&SINGLE_OBJECT);
+                prefix.extend_from_slice(&avro::fingerprint(schema.text)?);
+            }
+            Framing::Registry(id) => {
+                prefix.push(REGISTRY);
+                prefix.extend_from_slice(&id.to_be_bytes());
+            }
         }
-        Framing::SingleObject => {
-            out.extend_from_slice(&SINGLE_OBJECT);
-            out.extend_from_slice(&avro::fingerprint(schema.text)?);
-            avro::to_bytes(record, out)
+        Ok(Self { prefix, json: framing == Framing::Json })
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// If the record cannot be encoded, which no record of ours cannot.
+    pub fn write<T: Serialize>(&self, record: &T, out: &mut Vec<u8>) -> Result<(), avro::Error> {
+        if self.json {
+            return serde_json::to_writer(out, record).map_err(|_| avro::Error::Unsupported("a value JSON cannot hold"));
         }
-        Framing::Registry(id) => {
-            out.push(REGISTRY);
-            out.extend_from_slice(&id.to_be_bytes());
-            avro::to_bytes(record, out)
-        }
+        out.extend_from_slice(&self.prefix);
+        avro::to_bytes(record, out)
     }
 }

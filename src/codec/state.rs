@@ -4,7 +4,7 @@
 //! newer one; golden files hold that. The layout is written out by hand, because a record outlives the
 //! shape of the type it came from.
 
-mod bytes;
+pub(crate) mod bytes;
 
 use std::fmt;
 
@@ -664,6 +664,25 @@ fn read_cost(r: &mut Reader<'_>) -> Result<Option<(Amount, Currency)>> {
 fn read_currency(r: &mut Reader<'_>) -> Result<Currency> {
     let letters: [u8; 3] = r.array()?;
     std::str::from_utf8(&letters).ok().and_then(Currency::parse).ok_or(Error::Damaged("a currency"))
+}
+
+/// Writes a ledger line by itself, for the stage that prices it.
+#[must_use]
+pub fn write_charged(line: &Line) -> Vec<u8> {
+    let mut w = begin();
+    write_line(&mut w, line);
+    w.finish()
+}
+
+/// Reads a ledger line that stands by itself.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_charged(bytes: &[u8]) -> Result<Line> {
+    let mut r = open(bytes)?;
+    let line = read_line(&mut r)?;
+    r.end()?;
+    Ok(line)
 }
 
 fn write_line(w: &mut Writer, line: &Line) {

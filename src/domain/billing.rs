@@ -2,7 +2,7 @@
 //!
 //! Two types from the start, because two stages write the ledger. The conversation stage knows the contact,
 //! its windows and the month's allowance: it decides a [`Charge`]. The ledger stage knows cards: it prices a
-//! charge and makes it an [`Entry`]. A charge is never changed; a new fact gives a reversal and a new one.
+//! charge. A charge is never changed; a new fact gives a reversal and a new one.
 
 use std::sync::Arc;
 
@@ -435,9 +435,9 @@ impl NoPrice {
     }
 }
 
-/// A price from a card.
+/// What one message costs by a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Price {
+pub struct ListPrice {
     /// What one message costs.
     pub amount: Amount,
     /// In which currency.
@@ -457,14 +457,14 @@ pub fn list_price(
     currency: Option<Currency>,
     origin: Origin,
     category: &Category,
-) -> Result<Price, NoPrice> {
+) -> Result<ListPrice, NoPrice> {
     let date = date.ok_or(NoPrice::TimeZoneUnknown)?;
     let currency = currency.ok_or(NoPrice::CurrencyUnknown)?;
     let market = rules.market(origin, date).ok_or(NoPrice::MarketUnknown)?;
     let card = cards.in_force(currency, rules.card_date(date)).ok_or(NoPrice::NoRateCard)?;
     let column = Column::of(category).ok_or(NoPrice::NoRate)?;
     let amount = card.rate(market, column).ok_or(NoPrice::NoRate)?;
-    Ok(Price { amount, currency, card: Arc::clone(&card.name) })
+    Ok(ListPrice { amount, currency, card: Arc::clone(&card.name) })
 }
 
 /// The kinds of ledger line a single message can have.
@@ -493,11 +493,9 @@ impl EntryKind {
     }
 }
 
-/// What the ledger stage publishes: a charge with its price.
+/// What the ledger stage adds to a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The decision it prices.
-    pub charge: Charge,
+pub struct Price {
     /// The kind of line.
     pub kind: EntryKind,
     /// The market, if the recipient's country and the day are known.
@@ -525,11 +523,11 @@ pub enum PriceSource {
     Missing(NoPrice),
 }
 
-/// Prices a charge at list.
+/// Prices a line at list; `reverses` says that it takes an earlier one back.
 #[must_use]
-pub fn price(charge: Charge, rules: &Rules, cards: &Cards) -> Entry {
-    let Line { date, currency, origin, cost, .. } = charge.line;
-    let (kind, amount, currency, source) = match (&charge.line.toll, cost) {
+pub fn price(line: &Line, reverses: bool, rules: &Rules, cards: &Cards) -> Price {
+    let Line { date, currency, origin, cost, .. } = *line;
+    let (kind, amount, currency, source) = match (&line.toll, cost) {
         (Toll::Unknown(_), _) => (EntryKind::Unknown, None, currency, PriceSource::TollUnknown),
         (Toll::Free(..), _) => (EntryKind::Free, Some(Amount::ZERO), currency, PriceSource::Free),
         (Toll::Charged(_), Some((amount, currency))) => {
@@ -541,11 +539,9 @@ pub fn price(charge: Charge, rules: &Rules, cards: &Cards) -> Entry {
         },
     };
     let market = date.and_then(|date| rules.market(origin, date));
-    let (kind, amount) = match charge.reverses {
-        Some(_) => (EntryKind::Reversal, amount.map(Amount::reversed)),
-        None => (kind, amount),
-    };
-    Entry { charge, kind, market, amount, currency, source }
+    let (kind, amount) =
+        if reverses { (EntryKind::Reversal, amount.map(Amount::reversed)) } else { (kind, amount) };
+    Price { kind, market, amount, currency, source }
 }
 
 /// Whether a message of this toll would cost something, as far as is known: what an account without a

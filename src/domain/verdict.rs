@@ -3,7 +3,7 @@
 //! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
 //! anything: the same question twice has the same answer.
 
-use super::billing::{self, Allowance, Circumstances, FreeReason, NoPrice, Price, Toll};
+use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
 use super::entry_point::ExpirySource;
@@ -233,7 +233,7 @@ pub struct Preview {
     /// The market, if known.
     pub market: Option<Market>,
     /// The list price where the message is charged.
-    pub price: Option<Result<Price, NoPrice>>,
+    pub price: Option<Result<ListPrice, NoPrice>>,
 }
 
 /// Something else that may be sent, and what it would cost.

@@ -18,6 +18,12 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// The row of a position, with what another row says of the state.
+    pub fn with_position(row: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, Error> {
+        let meta = row.map(Self::read).transpose()?.map_or_else(Self::default, |(meta, _)| meta);
+        Ok(meta.write(position))
+    }
+
     /// Writes the row, with the caller's position behind it.
     pub fn write(&self, position: &[u8]) -> Vec<u8> {
         let time = self.partition_time.map_or(0, Timestamp::millis);

@@ -10,7 +10,7 @@ use crate::codec::ids::{self, hex};
 use crate::codec::records;
 use crate::codec::reference::Mistake;
 use crate::codec::text::{Bytes, Text};
-use crate::domain::billing::{self, Allowance, Charge, Entry, Line, NoPrice, PriceSource, Toll, Unpriced};
+use crate::domain::billing::{self, Allowance, Charge, Line, NoPrice, Price, PriceSource, Toll, Unpriced};
 use crate::domain::contact::Choice;
 use crate::domain::content::{Category, Content};
 use crate::domain::effect::{
@@ -46,6 +46,8 @@ pub struct Publisher {
 pub enum Record<'a> {
     /// `wa.verdicts`
     Verdict(records::Verdict<'a>),
+    /// `tollgate.charges`: a line of the ledger without its price, and what the price depends on.
+    Charge(&'a Line, records::BillingEntry<'a>),
     /// `wa.billing`
     Billing(records::BillingEntry<'a>),
     /// `wa.windows`
@@ -94,26 +96,33 @@ impl Publisher {
 
     /// Prices a charge at list.
     #[must_use]
-    pub fn price(&self, charge: &Charge) -> Entry {
-        billing::price(charge.clone(), &self.setup.rules, &self.setup.cards)
+    pub fn price(&self, charge: &Charge) -> Price {
+        billing::price(&charge.line, charge.reverses.is_some(), &self.setup.rules, &self.setup.cards)
     }
 
-    /// Makes the record of an effect. `entry` is the priced charge, where the effect is one.
+    /// Makes the record of an effect. A charge with its `price` is a line of the ledger; without one it is for
+    /// the ledger stage to price.
     #[must_use]
-    pub fn record<'a>(&'a self, output: &'a Output, entry: Option<&'a Entry>) -> Record<'a> {
+    pub fn record<'a>(&'a self, output: &'a Output, price: Option<&'a Price>) -> Record<'a> {
         let about = About { publisher: self, number: &output.number, effect: &output.effect };
-        match (&output.effect.what, entry) {
+        match (&output.effect.what, price) {
             (What::Verdict(verdict), _) => Record::Verdict(about.verdict(verdict)),
-            (What::Charge(charge), Some(entry)) => Record::Billing(about.billing(charge, entry)),
-            // A charge comes with its entry; without one there is still the decision to publish.
-            (What::Charge(charge), None) => {
-                let entry = self.price(charge);
-                Record::Billing(about.billing(charge, &entry))
+            (What::Charge(charge), Some(price)) => {
+                let mut entry = about.unpriced(charge);
+                add_price(&mut entry, &charge.line, price);
+                Record::Billing(entry)
             }
+            (What::Charge(charge), None) => Record::Charge(&charge.line, about.unpriced(charge)),
             (What::Window(edge), _) => Record::Window(about.window(edge)),
             (What::State(state), _) => Record::State(about.state(state.as_deref())),
             (What::Outcome(outcome), _) => Record::Outcome(about.outcome(outcome)),
         }
+    }
+
+    /// Makes a line of the ledger of a charge that the conversation stage published: adds its price.
+    pub fn add_price(&self, line: &Line, entry: &mut records::BillingEntry<'_>) {
+        let price = billing::price(line, entry.reverses.is_some(), &self.setup.rules, &self.setup.cards);
+        add_price(entry, line, &price);
     }
 
     /// Makes the answer to an ask that could not be understood, where at least its number and id could be.
@@ -144,16 +153,16 @@ impl Publisher {
     #[must_use]
     pub fn dead_letter<'a>(
         &'a self,
-        topic: &'a str,
-        offset: i64,
+        place: Place<'a>,
         problem: &'a Problem,
         payload: Option<&'a [u8]>,
         size: u64,
         at: i64,
     ) -> records::DeadLetter<'a> {
+        let Place { topic, partition, offset, key } = place;
         records::DeadLetter {
             envelope: records::Envelope {
-                id: hex(ids::dead_letter(topic, 0, offset, problem.part.as_deref())),
+                id: hex(ids::dead_letter(topic, partition, offset, problem.part.as_deref())),
                 source: self.source.as_str().into(),
                 r#type: "tollgate.dead_letter.v1".into(),
                 time: at,
@@ -161,9 +170,9 @@ impl Publisher {
                 ..records::Envelope::default()
             },
             original_topic: topic.into(),
-            original_partition: 0,
+            original_partition: partition,
             original_offset: offset,
-            original_key: None,
+            original_key: key.map(|key| Bytes(key.into())),
             error: problem.code.into(),
             detail: problem.detail.as_str().into(),
             part: problem.part.as_deref().map(Text::from),
@@ -171,6 +180,41 @@ impl Publisher {
             payload_size: i64::try_from(size).unwrap_or(i64::MAX),
         }
     }
+}
+
+/// Where a record was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The topic or file.
+    pub topic: &'a str,
+    /// The partition; 0 in a file.
+    pub partition: i32,
+    /// The offset, or in a file the line.
+    pub offset: i64,
+    /// The key, where records have one.
+    pub key: Option<&'a [u8]>,
+}
+
+/// Adds to a line of the ledger what follows from its price.
+fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, price: &Price) {
+    let listed = price.amount.filter(|_| matches!(line.toll, Toll::Charged(_)));
+    let unit_price = listed.map(|amount| if entry.reverses.is_some() { amount.reversed() } else { amount });
+    let (source, card, missing) = match &price.source {
+        PriceSource::Card(card) => ("rate_card", Some(card), None),
+        PriceSource::Platform => ("platform", None, None),
+        PriceSource::Free => ("free", None, None),
+        PriceSource::TollUnknown => ("unknown", None, None),
+        PriceSource::Missing(missing) => ("unknown", None, Some(*missing)),
+    };
+    entry.entry_type = price.kind.name().into();
+    entry.market = price.market.map(Market::name).map(Text::from);
+    entry.unknown_reason = unknown_reason(&line.toll, missing);
+    entry.list_unit_price = unit_price.map(amount);
+    entry.effective_unit_price = unit_price.map(amount);
+    entry.amount = price.amount.map(amount);
+    entry.currency = price.currency.map(currency);
+    entry.price_source = source.into();
+    entry.rate_card = card.map(|card| card.to_string().into());
 }
 
 /// An effect and what all records say of it.
@@ -262,23 +306,14 @@ impl<'a> About<'a> {
         }
     }
 
-    fn billing(&self, charge: &'a Charge, entry: &Entry) -> records::BillingEntry<'a> {
+    /// A line of the ledger as far as the conversation stage can tell.
+    fn unpriced(&self, charge: &'a Charge) -> records::BillingEntry<'a> {
         let line =
             |revision| hex(ids::billing_line(self.number, &charge.message, charge.participant.as_ref(), revision));
         let Line { toll, charged_at, date, origin, .. } = &charge.line;
-        let price = entry.amount.filter(|_| matches!(toll, Toll::Charged(_)));
-        let unit_price = price.map(|amount| if charge.reverses.is_some() { amount.reversed() } else { amount });
-        let (source, card, missing) = match &entry.source {
-            PriceSource::Card(card) => ("rate_card", Some(card), None),
-            PriceSource::Platform => ("platform", None, None),
-            PriceSource::Free => ("free", None, None),
-            PriceSource::TollUnknown => ("unknown", None, None),
-            PriceSource::Missing(missing) => ("unknown", None, Some(*missing)),
-        };
         let account = self.account();
         records::BillingEntry {
             envelope: self.envelope(line(charge.revision), "tollgate.billing.entry.v1".into()),
-            entry_type: entry.kind.name().into(),
             revision: small(charge.revision),
             reverses: charge.reverses.map(line),
             phone_number_id: Some(self.number.as_str().into()),
@@ -297,13 +332,11 @@ impl<'a> About<'a> {
             billing_period: date.map(|date| date.month().to_string().into()),
             local_date: date.map(|date| date.to_string().into()),
             time_zone: account.zone.map(|zone| self.publisher.zones.name(zone).into()),
-            market: entry.market.map(Market::name).map(Text::from),
             country: origin.country().map(Text::from),
             country_source: country_source(*origin).map(Text::from),
             pricing_type: toll.pricing_type().map(Text::from),
             category: toll.category().map(|category| category.to_owned().into()),
             free_reason: free_reason(toll),
-            unknown_reason: unknown_reason(toll, missing),
             platform: charge.pricing.as_ref().map(platform),
             expected_type: charge.prediction.toll.pricing_type().map(Text::from),
             expected_category: charge.prediction.toll.category().map(|category| category.to_owned().into()),
@@ -313,18 +346,9 @@ impl<'a> About<'a> {
             allowance: charge.prediction.allowance.map(allowance),
             quantity: if charge.reverses.is_some() { -1 } else { 1 },
             unit: "message".into(),
-            list_unit_price: unit_price.map(amount),
-            effective_unit_price: unit_price.map(amount),
-            amount: entry.amount.map(amount),
-            currency: entry.currency.map(currency),
-            price_source: source.into(),
-            rate_card: card.map(|card| card.to_string().into()),
-            tier: None,
             rule: charge.prediction.rule.into(),
-            reference_watermark: None,
-            charge_class: None,
             finality: "provisional".into(),
-            reconciliation_ref: None,
+            ..records::BillingEntry::default()
         }
     }
 

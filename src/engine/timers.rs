@@ -64,10 +64,23 @@ impl Timers {
 
     /// Takes the first deadline that is not after an instant.
     pub fn next(&mut self, now: Timestamp) -> Option<(Timestamp, ContactNumber)> {
-        let first = *self.near.first().filter(|(due, _)| *due <= now.millis())?;
-        self.near.pop_first();
+        let due = self.due(now)?;
+        let first = self.near.pop_first()?;
         self.changes.insert(first, false);
-        Some((now - Millis(now.millis() - first.0), first.1))
+        Some(due)
+    }
+
+    /// The first deadline in memory that is not after an instant.
+    pub fn due(&self, now: Timestamp) -> Option<(Timestamp, ContactNumber)> {
+        let (due, contact) = *self.near.first().filter(|(due, _)| *due <= now.millis())?;
+        Some((now - Millis(now.millis() - due), contact))
+    }
+
+    /// The earliest deadline, or the earliest instant at which one that is only in the store may be due.
+    pub fn first(&self) -> Option<Timestamp> {
+        let near = self.near.first().map(|(due, _)| *due);
+        let millis = near.or(self.horizon.map(|(due, _)| due))?;
+        Timestamp::from_millis(millis)
     }
 
     /// Whether deadlines that may be due are only in the store: commit, then [`Timers::refill`].

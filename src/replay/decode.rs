@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::inputs::{Flaw, Input, Place, RawRecord};
 use super::position::InputPosition;
+use crate::codec::ask::MalformedAsk;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::reference::Learned;
 use crate::codec::webhook::{self, Part};
@@ -74,17 +75,6 @@ pub enum Item {
     Fact(Box<Learned<'static>>),
     /// Something that cannot be folded, and whether it is an ask that deserves an answer all the same.
     Letter(Problem, Option<MalformedAsk>),
-}
-
-/// An ask of which only number and id can be read.
-#[derive(Clone, Debug)]
-pub struct MalformedAsk {
-    /// The business phone number.
-    pub number: String,
-    /// The caller's id.
-    pub request: String,
-    /// When it was asked, if that can be read.
-    pub at: Option<Timestamp>,
 }
 
 /// What decoding needs to know.
@@ -274,7 +264,7 @@ impl Decoding<'_> {
                     return true;
                 }
                 let problem = Problem { code: error.code(), detail: error.to_string(), part: None };
-                self.items.push(Item::Letter(problem, malformed_ask(bytes)));
+                self.items.push(Item::Letter(problem, MalformedAsk::of_json(bytes)));
                 webhooks
             }
         }
@@ -301,12 +291,7 @@ impl Decoding<'_> {
             }
             Err(invalid) => {
                 let problem = Problem { code: invalid.code(), detail: invalid.to_string(), part: None };
-                let ask = record.send_requested.as_ref().map(|ask| MalformedAsk {
-                    number: record.phone_number_id.as_str().to_owned(),
-                    request: ask.request_id.as_str().to_owned(),
-                    at: Timestamp::from_millis(record.occurred_at),
-                });
-                self.items.push(Item::Letter(problem, ask.filter(MalformedAsk::is_readable)));
+                self.items.push(Item::Letter(problem, MalformedAsk::of_record(record)));
             }
         }
     }
@@ -342,22 +327,4 @@ impl Decoding<'_> {
             self.items.insert(place, Item::Fact(Box::new(Learned::new(fact.into_owned(), learned_at))));
         }
     }
-}
-
-impl MalformedAsk {
-    fn is_readable(&self) -> bool {
-        !self.number.is_empty() && !self.request.is_empty()
-    }
-}
-
-/// Number and id of an ask whose record is not what the schema says, where at least those can be read.
-fn malformed_ask(bytes: &[u8]) -> Option<MalformedAsk> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    let ask = MalformedAsk {
-        number: text(value.get("phone_number_id")?)?,
-        request: text(value.get("send_requested")?.get("request_id")?)?,
-        at: value.get("occurred_at").and_then(serde_json::Value::as_i64).and_then(Timestamp::from_millis),
-    };
-    Some(ask).filter(MalformedAsk::is_readable)
 }

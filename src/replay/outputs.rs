@@ -109,7 +109,7 @@ impl Outputs {
     pub fn write(&mut self, record: &Record<'_>) -> Result<(), Unusable> {
         match record {
             Record::Verdict(verdict) => self.files[0].write(verdict),
-            Record::Billing(entry) => self.files[1].write(entry),
+            Record::Billing(entry) | Record::Charge(_, entry) => self.files[1].write(entry),
             Record::Window(event) => self.files[2].write(event),
             Record::State(row) => self.files[3].write(row),
             Record::Outcome(outcome) => self.files[4].write(outcome),

@@ -6,7 +6,7 @@ use std::fmt;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::billing::{Agreement, Entry, EntryKind, NoPrice, PriceSource, Toll, Unpriced};
+use crate::domain::billing::{Agreement, Charge, EntryKind, NoPrice, Price, PriceSource, Toll, Unpriced};
 use crate::domain::effect::{Effect, Outcome, WindowEdge};
 use crate::domain::money::Amount;
 use crate::domain::rules::markets::Market;
@@ -188,8 +188,7 @@ impl Counts {
     }
 
     /// Counts a ledger line.
-    pub fn entry(&mut self, effect: &Effect, entry: &Entry) {
-        let charge = &entry.charge;
+    pub fn entry(&mut self, effect: &Effect, charge: &Charge, entry: &Price) {
         let quantity = if charge.reverses.is_some() { -1 } else { 1 };
         let (kind, reason) = match (&charge.line.toll, &entry.source) {
             (Toll::Free(reason, _), _) => (EntryKind::Free, reason.name()),
@@ -226,10 +225,10 @@ impl Counts {
             let what = format!("price: we say {ours} {expected}, the platform {theirs} {told}");
             count(&mut self.summary.disagreements, &what);
         }
-        self.missing(effect, entry);
+        self.missing(effect, charge, entry);
     }
 
-    fn missing(&mut self, effect: &Effect, entry: &Entry) {
+    fn missing(&mut self, effect: &Effect, charge: &Charge, entry: &Price) {
         let missing = &mut self.summary.missing;
         if effect.account.zone_assumed {
             count(missing, "messages billed in the assumed time zone");
@@ -237,7 +236,7 @@ impl Counts {
         if effect.account.currency_assumed {
             count(missing, "messages billed in the assumed currency");
         }
-        let text = match (&entry.source, &entry.charge.line.toll) {
+        let text = match (&entry.source, &charge.line.toll) {
             (PriceSource::Missing(NoPrice::TimeZoneUnknown), _) | (_, Toll::Unknown(Unpriced::TimeZoneUnknown)) => {
                 "messages without a price: time zone unknown (--accounts or --assume-zone)"
             }

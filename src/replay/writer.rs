@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use super::decode::MalformedAsk;
 use super::outputs::{Lengths, Outputs, Unusable};
 use super::summary::{Counts, Summary};
+use crate::codec::ask::MalformedAsk;
 use crate::config::Mistake;
 use crate::domain::effect::What;
 use crate::domain::time::Timestamp;
 use crate::engine::Output;
-use crate::engine::publish::{Problem, Publisher, Record};
+use crate::engine::publish::{Place, Problem, Publisher, Record};
 
 /// What came of some records, to be written.
 #[derive(Debug, Default)]
@@ -186,21 +186,16 @@ impl Desk {
         let Self { publisher, outputs, counts, .. } = self;
         for output in told {
             let effect = &output.effect;
-            let entry = match &effect.what {
-                What::Charge(charge) => Some(publisher.price(charge)),
-                What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
-            };
+            let mut price = None;
             match &effect.what {
                 What::Verdict(verdict) => counts.verdict(effect, verdict),
                 What::Window(edge) => counts.window(edge),
                 What::Outcome(outcome) => counts.outcome(outcome),
-                What::Charge(_) | What::State(_) => {}
-            }
-            if let Some(entry) = &entry {
-                counts.entry(effect, entry);
+                What::Charge(charge) => counts.entry(effect, charge, price.insert(publisher.price(charge))),
+                What::State(_) => {}
             }
             if let Some(outputs) = outputs {
-                outputs.write(&publisher.record(output, entry.as_ref()))?;
+                outputs.write(&publisher.record(output, price.as_ref()))?;
             }
         }
         Ok(())
@@ -215,14 +210,15 @@ impl Desk {
         let Some(outputs) = outputs else {
             return Ok(());
         };
-        let (path, number) = (&*letter.path, i64::try_from(letter.number).unwrap_or(i64::MAX));
+        let offset = i64::try_from(letter.number).unwrap_or(i64::MAX);
+        let place = Place { topic: &letter.path, partition: 0, offset, key: None };
         let at = letter.arrived_at.millis();
         if let Some(ask) = &letter.ask {
             let asked_at = ask.at.map_or(at, Timestamp::millis);
             let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
             outputs.write(&Record::Verdict(verdict))?;
         }
-        let record = publisher.dead_letter(path, number, &letter.problem, letter.bytes.as_deref(), letter.size, at);
+        let record = publisher.dead_letter(place, &letter.problem, letter.bytes.as_deref(), letter.size, at);
         outputs.write(&Record::DeadLetter(record))
     }
 }

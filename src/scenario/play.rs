@@ -13,11 +13,10 @@ use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
 use crate::codec::reference::Learned;
 use crate::config::parse_date;
-use crate::domain::billing::{self, Agreement, Entry, EntryKind};
+use crate::domain::billing::{self, Agreement, Charge, EntryKind, Price};
 use crate::domain::effect::{SendResult, What};
 use crate::domain::id::{MessageId, RequestId};
 use crate::domain::policy::Policy;
-use crate::domain::reference::Reference;
 use crate::domain::time::{Date, Millis, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
 use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
@@ -64,7 +63,7 @@ struct Stage<'v> {
     verdicts: Vec<Verdict>,
     told: usize,
     /// The line of each message that stands; nothing where it was taken back.
-    lines: HashMap<String, Option<Entry>>,
+    lines: HashMap<String, Option<(Charge, Price)>>,
     outcomes: HashMap<String, Vec<&'static str>>,
     agreements: HashMap<String, Agreement>,
     names: HashMap<String, String>,
@@ -92,7 +91,7 @@ impl<'v> Stage<'v> {
             assume_currency: None,
             memory: 64 << 20,
         });
-        let opened = Engine::open(Arc::clone(&setup), zones, Reference::default(), Memory::default());
+        let opened = Engine::open(Arc::clone(&setup), zones, Arc::default(), Memory::default());
         let (engine, _) = opened.map_err(|error| wrong(error.to_string()))?;
         let now = midnight(engine.zones(), vector.origin);
         Ok(Self {
@@ -297,8 +296,9 @@ impl<'v> Stage<'v> {
 
     fn advance(&mut self, at: Timestamp, outputs: &mut Vec<Output>) -> Result<(), Mistake> {
         loop {
-            match self.engine.advance(at, outputs).map_err(|error| self.wrong(error.to_string()))? {
+            match self.engine.advance(at, usize::MAX, outputs).map_err(|error| self.wrong(error.to_string()))? {
                 Advanced::Done => return Ok(()),
+                Advanced::TakeOutputs => {}
                 Advanced::CommitFirst => self.engine.commit(&[]).map_err(|error| self.wrong(error.to_string()))?,
             }
         }
@@ -312,8 +312,10 @@ impl<'v> Stage<'v> {
                 What::Charge(charge) => {
                     let name = charge.message.as_str().to_owned();
                     self.agreements.insert(name.clone(), charge.agreement);
-                    let entry = billing::price(*charge, &self.setup.rules, &self.setup.cards);
-                    self.lines.insert(name, Some(entry).filter(|entry| entry.kind != EntryKind::Reversal));
+                    let (line, reverses) = (&charge.line, charge.reverses.is_some());
+                    let price = billing::price(line, reverses, &self.setup.rules, &self.setup.cards);
+                    let standing = (price.kind != EntryKind::Reversal).then_some((*charge, price));
+                    self.lines.insert(name, standing);
                 }
                 What::Outcome(outcome) => {
                     let about = outcome

@@ -70,6 +70,34 @@ pub fn contact(number: ContactNumber) -> Vec<u8> {
     key(CONTACT, &[&number.0.to_be_bytes()])
 }
 
+/// The contact of a key that [`contact`] made.
+#[must_use]
+pub fn parse_contact(key: &[u8]) -> Option<ContactNumber> {
+    let number = key.strip_prefix(&[CONTACT])?;
+    Some(ContactNumber(u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// Which changelog a row goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changelog {
+    /// Kept until deleted: numbers, contacts, their names, and the position.
+    Contacts,
+    /// Forgotten by age: messages and asks.
+    Messages,
+    /// None: what can be worked out from the other rows.
+    Derived,
+}
+
+/// Which changelog the row of a key goes to.
+#[must_use]
+pub fn changelog(key: &[u8]) -> Changelog {
+    match key.first() {
+        Some(&(META | NUMBER | NUMBER_MONTH | CONTACT | ALIAS)) => Changelog::Contacts,
+        Some(&(MESSAGE | REQUEST)) => Changelog::Messages,
+        _ => Changelog::Derived,
+    }
+}
+
 /// A name of a contact.
 #[must_use]
 pub fn alias(alias: [u8; 16]) -> Vec<u8> {

@@ -65,7 +65,7 @@ impl World {
 
     fn open(&self, store: Memory) -> Engine<Memory> {
         let reference = self.reference.clone();
-        Engine::open(Arc::clone(&self.setup), Zones::new(), reference, store).expect("memory can be read").0
+        Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::new(reference), store).expect("memory can be read").0
     }
 
     /// Reads a line as `tollgate replay` does, in short.
@@ -114,15 +114,19 @@ impl World {
     /// Publishes what the engine told, as JSON.
     fn publish(&self, outputs: &mut Vec<Output>, told: &mut Vec<String>) {
         for output in outputs.drain(..) {
+            let price = match &output.effect.what {
+                What::Charge(charge) => Some(self.publisher.price(charge)),
+                What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
+            };
             let mut json = Vec::new();
             macro_rules! written {
                 ($record:expr, $schema:ident) => {
                     frame::write(&$record, schema::$schema, Framing::Json, &mut json)
                 };
             }
-            let written = match self.publisher.record(&output, None) {
+            let written = match self.publisher.record(&output, price.as_ref()) {
                 Record::Verdict(record) => written!(record, VERDICT),
-                Record::Billing(record) => written!(record, BILLING_ENTRY),
+                Record::Billing(record) | Record::Charge(_, record) => written!(record, BILLING_ENTRY),
                 Record::Window(record) => written!(record, WINDOW_EVENT),
                 Record::State(record) => written!(record, WINDOW_STATE_ROW),
                 Record::Outcome(record) => written!(record, OUTCOME),
@@ -173,7 +177,7 @@ fn fold(world: &World, units: &[Unit], stopping: bool) -> (Vec<String>, Memory) 
     let (mut outputs, mut told) = (Vec::new(), Vec::new());
     let mut engine = world.open(Memory::default());
     let advance = |engine: &mut Engine<Memory>, to, outputs: &mut Vec<Output>| {
-        while engine.advance(to, outputs).expect("memory can be read") == Advanced::CommitFirst {
+        while engine.advance(to, usize::MAX, outputs).expect("memory can be read") == Advanced::CommitFirst {
             engine.commit(b"").expect("memory can be written");
         }
     };

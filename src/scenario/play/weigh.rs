@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Difference, Stage, midnight};
-use crate::domain::billing::{Allowance, Entry, Line, Toll};
+use crate::domain::billing::{Allowance, Charge, Price, Toll};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
 use crate::domain::time::{Millis, Span, Timestamp};
@@ -134,12 +134,12 @@ impl Stage<'_> {
         let entries = || ours().filter_map(|(_, standing)| standing.as_ref());
         match &later.expect {
             Expect::Charges(count) => {
-                let found = entries().filter(|entry| matches!(entry.charge.line.toll, Toll::Charged(_))).count();
+                let found = entries().filter(|(charge, _)| matches!(charge.line.toll, Toll::Charged(_))).count();
                 (u32::try_from(found) != Ok(*count)).then(|| format!("{found} charges"))
             }
             Expect::Total(amount, currency) => {
                 let mut totals: BTreeMap<Currency, Amount> = BTreeMap::new();
-                for (unit, amount) in entries().filter_map(|entry| entry.currency.zip(entry.amount)) {
+                for (unit, amount) in entries().filter_map(|(_, price)| price.currency.zip(price.amount)) {
                     let total = totals.entry(unit).or_insert(Amount::ZERO);
                     *total = total.plus(amount).unwrap_or(*total);
                 }
@@ -195,13 +195,13 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
 }
 
 /// What a message's line says other than expected; `index` is the message's place among those of its step.
-fn line_differs(entry: Option<&Entry>, expect: &Expect, index: usize) -> Option<String> {
-    let toll = entry.map(|entry| &entry.charge.line.toll);
-    let allowance = entry.and_then(|entry| entry.charge.prediction.allowance);
+fn line_differs(entry: Option<&(Charge, Price)>, expect: &Expect, index: usize) -> Option<String> {
+    let toll = entry.map(|(charge, _)| &charge.line.toll);
+    let allowance = entry.and_then(|(charge, _)| charge.prediction.allowance);
     let same = match (expect, toll) {
         (Expect::NoLine, toll) => toll.is_none(),
         (Expect::Charge(wanted, amount), Some(Toll::Charged(category))) => {
-            let amount_is = |amount: &String| entry.and_then(|entry| entry.amount) == Amount::parse(amount);
+            let amount_is = |amount: &String| entry.and_then(|(_, price)| price.amount) == Amount::parse(amount);
             category.name() == wanted && amount.as_ref().is_none_or(amount_is)
         }
         (Expect::FreeLine(wanted, category), Some(Toll::Free(reason, free))) => {
@@ -217,8 +217,8 @@ fn line_differs(entry: Option<&Entry>, expect: &Expect, index: usize) -> Option<
     };
     (!same).then(|| match entry {
         None => "no line".to_owned(),
-        Some(Entry { kind, amount, currency, source, charge, .. }) => {
-            let Line { toll, .. } = &charge.line;
+        Some((charge, Price { kind, amount, currency, source, .. })) => {
+            let toll = &charge.line.toll;
             format!("{} {toll:?} {amount:?} {currency:?} ({source:?}); {allowance:?}", kind.name())
         }
     })

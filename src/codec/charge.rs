@@ -1,0 +1,76 @@
+//! Records of `tollgate.charges`: what the conversation stage decided, on its way to the stage that prices it.
+//!
+//! The topic is internal. A record is a version, what the price depends on in the form of the store, and the
+//! line of the ledger without its price in the single-object framing, so that schemas may evolve under it.
+
+use super::frame::{self, Framer, Writers};
+use super::records::BillingEntry;
+use super::{avro, state};
+use crate::domain::billing::Line;
+
+/// The version written.
+const VERSION: u8 = 1;
+
+/// Why a charge cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A newer version of Tollgate wrote it.
+    Newer(u8),
+    /// It ends too early.
+    Truncated,
+    /// What the price depends on cannot be read.
+    Line(state::Error),
+    /// The line of the ledger cannot be read.
+    Entry(frame::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Newer(version) => {
+                write!(f, "the charge has format {version}, and this version of Tollgate reads up to {VERSION}")
+            }
+            Self::Truncated => f.write_str("the charge ends too early"),
+            Self::Line(error) => error.fmt(f),
+            Self::Entry(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    /// Whether a newer version wrote the charge: then it must wait for one that can read it.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer(_) | Self::Line(state::Error::Newer(_)) | Self::Entry(frame::Error::UnknownFingerprint(_)))
+    }
+}
+
+/// Appends a charge. `framer` is that of the ledger's lines in the single-object framing.
+///
+/// # Errors
+/// If the line cannot be encoded, which no line of ours cannot.
+pub fn write(line: &Line, entry: &BillingEntry<'_>, framer: &Framer, out: &mut Vec<u8>) -> Result<(), avro::Error> {
+    let line = state::write_charged(line);
+    let length = u16::try_from(line.len()).map_err(|_| avro::Error::Unsupported("a charge of 64 KiB"))?;
+    out.push(VERSION);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&line);
+    framer.write(entry, out)
+}
+
+/// Reads a charge.
+///
+/// # Errors
+/// What keeps it from being read.
+pub fn read<'a>(bytes: &'a [u8], writers: &Writers) -> Result<(Line, BillingEntry<'a>), Error> {
+    let (version, rest) = bytes.split_first().ok_or(Error::Truncated)?;
+    if *version != VERSION {
+        return Err(Error::Newer(*version));
+    }
+    let (length, rest) = rest.split_first_chunk::<2>().ok_or(Error::Truncated)?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    let (line, entry) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
+    Ok((state::read_charged(line).map_err(Error::Line)?, writers.read(entry).map_err(Error::Entry)?))
+}

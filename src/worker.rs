@@ -1,0 +1,609 @@
+//! A worker: one thread, one member of the group, one transactional producer, and the partitions it owns.
+//!
+//! It folds what it reads, and makes it real in transactions: outputs, changelogs and input positions together,
+//! or nothing. The order of a transaction, and what survives a crash between any two of its steps:
+//!
+//! | step | what happens | a crash here |
+//! |---|---|---|
+//! | 1 | a batch is read | nothing has happened |
+//! | 2 | the transaction begins | nothing: an empty one is aborted by the next producer |
+//! | 3 | records are folded, outputs are handed to the producer | rows in memory are gone; the same records are folded again |
+//! | 4 | outputs reach the log | they are aborted by the next producer, and no reader has seen them |
+//! | 5 | changelogs and the commit record are in the log too | the same |
+//! | 6 | input positions are added | the same |
+//! | 7 | the commit is sent | it happened or it did not; the committed positions tell |
+//! | 8 | the coordinator has decided | all of it happens; the store is restored from the changelog |
+//! | 9 | the commit is answered | the same |
+//! | 10 | the rows are the committed state in memory | the same |
+//! | 11 | they are written to the store, with their position | the store holds them, or it is restored |
+//! | 12 | the store has them | nothing is left to do |
+//!
+//! The store only ever holds what is committed, so it is never wiped because of a crash or a time-out. A worker
+//! knows no Kafka: what it talks to is a [`Log`].
+
+mod closing;
+mod conversation;
+mod ledger;
+pub mod position;
+mod restore;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::codec::frame::{Framer, Framing, Writers};
+use crate::codec::{avro, schema};
+use crate::domain::reference::Reference;
+use crate::engine::publish::{Problem, Publisher};
+use crate::engine::{Output, Setup};
+use crate::store::{self, Store};
+use crate::stream::{Failure, Found, Head, Log, NextOffset, Partition, Reaction, Records, Slot, Topic};
+use crate::zones::Zones;
+pub use closing::Closing;
+use closing::Transaction;
+use conversation::Conversation;
+use ledger::Ledger;
+use restore::Restore;
+
+/// How long a poll waits where nothing is going on.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// How long a turn waits before it asks again for something that is not there yet.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// How outputs are written: one framer for every topic.
+#[derive(Clone, Debug)]
+pub struct Framers {
+    /// `wa.verdicts`
+    pub verdict: Framer,
+    /// `wa.billing`
+    pub billing: Framer,
+    /// `wa.windows`
+    pub window: Framer,
+    /// `wa.window-state`
+    pub state: Framer,
+    /// `wa.outcomes`
+    pub outcome: Framer,
+    /// `wa.dead-letters`
+    pub dead_letter: Framer,
+    /// Lines of the ledger inside of `tollgate.charges`, always in the single-object framing.
+    pub charge: Framer,
+}
+
+impl Framers {
+    /// Framers that write every topic in the framing that `framing` gives its schema.
+    ///
+    /// # Errors
+    /// If a schema is none, which none of ours is.
+    pub fn new(framing: impl Fn(Topic) -> Framing) -> Result<Self, avro::Error> {
+        let framer = |topic, schema| Framer::new(schema, framing(topic));
+        Ok(Self {
+            verdict: framer(Topic::Verdicts, schema::VERDICT)?,
+            billing: framer(Topic::Billing, schema::BILLING_ENTRY)?,
+            window: framer(Topic::Windows, schema::WINDOW_EVENT)?,
+            state: framer(Topic::WindowState, schema::WINDOW_STATE)?,
+            outcome: framer(Topic::Outcomes, schema::OUTCOME)?,
+            dead_letter: framer(Topic::DeadLetters, schema::DEAD_LETTER)?,
+            charge: Framer::new(schema::BILLING_ENTRY, Framing::SingleObject)?,
+        })
+    }
+}
+
+/// What tells when a record arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The log: the instant at which it appended the record.
+    Log,
+    /// The record: its `received_at`, but never before what has arrived already. For imports, mirrors and tests.
+    Field,
+}
+
+/// Everything that all workers of a deployment share, and that stays as it is.
+pub struct Shared {
+    /// What the fold needs.
+    pub setup: Arc<Setup>,
+    /// The deployment's name: the `source` of every output.
+    pub name: String,
+    /// Whether verdicts are meant to be acted on.
+    pub enforced: bool,
+    /// How outputs are written.
+    pub framers: Framers,
+    /// The names of the input topics, for dead letters.
+    pub inputs: Vec<String>,
+    /// The name of the topic of charges.
+    pub charges: String,
+    /// How many partitions every topic has.
+    pub partitions: u32,
+    /// What tells when a record arrived.
+    pub arrival: Arrival,
+    /// Whether dead letters hold the record they are about.
+    pub keep_payload: bool,
+    /// Whether the worker writes heartbeats for partitions that are idle while a deadline is due.
+    pub heartbeats: bool,
+    /// When a transaction is closed.
+    pub closing: Closing,
+    /// When rows are written to the store.
+    pub checkpoint: Checkpoint,
+    /// A store older than this is built anew from the changelogs: what was deleted since may have left them.
+    pub tombstones_kept: Duration,
+    /// How long committed positions and changelogs may disagree before the partition halts: as long as a
+    /// transaction of another worker may take to end.
+    pub patience: Duration,
+}
+
+/// When rows are written to the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    /// Once so many bytes wait.
+    pub bytes: usize,
+    /// Once the oldest of them has waited so long.
+    pub age: Duration,
+}
+
+/// What is known of accounts and templates, as it is learned by whoever reads the reference topics.
+#[derive(Clone, Default)]
+pub struct Latest(Arc<Mutex<Arc<Reference>>>);
+
+impl Latest {
+    /// What is known now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Reference> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this is known.
+    pub fn set(&self, reference: Arc<Reference>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reference;
+    }
+}
+
+/// Where the stores of partitions are.
+pub trait Disk {
+    /// The store of a partition.
+    type Store: Store;
+
+    /// Opens a partition's store, or makes it.
+    ///
+    /// # Errors
+    /// If it cannot be opened: another process has it, or it is damaged.
+    fn open(&mut self, partition: Partition) -> Result<Self::Store, store::Error>;
+
+    /// Puts a partition's store aside, so that it is made anew when it is opened next.
+    ///
+    /// # Errors
+    /// If that cannot be done.
+    fn discard(&mut self, partition: Partition) -> Result<(), store::Error>;
+}
+
+/// Tells the schema that a registry gave an id: nothing where there is none.
+///
+/// The error says that the registry cannot be asked now.
+pub type Schemas = Box<dyn FnMut(u32) -> Result<Option<String>, String> + Send>;
+
+/// What has happened so far, for metrics. Only ever grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records read.
+    pub records: u64,
+    /// Events folded.
+    pub events: u64,
+    /// Records published, by topic.
+    pub outputs: BTreeMap<Topic, u64>,
+    /// Dead letters, by their code.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Events of kinds this version does not know.
+    pub unknown_events: u64,
+    /// Transactions committed.
+    pub committed: u64,
+    /// Transactions aborted.
+    pub aborted: u64,
+    /// Transactions whose outcome had to be asked for.
+    pub unknown: u64,
+    /// Producers made anew, and why.
+    pub recycled: BTreeMap<&'static str, u64>,
+    /// Records applied from changelogs.
+    pub restored: u64,
+    /// Records of changelogs still to be applied, as offsets count.
+    pub to_restore: u64,
+    /// Partitions whose state does not agree with the group's positions, each with what to do.
+    pub halted: BTreeMap<Partition, String>,
+    /// Times the store was written.
+    pub checkpoints: u64,
+    /// Heartbeats written.
+    pub heartbeats: u64,
+    /// Time spent from the first step of closing a transaction to the answer.
+    pub closing: Duration,
+}
+
+/// The worker cannot go on. The message says what happened and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted(pub String);
+
+impl fmt::Display for Halted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Halted {}
+
+/// Why a turn did not come to its end.
+enum Trouble {
+    /// The log failed.
+    Log(Failure),
+    /// Nobody can go on from here.
+    Halt(String),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Log(failure)
+    }
+}
+
+impl From<store::Error> for Trouble {
+    fn from(error: store::Error) -> Self {
+        Self::Halt(error.to_string())
+    }
+}
+
+/// What must be done before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    /// Nothing.
+    None,
+    /// Make a producer. Nothing was under way.
+    Recycle(&'static str),
+    /// Make a producer, then find out what became of the transaction.
+    Settle,
+}
+
+/// One worker.
+pub struct Worker<L: Log, D: Disk> {
+    log: L,
+    disk: D,
+    shared: Arc<Shared>,
+    latest: Latest,
+    schemas: Schemas,
+    publisher: Publisher,
+    heartbeat_framer: Framer,
+    writers: Writers,
+    charge_writers: Writers,
+    slots: Vec<Slot>,
+    conversations: BTreeMap<Partition, Conversation<D::Store>>,
+    ledgers: BTreeMap<Partition, Ledger>,
+    restore: Restore<L::Reader, D::Store>,
+    transaction: Option<Transaction>,
+    /// What the last transactions took to close, smoothed.
+    commit_cost: Duration,
+    /// Records whose fold panicked; they go to the dead letters instead.
+    poison: BTreeSet<(Slot, i64)>,
+    duty: Duty,
+    /// Whether what is read must be told to the log anew.
+    stale: bool,
+    /// Whether memory asks for the transaction to be closed after the present record.
+    wants_close: bool,
+    records: Records,
+    outputs: Vec<Output>,
+    bytes: Vec<u8>,
+    stats: Stats,
+}
+
+impl<L: Log, D: Disk> Worker<L, D> {
+    /// A worker that owns nothing yet.
+    ///
+    /// # Errors
+    /// If a schema is none, which none of ours is.
+    pub fn new(log: L, disk: D, shared: Arc<Shared>, latest: Latest, schemas: Schemas) -> Result<Self, avro::Error> {
+        let publisher = Publisher::new(Arc::clone(&shared.setup), zones(), shared.name.clone(), shared.enforced);
+        Ok(Self {
+            log,
+            disk,
+            publisher,
+            heartbeat_framer: Framer::new(schema::EVENT, Framing::SingleObject)?,
+            shared,
+            latest,
+            schemas,
+            writers: Writers::of(schema::EVENT)?,
+            charge_writers: Writers::of(schema::BILLING_ENTRY)?,
+            slots: Vec::new(),
+            conversations: BTreeMap::new(),
+            ledgers: BTreeMap::new(),
+            restore: Restore::default(),
+            transaction: None,
+            commit_cost: Duration::ZERO,
+            poison: BTreeSet::new(),
+            duty: Duty::Recycle("start"),
+            stale: false,
+            wants_close: false,
+            records: Records::default(),
+            outputs: Vec::new(),
+            bytes: Vec::new(),
+            stats: Stats::default(),
+        })
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The log.
+    pub const fn log(&mut self) -> &mut L {
+        &mut self.log
+    }
+
+    /// Whether every partition that was assigned is being folded.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.duty == Duty::None
+            && self.conversations.values().all(Conversation::is_running)
+            && self.ledgers.values().all(Ledger::is_running)
+    }
+
+    /// Does what there is to do, and waits a little where there is nothing. To be called again and again.
+    ///
+    /// # Errors
+    /// If nobody can go on from here.
+    pub fn turn(&mut self) -> Result<(), Halted> {
+        match self.step() {
+            Ok(()) => Ok(()),
+            Err(Trouble::Halt(why)) => Err(Halted(why)),
+            Err(Trouble::Log(failure)) => self.react(&failure),
+        }
+    }
+
+    /// Commits what is open, writes the stores, and ends. The log is given back, so that leaving the group is
+    /// its owner's to decide.
+    ///
+    /// # Errors
+    /// If what is open could not be committed. It is not lost: it will be folded again.
+    pub fn stop(mut self) -> Result<(L, Stats), Halted> {
+        let closed = match self.close() {
+            Ok(()) => self.checkpoint_all(),
+            Err(trouble) => Err(trouble),
+        };
+        match closed {
+            Ok(()) => Ok((self.log, self.stats)),
+            Err(Trouble::Halt(why)) => Err(Halted(why)),
+            Err(Trouble::Log(failure)) => Err(Halted(failure.to_string())),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Trouble> {
+        self.do_duty()?;
+        let wait = self.wait();
+        let mut records = std::mem::take(&mut self.records);
+        records.clear();
+        let found = self.log.poll(wait, &mut records);
+        let folded = match found {
+            Ok(Found::Records) => self.take(&records),
+            Ok(Found::Assigned(slots)) => self.assigned(slots),
+            Ok(Found::Revoked(_)) => self.revoked(),
+            Ok(Found::Lost(_)) => self.lost(),
+            Err(failure) => Err(Trouble::Log(failure)),
+        };
+        let idle = records.heads().is_empty();
+        self.records = records;
+        folded?;
+        self.admit()?;
+        self.end_pauses();
+        self.write_heartbeats()?;
+        if self.is_due(idle) {
+            self.close()?;
+        }
+        if self.transaction.is_none() {
+            self.checkpoint()?;
+        }
+        self.assign()
+    }
+
+    /// Answers a failure of the log, by its reaction alone.
+    fn react(&mut self, failure: &Failure) -> Result<(), Halted> {
+        match failure.reaction() {
+            Reaction::Retry => {}
+            Reaction::Abort => {
+                // An abort that does not succeed is as good as none: the next producer aborts.
+                if self.log.abort().is_ok() {
+                    self.rewind().map_err(|error| Halted(error.to_string()))?;
+                } else {
+                    self.duty = Duty::Settle;
+                }
+            }
+            Reaction::Recycle => self.duty = Duty::Settle,
+            Reaction::Halt => return Err(Halted(failure.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Makes a producer if one is needed, and finds out what became of a transaction of the last one.
+    fn do_duty(&mut self) -> Result<(), Trouble> {
+        let why = match (self.duty, self.log.tainted()) {
+            (Duty::Recycle(why), _) => why,
+            (Duty::Settle, _) => "unknown outcome",
+            (Duty::None, Some(why)) if self.transaction.is_none() => why,
+            (Duty::None, _) => return Ok(()),
+        };
+        self.log.recycle()?;
+        *self.stats.recycled.entry(why).or_default() += 1;
+        if self.duty == Duty::Settle {
+            self.duty = Duty::Recycle("unknown outcome");
+            self.settle()?;
+        }
+        self.duty = Duty::None;
+        Ok(())
+    }
+
+    /// How long the next poll may wait.
+    fn wait(&self) -> Duration {
+        if self.restore.is_reading() {
+            return Duration::ZERO;
+        }
+        if !self.is_running() {
+            return AGAIN;
+        }
+        match &self.transaction {
+            Some(transaction) => {
+                self.shared.closing.rest(transaction, self.log.now(), self.commit_cost)
+            }
+            None => IDLE,
+        }
+    }
+
+    /// Takes in an assignment. What is read of it, once it is ready, is told to the log by [`Self::assign`].
+    fn assigned(&mut self, slots: Vec<Slot>) -> Result<(), Trouble> {
+        let partitions = |wanted: Topic| -> BTreeSet<Partition> {
+            slots.iter().filter(|slot| slot.topic == wanted).map(|slot| slot.partition).collect()
+        };
+        let inputs: Vec<_> = (0..self.shared.inputs.len()).map(|index| partitions(Topic::Input(index as u8))).collect();
+        let all: BTreeSet<Partition> = inputs.iter().flatten().copied().collect();
+        if let Some(index) = inputs.iter().position(|owned| *owned != all) {
+            let missing: Vec<u32> = all.difference(&inputs[index]).map(|partition| partition.0).collect();
+            return Err(Trouble::Halt(format!(
+                "this member owns partitions {missing:?} of one input topic but not of `{}`: the topics must have equally \
+                 many partitions, and the group must use the assignor `range`",
+                self.shared.inputs[index]
+            )));
+        }
+        self.conversations = all.into_iter().map(|partition| (partition, Conversation::joining())).collect();
+        self.ledgers = partitions(Topic::Charges).into_iter().map(|partition| (partition, Ledger::joining())).collect();
+        self.slots = slots;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Gives up an assignment: what is open is committed first.
+    fn revoked(&mut self) -> Result<(), Trouble> {
+        let closed = self.close().and_then(|()| self.checkpoint_all());
+        if closed.is_err() {
+            // What is open is not ours to finish any more. Whoever comes next folds it again.
+            self.duty = Duty::Recycle("revoked with a transaction that could not be committed");
+        }
+        self.give_up()?;
+        match closed {
+            Err(Trouble::Halt(why)) => Err(Trouble::Halt(why)),
+            Ok(()) | Err(Trouble::Log(_)) => Ok(()),
+        }
+    }
+
+    /// Gives up an assignment that is somebody else's already: what is open is void.
+    fn lost(&mut self) -> Result<(), Trouble> {
+        if self.transaction.is_some() {
+            self.duty = Duty::Recycle("partitions lost");
+        }
+        self.give_up()
+    }
+
+    fn give_up(&mut self) -> Result<(), Trouble> {
+        self.transaction = None;
+        self.conversations.clear();
+        self.ledgers.clear();
+        self.restore.stop();
+        self.slots.clear();
+        self.stale = false;
+        self.poison.clear();
+        self.log.unassign()?;
+        Ok(())
+    }
+
+    /// Tells the log what to read, if that has changed.
+    fn assign(&mut self) -> Result<(), Trouble> {
+        if !self.stale {
+            return Ok(());
+        }
+        let mut slots = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let position = match slot.topic {
+                Topic::Input(index) => self.conversations.get(&slot.partition).and_then(|task| task.reads(index)),
+                Topic::Charges => self.ledgers.get(&slot.partition).and_then(Ledger::reads),
+                _ => None,
+            };
+            slots.extend(position.map(|position| (*slot, position)));
+        }
+        self.log.assign(&slots)?;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Folds records that came together.
+    fn take(&mut self, records: &Records) -> Result<(), Trouble> {
+        for head in records.heads() {
+            match head.slot.topic {
+                Topic::Input(index) => self.fold(index, head, records)?,
+                Topic::Charges => self.price(head, records)?,
+                _ => {}
+            }
+            let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
+            if std::mem::take(&mut self.wants_close) || full {
+                self.close()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a record to the transaction, and counts it.
+    fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Trouble> {
+        self.log.produce(slot, key, value).map_err(in_transaction)?;
+        if let Some(open) = &mut self.transaction {
+            open.records += 1;
+            open.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        }
+        *self.stats.outputs.entry(slot.topic).or_default() += 1;
+        Ok(())
+    }
+
+    /// Publishes what cannot be folded, as it came.
+    fn publish_letter(&mut self, head: &Head, records: &Records, problem: &Problem, at: i64) -> Result<(), Trouble> {
+        *self.stats.dead_letters.entry(problem.code).or_default() += 1;
+        let shared = Arc::clone(&self.shared);
+        let topic = match head.slot.topic {
+            Topic::Input(index) => shared.inputs.get(usize::from(index)).map_or("", String::as_str),
+            _ => shared.charges.as_str(),
+        };
+        let (key, value) = (records.key(head), records.value(head));
+        let place = crate::engine::publish::Place {
+            topic,
+            partition: i32::try_from(head.slot.partition.0).unwrap_or(i32::MAX),
+            offset: head.offset,
+            key,
+        };
+        let size = value.map_or(0, <[u8]>::len);
+        let payload = value.filter(|value| shared.keep_payload && value.len() <= LARGEST_PAYLOAD);
+        let record = self.publisher.dead_letter(place, problem, payload, size as u64, at);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        shared.framers.dead_letter.write(&record, &mut bytes).map_err(unwritable)?;
+        let slot = Slot { topic: Topic::DeadLetters, partition: head.slot.partition };
+        let produced = self.produce(slot, key, Some(&bytes));
+        self.bytes = bytes;
+        produced
+    }
+}
+
+/// The largest record that a dead letter repeats; of a larger one it says where it is.
+const LARGEST_PAYLOAD: usize = 1 << 20;
+
+/// A failure inside of a transaction: there is no going on with half of a record published.
+fn in_transaction(failure: Failure) -> Trouble {
+    Trouble::Log(match failure {
+        Failure::Busy(why) => Failure::Abort(why),
+        other => other,
+    })
+}
+
+/// A record of ours that cannot be encoded: a fault of ours, and no reason to lose the record.
+fn unwritable(error: avro::Error) -> Trouble {
+    Trouble::Halt(format!("an output cannot be encoded: {error}; report this"))
+}
+
+/// Time zones are compiled in, so every engine can have its own.
+fn zones() -> Zones {
+    Zones::new()
+}
+
+/// The next position behind a record.
+const fn after(head: &Head) -> NextOffset {
+    NextOffset::after(head.offset)
+}

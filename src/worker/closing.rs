@@ -1,0 +1,271 @@
+//! Transactions: when they are closed, how, and what became of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::position::Position;
+use super::{Disk, Duty, Trouble, Worker, in_transaction};
+use crate::store::keys::{self, Changelog};
+use crate::store::{self, Batch};
+use crate::stream::{Failure, Log, NextOffset, Partition, Slot, Topic};
+
+/// When a transaction is closed.
+///
+/// Where nothing more is waiting to be read it is closed soon: an answer that is ready should not wait. Where
+/// there is more it stays open up to its greatest age, because closing costs the same for one record as for ten
+/// thousand.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing {
+    /// At the latest at this age.
+    pub age: Duration,
+    /// At the latest with so many records published.
+    pub records: usize,
+    /// At the latest with so many bytes published.
+    pub bytes: usize,
+}
+
+/// A transaction stays open for at least this many times what closing it costs, so that closing never takes
+/// more than a third of the time.
+const WORTH: u32 = 2;
+
+impl Closing {
+    /// Whether a transaction is so large that it must be closed whatever waits.
+    pub(super) fn is_full(&self, open: &Transaction) -> bool {
+        open.records >= self.records || open.bytes >= self.bytes
+    }
+
+    /// How young a transaction may be when it is closed for want of records.
+    fn least(&self, cost: Duration) -> Duration {
+        (cost * WORTH).min(self.age)
+    }
+
+    /// How long a poll may wait for more.
+    pub(super) fn rest(&self, open: &Transaction, now: Duration, cost: Duration) -> Duration {
+        self.least(cost).saturating_sub(now.saturating_sub(open.began))
+    }
+}
+
+/// The open transaction.
+pub struct Transaction {
+    /// When it began, by the log's clock.
+    began: Duration,
+    /// How many records it holds.
+    pub records: usize,
+    /// How many bytes they have.
+    pub bytes: usize,
+    /// What it reads: from where, and to where. From nowhere, where nothing was ever committed.
+    pub reads: BTreeMap<Slot, (Option<NextOffset>, NextOffset)>,
+    /// What it changes, once it is being closed.
+    closing: Vec<(Partition, Position, Batch)>,
+    /// Whether its positions were sent: before that it cannot have been committed.
+    sent: bool,
+}
+
+impl<L: Log, D: Disk> Worker<L, D> {
+    /// Begins a transaction, unless one is open.
+    pub(super) fn begin(&mut self) -> Result<(), Trouble> {
+        if self.transaction.is_some() {
+            return Ok(());
+        }
+        if self.duty == Duty::None && self.log.tainted().is_some() {
+            self.do_duty()?;
+        }
+        self.log.begin()?;
+        self.transaction = Some(Transaction {
+            began: self.log.now(),
+            records: 0,
+            bytes: 0,
+            reads: BTreeMap::new(),
+            closing: Vec::new(),
+            sent: false,
+        });
+        Ok(())
+    }
+
+    /// Notes that the transaction has read a slot up to a position.
+    pub(super) fn has_read(&mut self, slot: Slot, committed: Option<NextOffset>, next: NextOffset) {
+        if let Some(open) = &mut self.transaction {
+            open.reads.entry(slot).or_insert((committed, next)).1 = next;
+        }
+    }
+
+    /// Whether the transaction is to be closed; `idle` says that the last poll brought no record.
+    pub(super) fn is_due(&self, idle: bool) -> bool {
+        self.transaction.as_ref().is_some_and(|open| {
+            let age = self.log.now().saturating_sub(open.began);
+            age >= self.shared.closing.age
+                || self.shared.closing.is_full(open)
+                || (idle && age >= self.shared.closing.least(self.commit_cost))
+        })
+    }
+
+    /// Closes the transaction: changelogs, commit records, everything into the log, input positions, commit.
+    pub(super) fn close(&mut self) -> Result<(), Trouble> {
+        if self.transaction.is_none() {
+            return Ok(());
+        }
+        let began = self.log.now();
+        self.write_changelogs()?;
+        self.log.drain().map_err(in_transaction)?;
+        if let Some(open) = &mut self.transaction {
+            let positions: Vec<_> = open.reads.iter().map(|(slot, (_, next))| (*slot, *next)).collect();
+            open.sent = true;
+            if !positions.is_empty() {
+                self.log.send_offsets(&positions).map_err(in_transaction)?;
+            }
+        }
+        self.log.commit().map_err(in_transaction)?;
+        let cost = self.log.now().saturating_sub(began);
+        self.commit_cost = (self.commit_cost * 7 + cost) / 8;
+        self.stats.closing += cost;
+        self.committed()
+    }
+
+    /// Adds to the transaction what it changes, and the commit record of every partition it touches.
+    fn write_changelogs(&mut self) -> Result<(), Trouble> {
+        let touched: Vec<Partition> =
+            self.conversations.iter().filter(|(_, task)| task.is_touched()).map(|(partition, _)| *partition).collect();
+        for partition in touched {
+            let Some((position, batch)) = self.conversations.get_mut(&partition).and_then(|task| task.changes()) else {
+                continue;
+            };
+            let (contacts, messages) =
+                (Slot { topic: Topic::Contacts, partition }, Slot { topic: Topic::Messages, partition });
+            let mut commit_record = None;
+            for (key, value) in batch.changes() {
+                match keys::changelog(key) {
+                    Changelog::Contacts if key == keys::meta() => commit_record = value,
+                    Changelog::Contacts => self.produce(contacts, Some(key), value)?,
+                    // What is forgotten by age needs no tombstone.
+                    Changelog::Messages if value.is_some() => self.produce(messages, Some(key), value)?,
+                    Changelog::Messages | Changelog::Derived => {}
+                }
+            }
+            // Last, so that whoever has read it has read everything before it. The other changelog ends in one
+            // too: by its number it is known to be complete.
+            let meta = keys::meta();
+            self.produce(messages, Some(&meta), commit_record)?;
+            self.produce(contacts, Some(&meta), commit_record)?;
+            if let Some(open) = &mut self.transaction {
+                open.closing.push((partition, position, batch));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what the transaction holds the present state: it is committed.
+    fn committed(&mut self) -> Result<(), Trouble> {
+        let Some(done) = self.transaction.take() else {
+            return Ok(());
+        };
+        self.stats.committed += 1;
+        let now = self.log.now();
+        for (partition, position, batch) in done.closing {
+            if let Some(task) = self.conversations.get_mut(&partition) {
+                task.keep(position, batch, now)?;
+            }
+        }
+        for (slot, (_, next)) in done.reads {
+            if slot.topic == Topic::Charges
+                && let Some(task) = self.ledgers.get_mut(&slot.partition)
+            {
+                task.committed(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the transaction, and folds again from the committed positions.
+    pub(super) fn rewind(&mut self) -> Result<(), store::Error> {
+        self.stats.aborted += u64::from(self.transaction.is_some());
+        self.transaction = None;
+        let shared = std::sync::Arc::clone(&self.shared);
+        for task in self.conversations.values_mut() {
+            task.rewind(&shared, &self.latest)?;
+        }
+        for task in self.ledgers.values_mut() {
+            task.rewind();
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Finds out what became of a transaction whose producer is gone: the committed positions are part of it,
+    /// so they tell.
+    pub(super) fn settle(&mut self) -> Result<(), Trouble> {
+        // Whatever was read and not folded is to be read again.
+        self.stale = true;
+        let Some(open) = &self.transaction else {
+            return Ok(());
+        };
+        self.stats.unknown += 1;
+        let happened = if open.sent && !open.reads.is_empty() {
+            let slots: Vec<Slot> = open.reads.keys().copied().collect();
+            let found = match self.log.committed(&slots) {
+                Ok(found) => found,
+                Err(failure) => {
+                    self.duty = Duty::Settle;
+                    return Err(Trouble::Log(failure));
+                }
+            };
+            let expected = |next: bool| -> Vec<Option<NextOffset>> {
+                open.reads.values().map(|(from, to)| if next { Some(*to) } else { *from }).collect()
+            };
+            if found == expected(true) {
+                true
+            } else if found == expected(false) {
+                false
+            } else {
+                return Err(Trouble::Halt(
+                    "the committed positions are neither those before a transaction nor those behind it: it was torn, \
+                     or somebody else has set them; stop all members and compare positions with the changelogs"
+                        .to_owned(),
+                ));
+            }
+        } else {
+            false
+        };
+        if happened { self.committed() } else { self.rewind().map_err(Trouble::from) }
+    }
+
+    /// Writes rows to the stores where enough of them wait.
+    pub(super) fn checkpoint(&mut self) -> Result<(), Trouble> {
+        let (limits, now) = (self.shared.checkpoint, self.log.now());
+        let due = |task: &super::Conversation<D::Store>| {
+            task.waiting().is_some_and(|(bytes, since)| {
+                bytes >= limits.bytes || now.saturating_sub(since) >= limits.age
+            })
+        };
+        // One at a time, so that records need not wait for all of them.
+        let first = self.conversations.iter().find(|(_, task)| due(task)).map(|(partition, _)| *partition);
+        first.map_or(Ok(()), |partition| self.write_out(partition))
+    }
+
+    /// Writes all rows to the stores.
+    pub(super) fn checkpoint_all(&mut self) -> Result<(), Trouble> {
+        let waiting = self.conversations.iter().filter(|(_, task)| task.waiting().is_some());
+        let partitions: Vec<Partition> = waiting.map(|(partition, _)| *partition).collect();
+        partitions.into_iter().try_for_each(|partition| self.write_out(partition))
+    }
+
+    fn write_out(&mut self, partition: Partition) -> Result<(), Trouble> {
+        // The stored positions may lie before the truth, never behind it: rows that are restored twice are the
+        // same rows. Where they cannot be learned now the rows wait.
+        let end = |log: &mut L, topic| match log.end(Slot { topic, partition }) {
+            Ok(end) => Ok(Some(end)),
+            Err(Failure::Busy(_)) => Ok(None),
+            Err(failure) => Err(Trouble::Log(failure)),
+        };
+        let (Some(contacts), Some(messages)) =
+            (end(&mut self.log, Topic::Contacts)?, end(&mut self.log, Topic::Messages)?)
+        else {
+            return Ok(());
+        };
+        let wall = self.log.wall();
+        if let Some(task) = self.conversations.get_mut(&partition) {
+            task.write_out(contacts, messages, wall)?;
+            self.stats.checkpoints += 1;
+        }
+        Ok(())
+    }
+}

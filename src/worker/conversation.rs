@@ -1,0 +1,521 @@
+//! The conversation stage of one partition: decodes events, folds them, publishes what follows.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::position::{Position, Range};
+use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, unwritable, zones};
+use crate::codec::ask::MalformedAsk;
+use crate::codec::frame::{self, Writers};
+use crate::codec::ids::DeploymentKey;
+use crate::codec::{charge, event, partitioner, records};
+use crate::domain::event::Happening;
+use crate::domain::reference::Reference;
+use crate::domain::time::Timestamp;
+use crate::engine::publish::{Problem, Record};
+use crate::engine::{Advanced, Engine, Prepared};
+use crate::store::{self, Batch, Pending, Store};
+use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
+
+/// How many outputs of deadlines are gathered before they are published.
+const ROOM: usize = 1_000;
+
+/// How long a partition waits before it asks again for a schema that could not be had.
+const SCHEMA_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long a partition is idle before a heartbeat is written to it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// One partition of the conversation stage.
+pub struct Conversation<S> {
+    running: Option<Box<Running<S>>>,
+}
+
+/// A partition whose state is there.
+struct Running<S> {
+    /// There is none only while it is opened anew.
+    engine: Option<Engine<Pending<S>>>,
+    /// What was committed last.
+    position: Position,
+    /// The group's positions, by input; nothing where none was ever committed.
+    committed: Vec<Option<NextOffset>>,
+    /// Where the present transaction began, by input.
+    from: Vec<NextOffset>,
+    /// The next offset to fold, by input.
+    read: Vec<NextOffset>,
+    /// Whether the present transaction has something of this partition.
+    touched: bool,
+    /// Records folded in the present transaction.
+    records: u64,
+    /// Records published in the present transaction.
+    outputs: u64,
+    /// Since when rows wait for the store.
+    waiting_since: Option<Duration>,
+    /// When the last record was folded, or the last heartbeat written.
+    last_sign: Duration,
+    /// Until when the partition waits for a schema.
+    paused_until: Option<Duration>,
+}
+
+impl<S: Store> Conversation<S> {
+    /// A partition that has just been assigned.
+    pub const fn joining() -> Self {
+        Self { running: None }
+    }
+
+    /// Begins to fold, from a state that agrees with the group's positions.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn start(
+        &mut self,
+        store: S,
+        position: Position,
+        committed: Vec<Option<NextOffset>>,
+        read: Vec<NextOffset>,
+        (shared, latest): (&Shared, &Latest),
+        now: Duration,
+    ) -> Result<(), store::Error> {
+        let engine = open(shared, latest.get(), Pending::new(store))?;
+        self.running = Some(Box::new(Running {
+            engine: Some(engine),
+            position,
+            committed,
+            from: read.clone(),
+            read,
+            touched: false,
+            records: 0,
+            outputs: 0,
+            waiting_since: None,
+            last_sign: now,
+            paused_until: None,
+        }));
+        Ok(())
+    }
+
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether the present transaction has something of this partition.
+    pub fn is_touched(&self) -> bool {
+        self.running.as_ref().is_some_and(|task| task.touched)
+    }
+
+    /// The next offset of an input to read, unless the partition waits.
+    pub fn reads(&self, input: u8) -> Option<NextOffset> {
+        let task = self.running.as_ref().filter(|task| task.paused_until.is_none())?;
+        task.read.get(usize::from(input)).copied()
+    }
+
+    /// How many bytes wait for the store, and since when.
+    pub fn waiting(&self) -> Option<(usize, Duration)> {
+        let task = self.running.as_ref()?;
+        Some((task.engine.as_ref()?.store().bytes(), task.waiting_since?))
+    }
+
+    /// Takes out what the present transaction changes, and where it leads.
+    pub fn changes(&mut self) -> Option<(Position, Batch)> {
+        let task = self.running.as_mut()?;
+        let engine = task.engine.as_mut()?;
+        let position = Position {
+            sequence: task.position.sequence + 1,
+            messages_sequence: task.position.sequence + 1,
+            inputs: task.from.iter().zip(&task.read).map(|(from, next)| Range { from: *from, next: *next }).collect(),
+            cursor: engine.due(),
+            watermark: engine.reference().watermark(),
+            records: task.position.records + task.records,
+            outputs: task.position.outputs + task.outputs,
+            ..task.position.clone()
+        };
+        let batch = engine.changes(&position.write());
+        Some((position, batch))
+    }
+
+    /// The present transaction is committed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn keep(&mut self, position: Position, batch: Batch, now: Duration) -> Result<(), store::Error> {
+        let Some(task) = &mut self.running else {
+            return Ok(());
+        };
+        if let Some(engine) = &mut task.engine {
+            engine.keep(batch)?;
+        }
+        task.committed = position.inputs.iter().map(|range| Some(range.next)).collect();
+        task.from = position.inputs.iter().map(|range| range.next).collect();
+        task.position = position;
+        task.forget_transaction();
+        task.waiting_since.get_or_insert(now);
+        Ok(())
+    }
+
+    /// The present transaction never was.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn rewind(&mut self, shared: &Shared, latest: &Latest) -> Result<(), store::Error> {
+        let Some(task) = &mut self.running else {
+            return Ok(());
+        };
+        task.read.clone_from(&task.from);
+        if task.touched {
+            task.forget_transaction();
+            if let Some(engine) = task.engine.take() {
+                task.engine = Some(open(shared, latest.get(), engine.into_store())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all rows that wait to the store.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn write_out(&mut self, contacts: NextOffset, messages: NextOffset, wall: i64) -> Result<(), store::Error> {
+        let Some(task) = &mut self.running else {
+            return Ok(());
+        };
+        task.position = Position { contacts, messages, written_at: wall, ..task.position.clone() };
+        let row = task.position.write();
+        if let Some(engine) = &mut task.engine {
+            let row = engine.position_row(&row);
+            engine.store_mut().write_out(row)?;
+        }
+        task.waiting_since = None;
+        Ok(())
+    }
+}
+
+impl<S> Running<S> {
+    const fn forget_transaction(&mut self) {
+        self.touched = false;
+        (self.records, self.outputs) = (0, 0);
+    }
+}
+
+fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<Engine<S>, store::Error> {
+    Engine::open(Arc::clone(&shared.setup), zones(), known, store).map(|(engine, _)| engine)
+}
+
+/// What a record is.
+enum Decoded {
+    /// An event, and when it arrived by its own word.
+    Event(Box<Prepared>, Option<Timestamp>),
+    /// Nothing but a sign that time has passed.
+    Heartbeat(Option<Timestamp>),
+    /// Something that cannot be folded, and whether it is an ask that deserves an answer all the same.
+    Letter(Problem, Option<MalformedAsk>),
+    /// It names a schema that is not known here.
+    Schema(u32),
+}
+
+fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
+    let letter = |code, detail: String| Problem { code, detail, part: None };
+    let record = match writers.read::<records::Event<'_>>(value.unwrap_or_default()) {
+        Ok(record) => record,
+        Err(frame::Error::UnknownId(id)) => return Decoded::Schema(id),
+        Err(error) => {
+            let ask = value.and_then(MalformedAsk::of_json);
+            return Decoded::Letter(letter(error.code(), error.to_string()), ask);
+        }
+    };
+    match event::parse(&record, key) {
+        Ok(arrived) => match arrived.event {
+            Some(event) => Decoded::Event(Box::new(Prepared::new(event, key)), arrived.received_at),
+            None => Decoded::Heartbeat(arrived.received_at.or(Some(arrived.occurred_at))),
+        },
+        Err(invalid) => {
+            Decoded::Letter(letter(invalid.code(), invalid.to_string()), MalformedAsk::of_record(&record))
+        }
+    }
+}
+
+impl<L: Log, D: Disk> Worker<L, D> {
+    fn running(&mut self, partition: Partition) -> Option<&mut Running<D::Store>> {
+        self.conversations.get_mut(&partition)?.running.as_deref_mut()
+    }
+
+    /// Folds one record of an input.
+    pub(super) fn fold(&mut self, input: u8, head: &Head, records: &Records) -> Result<(), Trouble> {
+        let (slot, partition) = (head.slot, head.slot.partition);
+        let wanted = self.conversations.get(&partition).and_then(|task| task.reads(input));
+        // What was on its way before the position was set anew.
+        if wanted.is_none_or(|next| head.offset < next.offset()) {
+            return Ok(());
+        }
+        let decoded = match self.decode(head, records) {
+            Ok(decoded) => decoded,
+            Err(why) => {
+                tracing::warn!(partition = partition.0, offset = head.offset, why, "waits for a schema");
+                let until = self.log.now() + SCHEMA_AGAIN;
+                if let Some(task) = self.running(partition) {
+                    task.paused_until = Some(until);
+                }
+                self.stale = true;
+                return Ok(());
+            }
+        };
+        let said = match &decoded {
+            Decoded::Event(_, said) | Decoded::Heartbeat(said) => *said,
+            Decoded::Letter(..) | Decoded::Schema(_) => None,
+        };
+        self.touch(partition)?;
+        self.stats.records += 1;
+        let arrived_at = self.arrival(partition, head, said);
+        self.advance(partition, arrived_at)?;
+        match decoded {
+            Decoded::Event(prepared, _) => self.fold_event(head, records, &prepared, arrived_at)?,
+            Decoded::Heartbeat(_) | Decoded::Schema(_) => {}
+            Decoded::Letter(problem, ask) => {
+                self.publish_letter(head, records, &problem, arrived_at.millis())?;
+                if let Some(ask) = ask {
+                    self.answer_malformed(partition, &ask, arrived_at)?;
+                }
+            }
+        }
+        let now = self.log.now();
+        if let Some(task) = self.running(partition) {
+            task.records += 1;
+            task.last_sign = now;
+            task.read[usize::from(input)] = after(head);
+            let committed = task.committed[usize::from(input)];
+            self.has_read(slot, committed, after(head));
+        }
+        Ok(())
+    }
+
+    /// Decodes a record; asks for its schema if it is not known yet.
+    ///
+    /// The error says why the schema cannot be had now.
+    fn decode(&mut self, head: &Head, records: &Records) -> Result<Decoded, String> {
+        let shared = Arc::clone(&self.shared);
+        if self.poison.contains(&(head.slot, head.offset)) {
+            let detail = "folding it failed; this is a fault of Tollgate: report it with this record".to_owned();
+            return Ok(Decoded::Letter(Problem { code: "fold_failed", detail, part: None }, None));
+        }
+        let value = records.value(head);
+        let decoded = match decode(value, &self.writers, &shared.setup.key) {
+            Decoded::Schema(id) => {
+                let unknown = frame::Error::UnknownId(id);
+                let problem = Problem { code: unknown.code(), detail: unknown.to_string(), part: None };
+                match (self.schemas)(id)? {
+                    Some(text) if self.writers.add_registered(id, &text).is_ok() => {
+                        match decode(value, &self.writers, &shared.setup.key) {
+                            Decoded::Schema(_) => Decoded::Letter(problem, None),
+                            decoded => decoded,
+                        }
+                    }
+                    _ => Decoded::Letter(problem, None),
+                }
+            }
+            decoded => decoded,
+        };
+        Ok(match decoded {
+            Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
+                let detail = "its number belongs to another partition; set `partitioner=murmur2_random` in the producer \
+                              (the Java client's default), and write the number as the record's key";
+                Decoded::Letter(Problem { code: "wrong_partition", detail: detail.to_owned(), part: None }, None)
+            }
+            decoded => decoded,
+        })
+    }
+
+    fn is_misplaced(&self, head: &Head, prepared: &Prepared) -> bool {
+        let number = prepared.event.number.as_str();
+        partitioner::partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
+    }
+
+    /// Makes the partition part of the transaction.
+    fn touch(&mut self, partition: Partition) -> Result<(), Trouble> {
+        self.begin()?;
+        let latest = self.latest.clone();
+        let Some(task) = self.running(partition).filter(|task| !task.touched) else {
+            return Ok(());
+        };
+        task.touched = true;
+        if let Some(engine) = &mut task.engine {
+            engine.refer_to(latest.get());
+        }
+        // All inputs, so that the commit record and the group's positions always say the same.
+        let reads: Vec<_> = task.committed.iter().copied().zip(task.read.iter().copied()).collect();
+        for (input, (committed, read)) in (0..).zip(reads) {
+            self.has_read(Slot { topic: Topic::Input(input), partition }, committed, read);
+        }
+        Ok(())
+    }
+
+    fn arrival(&mut self, partition: Partition, head: &Head, said: Option<Timestamp>) -> Timestamp {
+        let arrival = self.shared.arrival;
+        let known = self.running(partition).and_then(|task| task.engine.as_ref()?.partition_time());
+        let at = match arrival {
+            Arrival::Log => Timestamp::from_millis(head.appended_at),
+            Arrival::Field => said,
+        };
+        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+    }
+
+    /// Fires the deadlines that an arrival has passed, in as many transactions as they need.
+    fn advance(&mut self, partition: Partition, arrived_at: Timestamp) -> Result<(), Trouble> {
+        loop {
+            let mut outputs = std::mem::take(&mut self.outputs);
+            let engine = self.running(partition).and_then(|task| task.engine.as_mut());
+            let advanced = engine.map_or(Ok(Advanced::Done), |engine| engine.advance(arrived_at, ROOM, &mut outputs));
+            self.outputs = outputs;
+            let advanced = advanced?;
+            self.publish(partition)?;
+            let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
+            match advanced {
+                Advanced::Done => return Ok(()),
+                Advanced::TakeOutputs if !full => {}
+                // The record that moved time is not read yet: the transaction ends between two deadlines.
+                Advanced::CommitFirst | Advanced::TakeOutputs => {
+                    self.close()?;
+                    self.touch(partition)?;
+                }
+            }
+        }
+    }
+
+    fn fold_event(
+        &mut self,
+        head: &Head,
+        records: &Records,
+        prepared: &Prepared,
+        arrived_at: Timestamp,
+    ) -> Result<(), Trouble> {
+        let partition = head.slot.partition;
+        self.stats.events += 1;
+        self.stats.unknown_events += u64::from(matches!(prepared.event.happening, Happening::Unknown(_)));
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) else {
+            return Ok(());
+        };
+        // A panic leaves rows half changed: the transaction is aborted, the rows are those of the last commit
+        // again, and the record goes to the dead letters when it is read again.
+        let folded = catch_unwind(AssertUnwindSafe(|| engine.fold(prepared, arrived_at, &mut outputs)));
+        self.outputs = outputs;
+        let Ok(folded) = folded else {
+            self.outputs.clear();
+            self.poison.insert((head.slot, head.offset));
+            let why = format!("folding the record at offset {} of partition {} panicked", head.offset, partition.0);
+            return Err(Trouble::Log(crate::stream::Failure::Abort(why)));
+        };
+        if let Err(rejected) = folded? {
+            self.publish_letter(head, records, &Problem::from(rejected), arrived_at.millis())?;
+        }
+        if self.running(partition).and_then(|task| task.engine.as_ref()).is_some_and(Engine::wants_commit) {
+            self.publish(partition)?;
+            // What is in memory has outgrown its bound; the record itself is part of what is committed.
+            self.wants_close = true;
+        }
+        self.publish(partition)
+    }
+
+    /// Publishes what the fold told.
+    fn publish(&mut self, partition: Partition) -> Result<(), Trouble> {
+        if self.outputs.is_empty() {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let (mut outputs, mut bytes) = (std::mem::take(&mut self.outputs), std::mem::take(&mut self.bytes));
+        let count = outputs.len() as u64;
+        for output in &outputs {
+            bytes.clear();
+            let number = output.number.as_str().as_bytes();
+            let framers = &shared.framers;
+            let here = |topic| Slot { topic, partition };
+            let record = self.publisher.record(output, None);
+            let mut state_key = None;
+            let mut charge_key = None;
+            let (slot, written) = match &record {
+                Record::Verdict(record) => (here(Topic::Verdicts), framers.verdict.write(record, &mut bytes)),
+                Record::Window(record) => (here(Topic::Windows), framers.window.write(record, &mut bytes)),
+                Record::Outcome(record) => (here(Topic::Outcomes), framers.outcome.write(record, &mut bytes)),
+                Record::State(row) => {
+                    state_key = Some(row.key.as_str().to_owned());
+                    let written = row.value.as_ref().map_or(Ok(()), |value| framers.state.write(value, &mut bytes));
+                    (here(Topic::WindowState), written)
+                }
+                Record::Charge(line, entry) => {
+                    // Charges of a number without a known portfolio are keyed by its account, else by itself.
+                    let owner = entry.portfolio_id.as_ref().or(entry.account_id.as_ref());
+                    let owner = owner.or(entry.phone_number_id.as_ref()).map_or("", |owner| owner.as_str());
+                    let place = partitioner::partition(owner.as_bytes(), shared.partitions);
+                    charge_key = Some(owner.to_owned());
+                    let slot = Slot { topic: Topic::Charges, partition: Partition(place) };
+                    (slot, charge::write(line, entry, &framers.charge, &mut bytes))
+                }
+                Record::Billing(entry) => (here(Topic::Billing), framers.billing.write(entry, &mut bytes)),
+                Record::DeadLetter(letter) => (here(Topic::DeadLetters), framers.dead_letter.write(letter, &mut bytes)),
+            };
+            written.map_err(unwritable)?;
+            drop(record);
+            let key = state_key.as_ref().or(charge_key.as_ref()).map_or(number, String::as_bytes);
+            // Only a row of the table may be nothing: then it is deleted.
+            self.produce(slot, Some(key), (!bytes.is_empty()).then_some(bytes.as_slice()))?;
+        }
+        outputs.clear();
+        (self.outputs, self.bytes) = (outputs, bytes);
+        if let Some(task) = self.running(partition) {
+            task.outputs += count;
+        }
+        Ok(())
+    }
+
+    /// Answers an ask that could not be understood.
+    fn answer_malformed(&mut self, partition: Partition, ask: &MalformedAsk, at: Timestamp) -> Result<(), Trouble> {
+        let asked_at = ask.at.unwrap_or(at).millis();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let verdict = self.publisher.malformed(&ask.number, &ask.request, asked_at);
+        self.shared.framers.verdict.write(&verdict, &mut bytes).map_err(unwritable)?;
+        drop(verdict);
+        let slot = Slot { topic: Topic::Verdicts, partition };
+        let produced = self.produce(slot, Some(ask.number.as_bytes()), Some(&bytes));
+        self.bytes = bytes;
+        produced
+    }
+
+    /// Ends the waiting of partitions for a schema.
+    pub(super) fn end_pauses(&mut self) {
+        let now = self.log.now();
+        for task in self.conversations.values_mut().filter_map(|task| task.running.as_deref_mut()) {
+            if task.paused_until.is_some_and(|until| until <= now) {
+                task.paused_until = None;
+                self.stale = true;
+            }
+        }
+    }
+
+    /// Writes a heartbeat to each idle partition that has a deadline due: nothing else would tell it that time
+    /// has passed.
+    pub(super) fn write_heartbeats(&mut self) -> Result<(), Trouble> {
+        if !self.shared.heartbeats || self.shared.arrival == Arrival::Field {
+            return Ok(());
+        }
+        let (now, wall) = (self.log.now(), self.log.wall());
+        let mut due = Vec::new();
+        for (partition, task) in &mut self.conversations {
+            let Some(task) = &mut task.running else {
+                continue;
+            };
+            let deadline = task.engine.as_ref().and_then(Engine::next_deadline);
+            if now.saturating_sub(task.last_sign) >= IDLE && deadline.is_some_and(|due| due.millis() <= wall) {
+                task.last_sign = now;
+                due.push(*partition);
+            }
+        }
+        for partition in due {
+            self.begin()?;
+            let heartbeat = records::Event { kind: "heartbeat".into(), occurred_at: wall, ..records::Event::default() };
+            let mut bytes = Vec::new();
+            self.heartbeat_framer.write(&heartbeat, &mut bytes).map_err(unwritable)?;
+            self.produce(Slot { topic: Topic::Input(0), partition }, None, Some(&bytes))?;
+            self.stats.heartbeats += 1;
+        }
+        Ok(())
+    }
+}

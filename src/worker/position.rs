@@ -1,0 +1,156 @@
+//! Where a partition stands: what one transaction has done, and how far the changelogs are in the store.
+//!
+//! The same row is the last record of every transaction in the contacts changelog (the commit record) and the
+//! position row of the store, so that there is nothing to keep in step.
+
+use crate::codec::state::Error;
+use crate::codec::state::bytes::{Reader, Writer};
+use crate::domain::id::ContactNumber;
+use crate::domain::time::Timestamp;
+use crate::stream::NextOffset;
+
+/// The version of the row.
+const VERSION: u8 = 1;
+
+/// What a transaction read of one input: from one position to another. They abut from transaction to
+/// transaction, and lie wider than their records where markers and aborted records are between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Where it began.
+    pub from: NextOffset,
+    /// Where the next transaction begins.
+    pub next: NextOffset,
+}
+
+/// Where a partition stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The transaction's number among those of the partition, from 1; 0 before the first.
+    pub sequence: u64,
+    /// The last transaction whose end the messages changelog has been seen to hold: the same number, but for a
+    /// store that is still being restored.
+    pub messages_sequence: u64,
+    /// What was read of each input topic, in the order of the configuration.
+    pub inputs: Vec<Range>,
+    /// The deadline that comes next, where the transaction was closed between the deadlines that a record's
+    /// arrival had passed.
+    pub cursor: Option<(Timestamp, ContactNumber)>,
+    /// The greatest `learned_at` of the reference facts that were used.
+    pub watermark: Option<Timestamp>,
+    /// How many records were folded.
+    pub records: u64,
+    /// How many records were published.
+    pub outputs: u64,
+    /// How far the contacts changelog is in the store.
+    pub contacts: NextOffset,
+    /// How far the messages changelog is in the store.
+    pub messages: NextOffset,
+    /// When the store was last written, by the wall clock in milliseconds: what is not in it and deleted since
+    /// may have left the changelog.
+    pub written_at: i64,
+}
+
+impl Position {
+    /// Before anything.
+    #[must_use]
+    pub fn start(contacts: NextOffset, messages: NextOffset) -> Self {
+        Self {
+            sequence: 0,
+            messages_sequence: 0,
+            inputs: Vec::new(),
+            cursor: None,
+            watermark: None,
+            records: 0,
+            outputs: 0,
+            contacts,
+            messages,
+            written_at: 0,
+        }
+    }
+
+    /// Writes the row.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.byte(VERSION);
+        w.unsigned(self.sequence);
+        w.unsigned(self.messages_sequence);
+        w.count(self.inputs.len());
+        for Range { from, next } in &self.inputs {
+            w.signed(from.offset());
+            w.signed(next.offset());
+        }
+        w.optional_instant(self.cursor.map(|(due, _)| due));
+        if let Some((_, contact)) = self.cursor {
+            w.unsigned(contact.0);
+        }
+        w.optional_instant(self.watermark);
+        w.unsigned(self.records);
+        w.unsigned(self.outputs);
+        w.signed(self.contacts.offset());
+        w.signed(self.messages.offset());
+        w.signed(self.written_at);
+        w.finish()
+    }
+
+    /// Reads the row.
+    ///
+    /// # Errors
+    /// If it is damaged or too new.
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new(bytes);
+        match r.byte()? {
+            VERSION => {}
+            0 => return Err(Error::Damaged("no version")),
+            newer => return Err(Error::Newer(newer)),
+        }
+        let offset = |r: &mut Reader<'_>| NextOffset::at(r.signed()?).ok_or(Error::Damaged("an offset"));
+        let (sequence, messages_sequence) = (r.unsigned()?, r.unsigned()?);
+        let inputs = r.list(|r| Ok(Range { from: offset(r)?, next: offset(r)? }))?;
+        let due = r.optional_instant()?;
+        let cursor = due.map(|due| Ok((due, ContactNumber(r.unsigned()?)))).transpose()?;
+        let position = Self {
+            sequence,
+            messages_sequence,
+            inputs,
+            cursor,
+            watermark: r.optional_instant()?,
+            records: r.unsigned()?,
+            outputs: r.unsigned()?,
+            contacts: offset(&mut r)?,
+            messages: offset(&mut r)?,
+            written_at: r.signed()?,
+        };
+        r.end()?;
+        Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Millis;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let range = |from, next| Range { from: NextOffset::after(from), next: NextOffset::after(next) };
+        let position = Position {
+            sequence: 12,
+            messages_sequence: 11,
+            inputs: vec![range(3, 900), range(0, 1 << 40)],
+            cursor: Some((Timestamp::EARLIEST + Millis::days(3), ContactNumber(77))),
+            watermark: Some(Timestamp::EARLIEST),
+            records: 5_000,
+            outputs: 8_123,
+            contacts: NextOffset::after(41),
+            messages: NextOffset::START,
+            written_at: 1_790_000_000_000,
+        };
+        let bytes = position.write();
+        assert_eq!(Position::read(&bytes), Ok(position));
+        for length in 0..bytes.len() {
+            assert!(Position::read(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert_eq!(Position::read(&[9]), Err(Error::Newer(9)));
+    }
+}

@@ -1,0 +1,364 @@
+//! How a partition's state comes back: the store as it was left, and the tail of the changelogs after it.
+//!
+//! A store that is there is read on from its position; a new one is built from the beginning of the changelogs
+//! by the same steps. Each step writes rows and how far the changelogs have been read in one batch, so that a
+//! restore that is interrupted goes on where it was. In the middle of a restore the store is no state that ever
+//! was, which is why no partition runs before its commit record agrees with the group's positions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::position::Position;
+use super::{Disk, Trouble, Worker};
+use crate::codec::state;
+use crate::engine;
+use crate::store::{self, Batch, Store, keys};
+use crate::stream::{Failure, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+
+/// How many bytes of rows are written at once.
+const CHUNK: usize = 8 << 20;
+
+/// How often committed positions that do not agree yet are asked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Partitions whose state is coming back.
+pub struct Restore<R, S> {
+    reader: Option<R>,
+    partitions: BTreeMap<Partition, Restoring<S>>,
+    records: Records,
+}
+
+impl<R, S> Default for Restore<R, S> {
+    fn default() -> Self {
+        Self { reader: None, partitions: BTreeMap::new(), records: Records::default() }
+    }
+}
+
+impl<R, S> Restore<R, S> {
+    /// Whether there is something to read.
+    pub fn is_reading(&self) -> bool {
+        self.partitions.values().any(|partition| !partition.is_read())
+    }
+
+    /// Forgets everything; what was written stays.
+    pub fn stop(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// One partition whose state is coming back.
+struct Restoring<S> {
+    store: S,
+    /// The row that says where the state stands, if there is one.
+    row: Option<Vec<u8>>,
+    position: Position,
+    contacts: Progress,
+    messages: Progress,
+    committed: Vec<Option<NextOffset>>,
+    batch: Batch,
+    bytes: usize,
+    /// Since when everything is read and does not agree, and when it is looked at again.
+    disagrees: Option<(Duration, Duration)>,
+    halted: bool,
+}
+
+/// How far a changelog is read, and how far it is to be read.
+#[derive(Clone, Copy)]
+struct Progress {
+    start: NextOffset,
+    next: NextOffset,
+    end: NextOffset,
+}
+
+impl Progress {
+    fn left(self) -> u64 {
+        u64::try_from(self.end.offset() - self.next.offset()).unwrap_or_default()
+    }
+}
+
+impl<S> Restoring<S> {
+    fn is_read(&self) -> bool {
+        self.contacts.left() == 0 && self.messages.left() == 0
+    }
+
+    /// Whether the state is that of a transaction's end, and of the one that the group's positions come from.
+    fn agrees(&self) -> bool {
+        let by_state = self.position.inputs.iter().map(|range| Some(range.next));
+        let by_state = by_state.chain(std::iter::repeat(None)).take(self.committed.len());
+        // A messages changelog whose beginning has gone by age may hold no end of a transaction any more.
+        let aged = self.position.messages_sequence == 0 && self.messages.start > NextOffset::START;
+        let complete = aged || self.position.messages_sequence == self.position.sequence;
+        complete && by_state.eq(self.committed.iter().copied())
+    }
+}
+
+fn damaged(error: state::Error) -> Trouble {
+    Trouble::from(store::Error::Row { kind: "position", error })
+}
+
+impl<S: Store> Restoring<S> {
+    /// Takes in a record of a changelog.
+    fn apply(&mut self, topic: Topic, key: &[u8], value: Option<&[u8]>) -> Result<(), Trouble> {
+        if key == keys::meta() {
+            let row = value.unwrap_or_default();
+            let position = engine::position_of(row).and_then(|bytes| Position::read(&bytes)).map_err(damaged)?;
+            if topic == Topic::Messages {
+                self.position.messages_sequence = position.sequence;
+            } else {
+                let (messages_sequence, written_at) = (self.position.messages_sequence, self.position.written_at);
+                self.position = Position { messages_sequence, written_at, ..position };
+                self.row = Some(row.to_vec());
+            }
+            return Ok(());
+        }
+        self.bytes += key.len() + value.map_or(0, <[u8]>::len);
+        match value {
+            Some(value) => {
+                let row = |error| Trouble::from(store::Error::Row { kind: "changelog", error });
+                if let Some(timer) = engine::timer_of(key, value).map_err(row)? {
+                    self.batch.put(timer, Vec::new());
+                }
+                self.batch.put(key.to_vec(), value.to_vec());
+            }
+            None => self.batch.delete(key.to_vec()),
+        }
+        Ok(())
+    }
+
+    /// Writes what was taken in, and how far the changelogs have been read.
+    fn write(&mut self, wall: i64) -> Result<(), Trouble> {
+        self.position.contacts = self.contacts.next;
+        self.position.messages = self.messages.next;
+        self.position.written_at = wall;
+        let row = engine::position_row(self.row.as_deref(), &self.position.write()).map_err(damaged)?;
+        self.batch.put(keys::meta(), row);
+        self.store.commit(std::mem::take(&mut self.batch))?;
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+impl<L: Log, D: Disk> Worker<L, D> {
+    /// Brings partitions that were assigned closer to being folded.
+    pub(super) fn admit(&mut self) -> Result<(), Trouble> {
+        match self.join() {
+            Ok(()) => {}
+            // Another worker's transaction is about to move the positions; it ends sooner or later.
+            Err(Trouble::Log(Failure::Busy(_))) => return Ok(()),
+            Err(trouble) => return Err(trouble),
+        }
+        if self.restore.partitions.is_empty() {
+            return Ok(());
+        }
+        match self.read_changelogs().and_then(|()| self.start_restored()) {
+            Err(Trouble::Log(Failure::Busy(_))) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Learns the committed positions of what was just assigned, and opens the stores.
+    fn join(&mut self) -> Result<(), Trouble> {
+        let charges: Vec<Slot> = self
+            .ledgers
+            .iter()
+            .filter(|(_, task)| !task.is_running())
+            .map(|(partition, _)| Slot { topic: Topic::Charges, partition: *partition })
+            .collect();
+        if !charges.is_empty() {
+            let committed = self.log.committed(&charges)?;
+            for (slot, committed) in charges.into_iter().zip(committed) {
+                let read = committed.map_or_else(|| self.log.start(slot), Ok)?;
+                if let Some(task) = self.ledgers.get_mut(&slot.partition) {
+                    task.start(read, committed);
+                    self.stale = true;
+                }
+            }
+        }
+        let joining = self.conversations.iter().filter(|(partition, task)| {
+            !task.is_running() && !self.restore.partitions.contains_key(partition)
+        });
+        let joining: Vec<Partition> = joining.map(|(partition, _)| *partition).collect();
+        for partition in joining {
+            let committed = self.log.committed(&self.input_slots(partition))?;
+            let restoring = self.open_store(partition, committed)?;
+            self.restore.partitions.insert(partition, restoring);
+            self.restore.reader = None;
+        }
+        Ok(())
+    }
+
+    fn input_slots(&self, partition: Partition) -> Vec<Slot> {
+        (0..self.shared.inputs.len()).map(|index| Slot { topic: Topic::Input(index as u8), partition }).collect()
+    }
+
+    fn open_store(
+        &mut self,
+        partition: Partition,
+        committed: Vec<Option<NextOffset>>,
+    ) -> Result<Restoring<D::Store>, Trouble> {
+        let progress = |log: &mut L, topic| -> Result<Progress, Failure> {
+            let slot = Slot { topic, partition };
+            let (start, end) = (log.start(slot)?, log.end(slot)?);
+            Ok(Progress { start, next: start, end })
+        };
+        let mut contacts = progress(&mut self.log, Topic::Contacts)?;
+        let mut messages = progress(&mut self.log, Topic::Messages)?;
+        let mut store = self.disk.open(partition)?;
+        let mut row = store.get(&keys::meta())?;
+        let read = |row: &[u8]| engine::position_of(row).and_then(|bytes| Position::read(&bytes)).map_err(damaged);
+        let mut position = row.as_deref().map(read).transpose()?;
+        let too_old = self.shared.tombstones_kept / 2;
+        let age = |position: &Position| {
+            Duration::from_millis(u64::try_from(self.log.wall() - position.written_at).unwrap_or_default())
+        };
+        if position.as_ref().is_some_and(|position| age(position) > too_old) {
+            tracing::warn!(partition = partition.0, "the store is older than tombstones are kept; it is built anew");
+            drop(store);
+            self.disk.discard(partition)?;
+            store = self.disk.open(partition)?;
+            (row, position) = (None, None);
+        }
+        if let Some(position) = &position {
+            contacts.next = contacts.next.max(position.contacts);
+            messages.next = messages.next.max(position.messages);
+        }
+        let position = position.unwrap_or_else(|| Position::start(contacts.next, messages.next));
+        let restoring = Restoring {
+            store,
+            row,
+            position,
+            contacts,
+            messages,
+            committed,
+            batch: Batch::default(),
+            bytes: 0,
+            disagrees: None,
+            halted: false,
+        };
+        tracing::info!(
+            partition = partition.0,
+            records = contacts.left() + messages.left(),
+            "reads the changelogs after the store"
+        );
+        Ok(restoring)
+    }
+
+    fn read_changelogs(&mut self) -> Result<(), Trouble> {
+        let Restore { reader, partitions, records } = &mut self.restore;
+        let left = |partitions: &BTreeMap<Partition, Restoring<D::Store>>| {
+            partitions.values().map(|task| task.contacts.left() + task.messages.left()).sum()
+        };
+        self.stats.to_restore = left(partitions);
+        if self.stats.to_restore == 0 {
+            return Ok(());
+        }
+        let slots = |partition: &Partition, task: &Restoring<D::Store>| {
+            [(Topic::Contacts, task.contacts.next), (Topic::Messages, task.messages.next)]
+                .map(|(topic, next)| (Slot { topic, partition: *partition }, next))
+        };
+        let reader = match reader {
+            Some(reader) => reader,
+            None => {
+                let from: Vec<_> = partitions.iter().flat_map(|(partition, task)| slots(partition, task)).collect();
+                reader.insert(self.log.reader(&from)?)
+            }
+        };
+        records.clear();
+        reader.poll(Duration::from_millis(20), records)?;
+        for head in records.heads() {
+            let (Some(task), Some(key)) = (partitions.get_mut(&head.slot.partition), records.key(head)) else {
+                continue;
+            };
+            task.apply(head.slot.topic, key, records.value(head))?;
+            self.stats.restored += 1;
+        }
+        let wall = self.log.wall();
+        for (partition, task) in partitions.iter_mut() {
+            let partition = *partition;
+            task.contacts.next = reader.position(Slot { topic: Topic::Contacts, partition });
+            task.messages.next = reader.position(Slot { topic: Topic::Messages, partition });
+            if task.bytes >= CHUNK {
+                task.write(wall)?;
+            }
+        }
+        self.stats.to_restore = left(partitions);
+        Ok(())
+    }
+
+    /// Starts the partitions whose state is back and agrees with the group's positions.
+    fn start_restored(&mut self) -> Result<(), Trouble> {
+        let now = self.log.now();
+        let read: Vec<Partition> = self
+            .restore
+            .partitions
+            .iter()
+            .filter(|(_, task)| task.is_read() && !task.halted && task.disagrees.is_none_or(|(_, again)| again <= now))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in read {
+            if self.restore.partitions.get(&partition).is_some_and(Restoring::agrees) {
+                self.start(partition)?;
+            } else {
+                self.look_again(partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, partition: Partition) -> Result<(), Trouble> {
+        let wall = self.log.wall();
+        let Some(mut task) = self.restore.partitions.remove(&partition) else {
+            return Ok(());
+        };
+        if task.bytes > 0 || task.row.is_none() {
+            task.write(wall)?;
+        }
+        let mut read = Vec::with_capacity(task.committed.len());
+        for (slot, committed) in self.input_slots(partition).into_iter().zip(&task.committed) {
+            read.push(committed.map_or_else(|| self.log.start(slot), Ok)?);
+        }
+        let now = self.log.now();
+        if let Some(conversation) = self.conversations.get_mut(&partition) {
+            let around = (&*self.shared, &self.latest);
+            conversation.start(task.store, task.position, task.committed, read, around, now)?;
+            tracing::info!(partition = partition.0, "folds");
+            self.stale = true;
+        }
+        if self.restore.partitions.is_empty() {
+            self.restore.stop();
+        }
+        Ok(())
+    }
+
+    /// Asks again for positions and ends that do not agree: the end of a transaction reaches its partitions one
+    /// by one. What still does not agree after that halts the partition.
+    fn look_again(&mut self, partition: Partition) -> Result<(), Trouble> {
+        let now = self.log.now();
+        let committed = self.log.committed(&self.input_slots(partition))?;
+        let contacts = self.log.end(Slot { topic: Topic::Contacts, partition })?;
+        let messages = self.log.end(Slot { topic: Topic::Messages, partition })?;
+        let Some(task) = self.restore.partitions.get_mut(&partition) else {
+            return Ok(());
+        };
+        task.committed = committed;
+        task.contacts.end = task.contacts.end.max(contacts);
+        task.messages.end = task.messages.end.max(messages);
+        let (since, _) = *task.disagrees.get_or_insert((now, now));
+        task.disagrees = Some((since, now + AGAIN));
+        if task.agrees() || !task.is_read() || now.saturating_sub(since) <= self.shared.patience {
+            return Ok(());
+        }
+        task.halted = true;
+        let by_state: Vec<i64> = task.position.inputs.iter().map(|range| range.next.offset()).collect();
+        let by_group: Vec<Option<i64>> = task.committed.iter().map(|next| next.map(NextOffset::offset)).collect();
+        let why = format!(
+            "partition {}: the state is that of input positions {by_state:?} (transaction {}, messages {}), and the group's \
+             committed positions are {by_group:?}. Either somebody has set them, or they have expired, or a transaction \
+             was torn. To go on from the state, set the group's positions to those of the state",
+            partition.0, task.position.sequence, task.position.messages_sequence
+        );
+        tracing::error!("{why}");
+        self.stats.halted.insert(partition, why);
+        Ok(())
+    }
+}
