@@ -1,13 +1,14 @@
 #!/bin/sh
 # Brings what a target of the Makefile needs and the machine lacks. What is there is used as it is.
 #
-#   deploy/needs.sh rust cc libclang
+#   deploy/needs.sh rust cc libclang java maven python
 #
 # System packages come from Debian's (or Ubuntu's) archive. Where that cannot be, the message says what to
 # install by hand, and the exit code is 1.
 set -eu
 
 RUST=1.91
+JAVA=17
 missing=
 packages=
 
@@ -37,12 +38,31 @@ rust() {
     fi
 }
 
+# A JDK: Kafka's brokers run on it, and its Java clients are compiled with it.
+has_java() {
+    { command -v java && command -v javac; } >/dev/null || return 1
+    found=$(javac -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
+    [ "${found:-0}" -ge $JAVA ]
+}
+
+# The default of later releases is new enough, and they have no Java 17.
+jdk() {
+    # shellcheck disable=SC1091 # Another file on every system.
+    case $(. /etc/os-release && echo "$ID $VERSION_ID") in
+        "debian 11" | "debian 12" | "ubuntu 20."* | "ubuntu 22."*) echo openjdk-17-jdk-headless ;;
+        *) echo default-jdk-headless ;;
+    esac
+}
+
 for what in "$@"; do
     case $what in
         rust) rust ;;
         cc) { command -v cc && command -v c++; } >/dev/null || need "a C and C++ compiler" "gcc g++ libc6-dev" ;;
         # RocksDB's bindings are made while it is built.
         libclang) has_libclang || need libclang libclang-dev ;;
+        java) has_java || need "a JDK of Java $JAVA or newer" "$(jdk)" ;;
+        maven) command -v mvn >/dev/null || need Maven maven ;;
+        python) python3 -c 'import ensurepip, venv' 2>/dev/null || need "Python 3 with venv" "python3 python3-venv" ;;
         *) echo "needs: \`$what\` is nothing this script knows" >&2; exit 1 ;;
     esac
 done
