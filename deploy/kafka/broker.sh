@@ -23,9 +23,9 @@ archive=$home/classes.jsa
 seconds=${KAFKA_WAIT:-60}
 
 # The serial collector holds the least memory and costs no more processor time than the others under a load. Without
-# the optimising compiler a load of 12 million records takes the broker two thirds of the time, and the last million
-# of them no more than with it. The archive of classes halves the processor time of a start; a JVM that cannot use it
-# goes on without.
+# the optimising compiler 12 million records cost the broker two thirds of the processor time, and the last million of
+# them no more than with it. The archive of classes halves the processor time of a start; a JVM that cannot use it goes
+# on without.
 jvm="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true
   -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
   -Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX"

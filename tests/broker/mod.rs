@@ -27,7 +27,8 @@ impl Broker {
         let directory = tempfile::Builder::new().prefix("tollgate-kafka-").tempdir().expect("a directory");
         // Made before it starts: where the start fails half-way, dropping this ends it.
         let mut broker = Self { directory, bootstrap: String::new() };
-        broker.bootstrap = broker.script("start", settings).trim().to_owned();
+        let printed = broker.script("start", settings);
+        broker.bootstrap = printed.trim().into();
         broker
     }
 
