@@ -220,9 +220,16 @@ guard() { # the owner's process id
     done
 }
 
+# Whether nothing is left of the process: no thread of it, which could hold its port and its files open. One that its
+# parent has not asked after remains as a name, and as a single thread.
+ended() {
+    [ -e "/proc/$pid" ] || return 0
+    [ "$(sed -n 's/^State:[^A-Z]*\(.\).*/\1/p; s/^Threads:[^0-9]*//p' "/proc/$pid/status" 2>/dev/null | tr -d '\n')" = Z1 ]
+}
+
 gone() { # seconds to wait for it
     tenths=$(($1 * 10))
-    while running; do
+    until ended; do
         [ "$tenths" -gt 0 ] || return 1
         tenths=$((tenths - 1))
         sleep 0.1
