@@ -19,6 +19,8 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod loadgen;
 pub mod replay;
 pub mod scenario;

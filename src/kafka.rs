@@ -1,0 +1,383 @@
+//! Kafka, as one worker sees it: a member of the group, a transactional producer, readers of changelogs.
+//!
+//! What librdkafka does by itself and must not: it commits no positions and stores none, resets no position
+//! that is out of range, and takes no record for good whose checksum is wrong. Rebalances are only taken down by
+//! its callback; the worker answers them in its own time.
+
+mod group;
+mod native;
+mod producer;
+mod reader;
+pub mod topics;
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::stream::{Failure, Found, Log, NextOffset, Partition, Records, Slot, Topic};
+use group::{Change, Group};
+use native::{Brought, DataQueue};
+use producer::Transactional;
+pub use reader::ChangelogReader;
+
+/// How long a question to the brokers may take.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// The names of all topics, by what they are for.
+#[derive(Clone, Debug)]
+pub struct Names {
+    names: Vec<(Topic, String)>,
+}
+
+impl Names {
+    /// The names of the topics.
+    #[must_use]
+    pub fn new(names: Vec<(Topic, String)>) -> Self {
+        Self { names }
+    }
+
+    /// All topics and their names.
+    pub fn iter(&self) -> impl Iterator<Item = (Topic, &str)> {
+        self.names.iter().map(|(topic, name)| (*topic, name.as_str()))
+    }
+
+    /// The name of a topic.
+    #[must_use]
+    pub fn name(&self, topic: Topic) -> &str {
+        self.place(topic).map_or("", |place| self.names[place].1.as_str())
+    }
+
+    fn place(&self, topic: Topic) -> Option<usize> {
+        self.names.iter().position(|(known, _)| *known == topic)
+    }
+
+    fn topic(&self, name: &str) -> Option<Topic> {
+        self.names.iter().find(|(_, known)| known == name).map(|(topic, _)| *topic)
+    }
+
+    /// The names for C. A name with a zero byte in it is none, and never gets past the configuration.
+    fn for_c(&self) -> Vec<CString> {
+        self.names.iter().map(|(_, name)| CString::new(name.as_str()).unwrap_or_default()).collect()
+    }
+
+    fn slot(&self, place: usize, partition: i32) -> Option<Slot> {
+        let (topic, _) = self.names.get(place)?;
+        Some(Slot { topic: *topic, partition: Partition(u32::try_from(partition).ok()?) })
+    }
+
+    fn list(&self, slots: &[(Slot, NextOffset)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(slots.len());
+        for (slot, next) in slots {
+            // An offset that a position holds is never negative, so it is always taken.
+            let _ = list.add_partition_offset(
+                self.name(slot.topic),
+                number(slot.partition),
+                Offset::Offset(next.offset()),
+            );
+        }
+        list
+    }
+}
+
+/// A partition's number as librdkafka counts.
+fn number(partition: Partition) -> i32 {
+    i32::try_from(partition.0).unwrap_or(i32::MAX)
+}
+
+/// How to connect, and as whom.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The consumer group.
+    pub group: String,
+    /// The member's name: the same after a restart, so that it gets its partitions back at once.
+    pub instance: String,
+    /// The producer's name: the same after a restart, so that what it left open is ended at once.
+    pub transactional_id: String,
+    /// How long a transaction may stay open before the broker aborts it.
+    pub transaction_timeout: Duration,
+    /// How long a request may take before it counts as lost.
+    pub socket_timeout: Duration,
+    /// How long a member may be silent before its partitions are given to others.
+    pub session_timeout: Duration,
+    /// librdkafka's properties for consumer and producer: brokers, TLS, SASL.
+    pub common: BTreeMap<String, String>,
+    /// librdkafka's properties for the consumer alone.
+    pub consumer: BTreeMap<String, String>,
+    /// librdkafka's properties for the producer alone.
+    pub producer: BTreeMap<String, String>,
+}
+
+impl Settings {
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // The last word on these is ours: exactly-once depends on them.
+        config.set("socket.timeout.ms", millis(self.socket_timeout)).set("socket.nagle.disable", "true");
+        config.extend(self.common.clone());
+        config
+    }
+
+    /// The configuration of a consumer.
+    fn consumer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("fetch.queue.backoff.ms", "5")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("max.poll.interval.ms", "300000")
+            .set("session.timeout.ms", millis(self.session_timeout))
+            .set("heartbeat.interval.ms", millis(self.session_timeout / 4));
+        config.extend(self.consumer.clone());
+        config
+            .set("group.id", &self.group)
+            .set("partition.assignment.strategy", "range")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("check.crcs", "true")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// The configuration of the producer.
+    fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("queue.buffering.max.messages", "1000000")
+            .set("queue.buffering.max.kbytes", "262144")
+            .set("message.max.bytes", "16000000");
+        config.extend(self.producer.clone());
+        config
+            .set("transactional.id", &self.transactional_id)
+            .set("transaction.timeout.ms", millis(self.transaction_timeout))
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("delivery.report.only.error", "true");
+        config
+    }
+}
+
+fn millis(length: Duration) -> String {
+    length.as_millis().to_string()
+}
+
+/// Kafka, for one worker.
+pub struct Kafka {
+    names: Arc<Names>,
+    settings: Settings,
+    producer: Option<Transactional>,
+    data: DataQueue<Group>,
+    started: Instant,
+}
+
+impl Kafka {
+    /// Connects, and joins the group. Nothing is read before the group has assigned it.
+    ///
+    /// # Errors
+    /// If the settings cannot be used.
+    pub fn connect(settings: Settings, names: Arc<Names>) -> Result<Self, Failure> {
+        let mut config = settings.consumer();
+        config.set("group.instance.id", &settings.instance).set("client.id", &settings.instance);
+        let context = Group::new(Arc::clone(&names));
+        let consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(halt("the consumer"))?;
+        let read: Vec<&str> = names.iter().filter(|(topic, _)| topic.is_read()).map(|(_, name)| name).collect();
+        consumer.subscribe(&read).map_err(halt("the subscription"))?;
+        let data = DataQueue::new(Arc::new(consumer), names.for_c());
+        #[allow(clippy::disallowed_methods, reason = "decides when transactions close, and nothing that is published")]
+        let started = Instant::now();
+        Ok(Self { names, settings, producer: None, data, started })
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Group> {
+        self.data.consumer()
+    }
+
+    fn producer(&mut self) -> Result<&mut Transactional, Failure> {
+        self.producer.as_mut().ok_or_else(|| Failure::Recycle("there is no producer".to_owned()))
+    }
+
+    fn watermarks(&self, slot: Slot) -> Result<(i64, i64), Failure> {
+        let name = self.names.name(slot.topic);
+        let found = self.consumer().fetch_watermarks(name, number(slot.partition), QUESTION);
+        found.map_err(|error| Failure::Busy(format!("the ends of `{name}`, partition {}: {error}", slot.partition.0)))
+    }
+}
+
+/// An error that no repetition mends.
+fn halt(what: &'static str) -> impl Fn(KafkaError) -> Failure {
+    move |error| Failure::Halt(format!("{what}: {error}"))
+}
+
+fn position(offset: i64) -> NextOffset {
+    NextOffset::at(offset).unwrap_or(NextOffset::START)
+}
+
+impl Log for Kafka {
+    type Reader = ChangelogReader;
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn wall(&self) -> i64 {
+        #[allow(clippy::disallowed_methods, reason = "the stamp of heartbeats, and the age of stores")]
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure> {
+        // The consumer's own queue brings rebalances and errors, and keeps the member alive; records do not
+        // come this way.
+        while let Some(event) = self.consumer().poll(Duration::ZERO) {
+            match event {
+                Ok(_) => return Err(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
+                Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)) => {
+                    return Err(Failure::Halt(format!(
+                        "another process is the member `{}` now; give every process a name of its own",
+                        self.settings.instance
+                    )));
+                }
+                Err(KafkaError::MessageConsumptionFatal(code)) => {
+                    return Err(Failure::Halt(format!("the consumer failed: {code}")));
+                }
+                Err(error) => tracing::warn!(%error, "consumer"),
+            }
+        }
+        if let Some(change) = self.consumer().context().take() {
+            return Ok(match change {
+                Change::Assigned(slots) => Found::Assigned(slots),
+                Change::Revoked(slots) => Found::Revoked(slots),
+                Change::Lost(slots) => Found::Lost(slots),
+            });
+        }
+        // The producer's errors are events of its own, and must be seen before the next transaction.
+        if let Some(producer) = &self.producer {
+            producer.serve();
+        }
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let names = Arc::clone(&self.names);
+        let mut failure = None;
+        self.data.poll(wait, |brought| match brought {
+            Brought::Record { topic, partition, offset, timestamp, key, value } => {
+                if let Some(slot) = names.slot(topic, partition) {
+                    records.push(slot, offset, timestamp, key, value);
+                }
+            }
+            Brought::End { .. } => {}
+            Brought::Error { topic, partition, offset, code } => {
+                let name = names.slot(topic, partition).map_or("", |slot| names.name(slot.topic));
+                match code {
+                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                        failure = Some(Failure::Halt(format!(
+                            "`{name}`, partition {partition}: the log no longer holds offset {offset}; records that were \
+                             never read are gone. Lengthen the topic's retention, and decide from where to go on"
+                        )));
+                    }
+                    code => tracing::warn!(topic = name, partition, offset, %code, "cannot be read now"),
+                }
+            }
+        });
+        failure.map_or(Ok(Found::Records), Err)
+    }
+
+    fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        for (slot, _) in slots {
+            if let Some(place) = self.names.place(slot.topic) {
+                self.data.forward(place, number(slot.partition));
+            }
+        }
+        let list = self.names.list(slots);
+        self.consumer().assign(&list).map_err(|error| Failure::Busy(format!("the assignment: {error}")))
+    }
+
+    fn unassign(&mut self) -> Result<(), Failure> {
+        self.consumer().unassign().map_err(|error| Failure::Busy(format!("giving up the assignment: {error}")))
+    }
+
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+        let mut list = TopicPartitionList::with_capacity(slots.len());
+        for slot in slots {
+            list.add_partition(self.names.name(slot.topic), number(slot.partition));
+        }
+        let busy = |error: KafkaError| Failure::Busy(format!("the committed positions: {error}"));
+        let found = self.consumer().committed_offsets(list, QUESTION).map_err(busy)?;
+        slots
+            .iter()
+            .map(|slot| {
+                let Some(found) = found.find_partition(self.names.name(slot.topic), number(slot.partition)) else {
+                    return Ok(None);
+                };
+                found.error().map_err(busy)?;
+                Ok(match found.offset() {
+                    Offset::Offset(offset) => NextOffset::at(offset),
+                    _ => None,
+                })
+            })
+            .collect()
+    }
+
+    fn start(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
+        self.watermarks(slot).map(|(low, _)| position(low))
+    }
+
+    fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
+        // With `read_committed` the upper mark is the last stable offset.
+        self.watermarks(slot).map(|(_, high)| position(high))
+    }
+
+    fn reader(&mut self, from: &[(Slot, NextOffset)]) -> Result<ChangelogReader, Failure> {
+        ChangelogReader::open(&self.settings, &self.names, from)
+    }
+
+    fn recycle(&mut self) -> Result<(), Failure> {
+        self.producer = None;
+        self.producer = Some(Transactional::make(&self.settings, &self.names)?);
+        Ok(())
+    }
+
+    fn tainted(&self) -> Option<&'static str> {
+        self.producer.as_ref().and_then(Transactional::tainted)
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.producer()?.begin()
+    }
+
+    fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+        let place = self.names.place(slot.topic);
+        let place = place.ok_or_else(|| Failure::Halt(format!("{:?} has no topic; report this", slot.topic)))?;
+        self.producer()?.produce(place, number(slot.partition), key, value)
+    }
+
+    fn drain(&mut self) -> Result<(), Failure> {
+        self.producer()?.drain()
+    }
+
+    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        let list = self.names.list(positions);
+        // Fresh at every commit: it says which generation of the group the positions come from.
+        let member = self.consumer().group_metadata();
+        let member = member.ok_or_else(|| Failure::Abort("the worker is no member of the group".to_owned()))?;
+        self.producer()?.send_offsets(&list, &member)
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.producer()?.commit()
+    }
+
+    fn abort(&mut self) -> Result<(), Failure> {
+        self.producer()?.abort()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // Leaving the group asks for the partitions back; nobody is there to answer any more.
+        self.consumer().context().close();
+    }
+}

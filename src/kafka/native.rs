@@ -1,0 +1,236 @@
+//! What librdkafka offers and its Rust wrapper does not: records in batches from a queue of one's own, records
+//! produced without a look-up and an allocation each, and a wait for the producer's queue that ends when it does.
+//!
+//! The only file with `unsafe`. Each block says why it is sound. Pointers never leave this file, and both types
+//! keep the client that theirs belong to alive.
+
+#![allow(unsafe_code, reason = "the C interface of librdkafka")]
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::sync::Arc;
+
+use rdkafka::bindings as c;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+
+/// The most records taken at once.
+const BATCH: usize = 1_000;
+
+/// What a queue brings.
+pub enum Brought<'q> {
+    /// A record.
+    Record {
+        /// The topic's place among the names given to [`DataQueue::new`].
+        topic: usize,
+        partition: i32,
+        offset: i64,
+        /// Milliseconds since the epoch; -1 where there is none.
+        timestamp: i64,
+        key: Option<&'q [u8]>,
+        value: Option<&'q [u8]>,
+    },
+    /// The end of a partition: there was nothing before this offset.
+    End { topic: usize, partition: i32, offset: i64 },
+    /// Something went wrong with a partition.
+    Error { topic: usize, partition: i32, offset: i64, code: RDKafkaErrorCode },
+}
+
+/// A queue of one's own, to which the partitions of a consumer are forwarded.
+///
+/// It is never the consumer's own queue: there the batch call would answer a rebalance by giving up everything.
+pub struct DataQueue<C: ConsumerContext> {
+    queue: *mut c::rd_kafka_queue_t,
+    consumer: Arc<BaseConsumer<C>>,
+    names: Vec<CString>,
+    /// Topics as librdkafka hands them out, so that a name is compared once and not per record.
+    seen: Vec<(*mut c::rd_kafka_topic_t, usize)>,
+    messages: Vec<*mut c::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's objects may be used from any thread; this one is only used by one at a time, because
+// every method that reads from the queue takes `&mut self`.
+unsafe impl<C: ConsumerContext> Send for DataQueue<C> {}
+
+impl<C: ConsumerContext> DataQueue<C> {
+    /// A queue for partitions of these topics.
+    pub fn new(consumer: Arc<BaseConsumer<C>>, names: Vec<CString>) -> Self {
+        // SAFETY: the client lives for as long as `consumer` does, which this value holds.
+        let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        Self { queue, consumer, names, seen: Vec::new(), messages: vec![ptr::null_mut(); BATCH] }
+    }
+
+    /// The consumer whose partitions these are.
+    pub fn consumer(&self) -> &BaseConsumer<C> {
+        &self.consumer
+    }
+
+    /// Forwards a partition to this queue. To be called before it is assigned: the end of an assignment ends it.
+    pub fn forward(&mut self, topic: usize, partition: i32) {
+        self.seen.clear();
+        let Some(name) = self.names.get(topic) else {
+            return;
+        };
+        // SAFETY: the client is alive, the name ends in a zero byte, and the partition's queue is released after
+        // it was forwarded, which keeps the forwarding.
+        unsafe {
+            let queue = c::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), name.as_ptr(), partition);
+            if !queue.is_null() {
+                c::rd_kafka_queue_forward(queue, self.queue);
+                c::rd_kafka_queue_destroy(queue);
+            }
+        }
+    }
+
+    /// Waits up to so many milliseconds for a first record, and takes all that are there then.
+    pub fn poll(&mut self, wait_ms: i32, mut each: impl FnMut(Brought<'_>)) {
+        // The batch call waits until the batch is full; so the first record is waited for alone.
+        let mut count = self.fill(wait_ms, 0, 1);
+        if count == 1 {
+            count += self.fill(0, 1, BATCH - 1);
+        }
+        for index in 0..count {
+            let message = self.messages[index];
+            // SAFETY: the batch call filled `count` places with messages that are ours until they are destroyed,
+            // which happens right after the borrow ends.
+            unsafe {
+                if let Some(brought) = self.read(&*message) {
+                    each(brought);
+                }
+                c::rd_kafka_message_destroy(message);
+            }
+        }
+    }
+
+    fn fill(&mut self, wait_ms: i32, from: usize, room: usize) -> usize {
+        let places = &mut self.messages[from..from + room];
+        // SAFETY: the queue is alive and `places` has room for `room` messages.
+        let count = unsafe { c::rd_kafka_consume_batch_queue(self.queue, wait_ms, places.as_mut_ptr(), room) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// # Safety
+    /// The message must have come from the batch call and not be destroyed while what is returned is used.
+    unsafe fn read<'q>(&mut self, message: &'q c::rd_kafka_message_t) -> Option<Brought<'q>> {
+        let topic = self.topic(message.rkt)?;
+        let (partition, offset) = (message.partition, message.offset);
+        let bytes = |start: *mut std::ffi::c_void, length: usize| {
+            // SAFETY: librdkafka keeps the bytes for as long as the message.
+            (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>().cast_const(), length) })
+        };
+        Some(match message.err {
+            c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                let mut kind = c::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+                // SAFETY: both pointers are valid for the call.
+                let timestamp = unsafe { c::rd_kafka_message_timestamp(message, &raw mut kind) };
+                let (key, value) = (bytes(message.key, message.key_len), bytes(message.payload, message.len));
+                Brought::Record { topic, partition, offset, timestamp, key, value }
+            }
+            c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Brought::End { topic, partition, offset },
+            error => Brought::Error { topic, partition, offset, code: error.into() },
+        })
+    }
+
+    fn topic(&mut self, topic: *mut c::rd_kafka_topic_t) -> Option<usize> {
+        if let Some((_, index)) = self.seen.iter().find(|(seen, _)| *seen == topic) {
+            return Some(*index);
+        }
+        if topic.is_null() {
+            return None;
+        }
+        // SAFETY: a message's topic is alive with the message, and its name ends in a zero byte.
+        let name = unsafe { CStr::from_ptr(c::rd_kafka_topic_name(topic)) };
+        let index = self.names.iter().position(|known| known.as_c_str() == name)?;
+        self.seen.push((topic, index));
+        Some(index)
+    }
+}
+
+impl<C: ConsumerContext> Drop for DataQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: the queue is ours, and is not used again; the client outlives it.
+        unsafe { c::rd_kafka_queue_destroy(self.queue) };
+    }
+}
+
+/// Produces to topics that were looked up once.
+pub struct Outlets<C: ProducerContext + 'static> {
+    topics: Vec<*mut c::rd_kafka_topic_t>,
+    producer: BaseProducer<C>,
+}
+
+// SAFETY: librdkafka's objects may be used from any thread.
+unsafe impl<C: ProducerContext + 'static> Send for Outlets<C> {}
+
+/// The record is not taken: the producer's queue is full, or it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotTaken(pub RDKafkaErrorCode);
+
+impl<C: ProducerContext + 'static> Outlets<C> {
+    /// Looks up topics.
+    pub fn new(producer: BaseProducer<C>, names: &[CString]) -> Self {
+        let client = producer.client().native_ptr();
+        let topics = names.iter().map(|name| {
+            // SAFETY: the client is alive, the name ends in a zero byte, and no configuration is handed over.
+            unsafe { c::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) }
+        });
+        Self { topics: topics.collect(), producer }
+    }
+
+    /// The producer.
+    pub const fn producer(&self) -> &BaseProducer<C> {
+        &self.producer
+    }
+
+    /// Hands a record over; its bytes are copied.
+    ///
+    /// # Errors
+    /// If it is not taken.
+    pub fn produce(
+        &self,
+        topic: usize,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), NotTaken> {
+        let unknown = NotTaken(RDKafkaErrorCode::UnknownTopic);
+        let topic = *self.topics.get(topic).filter(|topic| !topic.is_null()).ok_or(unknown)?;
+        let part = |part: Option<&[u8]>| part.map_or((ptr::null(), 0), |part| (part.as_ptr(), part.len()));
+        let ((key, key_length), (value, length)) = (part(key), part(value));
+        // SAFETY: the topic is alive, and with F_COPY librdkafka only reads the bytes during the call.
+        let refused = unsafe {
+            c::rd_kafka_produce(
+                topic,
+                partition,
+                c::RD_KAFKA_MSG_F_COPY,
+                value.cast_mut().cast(),
+                length,
+                key.cast(),
+                key_length,
+                ptr::null_mut(),
+            )
+        };
+        if refused == 0 {
+            return Ok(());
+        }
+        // SAFETY: reads the calling thread's last error, which the call has just set.
+        Err(NotTaken(unsafe { c::rd_kafka_last_error() }.into()))
+    }
+
+    /// Sends everything at once and waits up to so many milliseconds until it has arrived. Tells whether it has.
+    pub fn flush(&self, wait_ms: i32) -> bool {
+        // SAFETY: the client is alive. The call does not serve events; the caller does.
+        let answer = unsafe { c::rd_kafka_flush(self.producer.client().native_ptr(), wait_ms) };
+        answer == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+}
+
+impl<C: ProducerContext + 'static> Drop for Outlets<C> {
+    fn drop(&mut self) {
+        for topic in self.topics.drain(..).filter(|topic| !topic.is_null()) {
+            // SAFETY: each was made by `new`, and the client is dropped after this.
+            unsafe { c::rd_kafka_topic_destroy(topic) };
+        }
+    }
+}

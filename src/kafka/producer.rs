@@ -1,0 +1,204 @@
+//! The transactional producer, and what its errors mean.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
+
+use super::native::{NotTaken, Outlets};
+use super::{Names, Settings, group};
+use crate::stream::Failure;
+
+/// How long one wait for the producer's queue takes at most, before its events are served.
+const SLICE_MS: i32 = 50;
+
+/// What the producer's callbacks leave behind.
+#[derive(Clone, Default)]
+pub struct Marks {
+    /// See [`TAINTS`]; 0 is none.
+    taint: Arc<AtomicU8>,
+    /// The first record that could not be delivered, and why.
+    undelivered: Arc<Mutex<Option<String>>>,
+}
+
+/// Why a producer must be made anew before its next transaction.
+const TAINTS: [&str; 3] = ["connection", "slow answer", "repeated call"];
+
+impl Marks {
+    fn taint(&self, why: u8) {
+        self.taint.store(why + 1, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Marks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        group::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // Whatever it was, a request may have been sent and not answered, and librdkafka repeats such requests
+        // without a word.
+        tracing::warn!(%error, reason, "producer");
+        self.taint(0);
+    }
+}
+
+impl ProducerContext for Marks {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+/// The producer.
+pub struct Transactional {
+    outlets: Outlets<Marks>,
+    marks: Marks,
+    /// How long a call may take.
+    patience: Duration,
+    /// From when on an answer is so late that its request may have been repeated.
+    slow: Duration,
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long calls take decides whether a producer is recycled")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Transactional {
+    /// Makes a producer. All transactions of its predecessors have ended when it is there.
+    pub fn make(settings: &Settings, names: &Names) -> Result<Self, Failure> {
+        let marks = Marks::default();
+        let producer: BaseProducer<Marks> = settings
+            .producer()
+            .create_with_context(marks.clone())
+            .map_err(|error| Failure::Halt(format!("the producer: {error}")))?;
+        let patience = settings.transaction_timeout;
+        producer.init_transactions(patience * 2).map_err(|error| match &error {
+            KafkaError::Transaction(why) if why.is_fatal() && !why.is_retriable() => {
+                Failure::Halt(format!("the producer `{}` cannot begin: {error}", settings.transactional_id))
+            }
+            _ => Failure::Busy(format!("the producer `{}` cannot begin yet: {error}", settings.transactional_id)),
+        })?;
+        let outlets = Outlets::new(producer, &names.for_c());
+        // What went wrong on the way here is over: the epoch is new.
+        outlets.producer().poll(Duration::ZERO);
+        marks.taint.store(0, Ordering::Relaxed);
+        Ok(Self { outlets, marks, patience, slow: settings.socket_timeout / 2 })
+    }
+
+    /// Why it must be made anew, if it must.
+    pub fn tainted(&self) -> Option<&'static str> {
+        let taint = usize::from(self.marks.taint.load(Ordering::Relaxed));
+        taint.checked_sub(1).and_then(|why| TAINTS.get(why).copied())
+    }
+
+    /// Serves events that have come.
+    pub fn serve(&self) {
+        self.outlets.producer().poll(Duration::ZERO);
+    }
+
+    pub fn begin(&self) -> Result<(), Failure> {
+        *self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.outlets.producer().begin_transaction().map_err(|error| meaning("the beginning", &error))
+    }
+
+    pub fn produce(&self, topic: usize, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+        let began = now();
+        loop {
+            match self.outlets.produce(topic, partition, key, value) {
+                Ok(()) => return Ok(()),
+                Err(NotTaken(RDKafkaErrorCode::QueueFull)) if began.elapsed() < self.patience => {
+                    self.serve();
+                    self.outlets.flush(SLICE_MS);
+                }
+                Err(NotTaken(code)) => return Err(Failure::Abort(format!("a record was not taken: {code}"))),
+            }
+        }
+    }
+
+    /// Waits until every record is in the log. Without this the calls that follow would each take 100 ms.
+    pub fn drain(&self) -> Result<(), Failure> {
+        let began = now();
+        while !self.outlets.flush(SLICE_MS) {
+            self.serve();
+            if began.elapsed() > self.patience {
+                return Err(Failure::Abort("the records of a transaction do not reach the log".to_owned()));
+            }
+        }
+        self.serve();
+        let undelivered = self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        undelivered.map_or(Ok(()), |why| Err(Failure::Abort(format!("a record was not delivered: {why}"))))
+    }
+
+    pub fn send_offsets(&self, list: &TopicPartitionList, member: &ConsumerGroupMetadata) -> Result<(), Failure> {
+        self.timed("the positions", |producer, patience| producer.send_offsets_to_transaction(list, member, patience))
+    }
+
+    pub fn commit(&self) -> Result<(), Failure> {
+        // Once it is sent, only its success tells what became of it. An error that asks for an abort was
+        // answered by the coordinator, so nothing was committed.
+        self.timed("the commit", |producer, patience| producer.commit_transaction(patience)).map_err(|failure| {
+            match failure {
+                Failure::Busy(why) => Failure::Recycle(why),
+                other => other,
+            }
+        })
+    }
+
+    pub fn abort(&self) -> Result<(), Failure> {
+        // What is queued and under way would hold up the abort, which serves no events itself.
+        self.outlets.producer().purge(PurgeConfig::default().queue().inflight());
+        let began = now();
+        while self.outlets.producer().in_flight_count() > 0 && began.elapsed() < self.patience {
+            self.serve();
+            self.outlets.flush(1);
+        }
+        self.timed("the abort", |producer, patience| producer.abort_transaction(patience))
+            .map_err(|failure| Failure::Recycle(failure.to_string()))
+    }
+
+    /// Makes a call, once more where it may be repeated, and marks the producer where an answer was late.
+    fn timed(
+        &self,
+        what: &'static str,
+        call: impl Fn(&BaseProducer<Marks>, Duration) -> Result<(), KafkaError>,
+    ) -> Result<(), Failure> {
+        let began = now();
+        let done = loop {
+            let done = call(self.outlets.producer(), self.patience);
+            let again = matches!(&done, Err(KafkaError::Transaction(why)) if why.is_retriable());
+            if !again || began.elapsed() > self.patience {
+                break done;
+            }
+            self.marks.taint(2);
+            self.serve();
+        };
+        if began.elapsed() > self.slow {
+            self.marks.taint(1);
+        }
+        done.map_err(|error| meaning(what, &error))
+    }
+}
+
+/// What an error of a transaction's call means.
+fn meaning(what: &str, error: &KafkaError) -> Failure {
+    let text = format!("{what}: {error}");
+    match error {
+        KafkaError::Transaction(why) if why.is_fatal() => Failure::Recycle(text),
+        KafkaError::Transaction(why) if why.txn_requires_abort() => Failure::Abort(text),
+        KafkaError::Transaction(why) if why.is_retriable() => Failure::Busy(text),
+        // An error without a flag counts as fatal.
+        _ => Failure::Recycle(text),
+    }
+}

@@ -1,0 +1,100 @@
+//! Reads partitions outside the group, to their end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::native::{Brought, DataQueue};
+use super::{Names, Settings, group, halt, number};
+use crate::stream::{Failure, NextOffset, Reader, Records, Slot};
+
+/// A consumer that is no member of anything.
+struct Alone;
+
+impl ClientContext for Alone {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        group::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "reader");
+    }
+}
+
+impl ConsumerContext for Alone {}
+
+/// Reads changelogs and reference topics.
+pub struct ChangelogReader {
+    names: Arc<Names>,
+    data: DataQueue<Alone>,
+    positions: BTreeMap<Slot, NextOffset>,
+}
+
+impl ChangelogReader {
+    /// Begins to read slots from positions.
+    pub fn open(settings: &Settings, names: &Arc<Names>, from: &[(Slot, NextOffset)]) -> Result<Self, Failure> {
+        let mut config = settings.consumer();
+        // The end of a partition is an event: markers there are no records, and only it tells that they are
+        // passed. Without a group there is no session either.
+        config.set("enable.partition.eof", "true").set("client.id", format!("{}-reader", settings.instance));
+        let consumer: BaseConsumer<Alone> = config.create_with_context(Alone).map_err(halt("the reader"))?;
+        let mut data = DataQueue::new(Arc::new(consumer), names.for_c());
+        for (slot, _) in from {
+            if let Some(place) = names.place(slot.topic) {
+                data.forward(place, number(slot.partition));
+            }
+        }
+        data.consumer().assign(&names.list(from)).map_err(halt("the reader"))?;
+        Ok(Self { names: Arc::clone(names), data, positions: from.iter().copied().collect() })
+    }
+}
+
+impl Reader for ChangelogReader {
+    fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<(), Failure> {
+        while let Some(event) = self.data.consumer().poll(Duration::ZERO) {
+            match event {
+                Ok(_) => return Err(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
+                Err(error) => tracing::warn!(%error, "reader"),
+            }
+        }
+        let (names, positions) = (Arc::clone(&self.names), &mut self.positions);
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let mut failure = None;
+        self.data.poll(wait, |brought| match brought {
+            Brought::Record { topic, partition, offset, timestamp, key, value } => {
+                if let Some(slot) = names.slot(topic, partition) {
+                    records.push(slot, offset, timestamp, key, value);
+                    positions.insert(slot, NextOffset::after(offset));
+                }
+            }
+            Brought::End { topic, partition, offset } => {
+                if let (Some(slot), Some(next)) = (names.slot(topic, partition), NextOffset::at(offset)) {
+                    let known = positions.entry(slot).or_insert(next);
+                    *known = (*known).max(next);
+                }
+            }
+            Brought::Error { topic, partition, offset, code } => {
+                let name = names.slot(topic, partition).map_or("", |slot| names.name(slot.topic));
+                match code {
+                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                        failure = Some(Failure::Halt(format!(
+                            "`{name}`, partition {partition}: the changelog no longer holds offset {offset}, which the \
+                             store is to be read on from; put the store aside, and it is built anew"
+                        )));
+                    }
+                    code => tracing::warn!(topic = name, partition, offset, %code, "cannot be read now"),
+                }
+            }
+        });
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn position(&self, slot: Slot) -> NextOffset {
+        self.positions.get(&slot).copied().unwrap_or(NextOffset::START)
+    }
+}

@@ -1,0 +1,1 @@
+//! Topics: what they must be like.
