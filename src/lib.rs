@@ -9,6 +9,8 @@
 //! - [`zones`] are the time zones, compiled in.
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
 //! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
+//! - `registry`, `metrics`, `health` and `http` stand around the stream processor: the schema registry's client, what is
+//!   measured, whether all is well, and the server that tells both.
 //! - [`loadgen`] makes traffic with the right answers beside it, and shares no rule with the domain.
 //! - [`cli`] is the command line.
 //!
@@ -19,9 +21,17 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "serving")]
+pub mod health;
+#[cfg(feature = "serving")]
+pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod loadgen;
+#[cfg(feature = "serving")]
+pub mod metrics;
+#[cfg(feature = "serving")]
+pub mod registry;
 pub mod replay;
 pub mod scenario;
 pub mod store;

