@@ -3,7 +3,6 @@
 //! The probes answer 200 or 503, and say why in the body. The server has a thread of its own, so that a probe is
 //! answered while every worker waits for a broker.
 
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -116,11 +115,9 @@ fn answer(report: &Report) -> Response {
 }
 
 /// Waits until it is asked to stop, or until nobody is left to ask.
-fn asked_to_stop(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // An error means that the sender is gone, which is as good as being asked.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    }
+async fn asked_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is as good as being asked.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]
