@@ -30,6 +30,12 @@ enum Command {
     Scenario(ScenarioArgs),
     /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
     Loadgen(LoadgenArgs),
+    /// Run the stream processor on Kafka, exactly once
+    #[cfg(feature = "kafka")]
+    Run(ConfigArgs),
+    /// Look at the topics on Kafka, or make them as they must be
+    #[cfg(feature = "kafka")]
+    Topics(TopicsArgs),
     /// Check a configuration and its rate cards, and report all mistakes together
     Check(ConfigArgs),
 }
@@ -147,6 +153,22 @@ struct LoadgenArgs {
     answers: Option<PathBuf>,
 }
 
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+struct TopicsArgs {
+    /// Make topics that are missing, and set what is not as it must be
+    #[arg(long)]
+    create: bool,
+    /// How many partitions new topics get; as many as the input has, if that is there
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "create", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: u32,
+    /// How many copies new topics have
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "create", value_parser = clap::value_parser!(u16).range(1..))]
+    replication: u16,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatArg {
     Ndjson,
@@ -186,6 +208,10 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
         Command::Loadgen(args) => loadgen(&args),
+        #[cfg(feature = "kafka")]
+        Command::Run(args) => run_on_kafka(&args),
+        #[cfg(feature = "kafka")]
+        Command::Topics(args) => topics(&args),
         Command::Check(args) => check(&args),
     }
 }
@@ -205,6 +231,54 @@ fn check(args: &ConfigArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn run_on_kafka(args: &ConfigArgs) -> ExitCode {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+
+    let config = match config::load(args.config.as_deref(), &args.overrides(), &Zones::new()) {
+        Ok(config) => config,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first asks for an orderly end, the second gets one at once: that loses nothing either.
+        let stop = || std::sync::Arc::clone(&stop);
+        let registered = signal_hook::flag::register_conditional_shutdown(signal, 1, stop())
+            .and_then(|_| signal_hook::flag::register(signal, stop()));
+        if let Err(error) = registered {
+            return refuse(&[Mistake::new("signals", error.to_string())]);
+        }
+    }
+    ended(crate::run::run(config, &stop).map(|()| Vec::new()))
+}
+
+#[cfg(feature = "kafka")]
+fn topics(args: &TopicsArgs) -> ExitCode {
+    let create = args.create.then_some((args.partitions, args.replication));
+    match config::load(args.config.config.as_deref(), &args.config.overrides(), &Zones::new()) {
+        Ok(config) => ended(crate::run::look_after_topics(&config, create)),
+        Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn ended(end: Result<Vec<String>, Vec<Mistake>>) -> ExitCode {
+    match end {
+        Ok(lines) => {
+            for line in lines {
+                println!("{line}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("error: {mistake}");
+            }
+            ExitCode::FAILURE
+        }
     }
 }
 

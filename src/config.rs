@@ -1,6 +1,8 @@
 //! The configuration: as typed, and as needed. All mistakes are reported together, each with the setting it
 //! is about and what to do.
 
+pub mod stream;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,9 @@ struct RawConfig {
     prices: RawPrices,
     state: RawState,
     dead_letters: RawDeadLetters,
+    kafka: stream::RawKafka,
+    registry: stream::RawRegistry,
+    http: stream::RawHttp,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +107,7 @@ struct RawPrices {
 #[serde(default, deny_unknown_fields)]
 struct RawState {
     memory: Option<String>,
+    directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,6 +143,8 @@ pub struct Config {
     pub webhook: webhook::Settings,
     /// Whether dead letters hold the record they are about.
     pub keep_payload: bool,
+    /// What the stream processor needs.
+    pub stream: stream::Stream,
     /// A text that is the same exactly where outputs would be: everything that decides them.
     pub fingerprint: String,
 }
@@ -254,6 +262,7 @@ impl Builder<'_> {
         let keep_payload = self.word("dead_letters.payload", payload, &[("full", true), ("pointer", false)], true);
         let name = raw.deployment.name.clone().unwrap_or_else(|| "tollgate".to_owned());
         let enforced = raw.deployment.enforced.unwrap_or(true);
+        let stream = self.stream(raw.kafka, raw.registry, raw.http, raw.state.directory, &name);
         let fingerprint = format!(
             "{policy:?} {rules:?} {digests:?} {assume_zone:?} {assume_currency:?} {keep_payload} {name} {enforced} \
              {:?} zones {} key {:?}",
@@ -273,6 +282,7 @@ impl Builder<'_> {
                 opt_in_keywords: raw.consent.opt_in_keywords,
             },
             keep_payload,
+            stream,
             fingerprint,
         })
     }
@@ -485,7 +495,7 @@ mod tests {
             ),
             ("consent", vec!["no_opt_in_record", "opt_out_keywords", "opt_in_keywords"]),
             ("prices", vec!["rate_cards", "assume_zone", "assume_currency"]),
-            ("state", vec!["memory"]),
+            ("state", vec!["memory", "directory"]),
             ("dead_letters", vec!["payload"]),
         ] {
             let table = raw[section].as_table().expect("a section");

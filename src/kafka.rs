@@ -208,6 +208,30 @@ impl Kafka {
     }
 }
 
+/// All partitions of topics, each with its beginning and its end as of now.
+///
+/// # Errors
+/// If the brokers cannot be asked.
+pub fn ends(
+    settings: &Settings,
+    names: &Names,
+    topics: &[Topic],
+) -> Result<Vec<(Slot, NextOffset, NextOffset)>, Failure> {
+    let consumer: BaseConsumer = settings.consumer().create().map_err(halt("the consumer"))?;
+    let mut found = Vec::new();
+    for topic in topics {
+        let name = names.name(*topic);
+        let busy = |error: KafkaError| Failure::Busy(format!("the ends of `{name}`: {error}"));
+        let metadata = consumer.fetch_metadata(Some(name), QUESTION).map_err(busy)?;
+        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+            let (low, high) = consumer.fetch_watermarks(name, partition.id(), QUESTION).map_err(busy)?;
+            let partition = Partition(u32::try_from(partition.id()).unwrap_or_default());
+            found.push((Slot { topic: *topic, partition }, position(low), position(high)));
+        }
+    }
+    Ok(found)
+}
+
 /// An error that no repetition mends.
 fn halt(what: &'static str) -> impl Fn(KafkaError) -> Failure {
     move |error| Failure::Halt(format!("{what}: {error}"))

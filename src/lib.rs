@@ -33,6 +33,8 @@ pub mod metrics;
 #[cfg(feature = "serving")]
 pub mod registry;
 pub mod replay;
+#[cfg(feature = "kafka")]
+pub mod run;
 pub mod scenario;
 pub mod store;
 pub mod stream;

@@ -62,6 +62,10 @@ pub enum Topic {
     Contacts,
     /// The changelog of messages and asks.
     Messages,
+    /// `wa.accounts`
+    Accounts,
+    /// `wa.templates`
+    Templates,
 }
 
 impl Topic {

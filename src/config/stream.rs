@@ -1,0 +1,275 @@
+//! The settings of the stream processor: brokers, topics, transactions, what it listens on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Builder;
+use crate::stream::Topic;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawKafka {
+    bootstrap: Option<String>,
+    group: Option<String>,
+    instance: Option<String>,
+    workers: Option<u16>,
+    arrival: Option<String>,
+    framing: Option<String>,
+    heartbeats: Option<bool>,
+    commit_age: Option<String>,
+    transaction_timeout: Option<String>,
+    session_timeout: Option<String>,
+    request_timeout: Option<String>,
+    topics: RawTopics,
+    properties: BTreeMap<String, String>,
+    consumer: BTreeMap<String, String>,
+    producer: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawTopics {
+    events: Option<Vec<String>>,
+    accounts: Option<String>,
+    templates: Option<String>,
+    verdicts: Option<String>,
+    billing: Option<String>,
+    windows: Option<String>,
+    window_state: Option<String>,
+    outcomes: Option<String>,
+    dead_letters: Option<String>,
+    charges: Option<String>,
+    contacts_changelog: Option<String>,
+    messages_changelog: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawRegistry {
+    urls: Vec<String>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    register: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHttp {
+    listen: Option<String>,
+}
+
+/// How outputs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// As Avro: behind a registry's id where a registry is set, else as single objects.
+    Avro,
+    /// As JSON.
+    Json,
+}
+
+/// The settings of the stream processor.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The consumer group.
+    pub group: String,
+    /// What this process is called: the same after a restart.
+    pub instance: String,
+    /// How many workers this process runs.
+    pub workers: u16,
+    /// The input topics, in order.
+    pub inputs: Vec<String>,
+    /// All topics, by what they are for.
+    pub topics: Vec<(Topic, String)>,
+    /// Whether the record tells when it arrived, and not the log.
+    pub arrival_by_field: bool,
+    /// How outputs are written.
+    pub framing: Framing,
+    /// Whether heartbeats are written for idle partitions.
+    pub heartbeats: bool,
+    /// How long a transaction stays open while there is more to fold.
+    pub commit_age: Duration,
+    /// How long the broker lets one stay open.
+    pub transaction_timeout: Duration,
+    /// How long a member may be silent.
+    pub session_timeout: Duration,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// librdkafka's properties for everything.
+    pub common: BTreeMap<String, String>,
+    /// librdkafka's properties for consumers.
+    pub consumer: BTreeMap<String, String>,
+    /// librdkafka's properties for producers.
+    pub producer: BTreeMap<String, String>,
+    /// Where the state is.
+    pub directory: PathBuf,
+    /// The schema registry, if there is one.
+    pub registry: Option<Registry>,
+    /// Where metrics and health are served.
+    pub listen: Option<String>,
+}
+
+/// The schema registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Its addresses, tried in turn.
+    pub urls: Vec<String>,
+    /// Who asks.
+    pub user: Option<String>,
+    /// The file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Whether schemas that it lacks are registered; else they must be there.
+    pub register: bool,
+}
+
+/// Properties on which exactly-once depends, or that have a setting of their own.
+const OURS: [&str; 14] = [
+    "bootstrap.servers",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "partition.assignment.strategy",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "isolation.level",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "enable.idempotence",
+    "acks",
+    "delivery.report.only.error",
+];
+
+impl Builder<'_> {
+    pub(super) fn stream(
+        &mut self,
+        raw: RawKafka,
+        registry: RawRegistry,
+        http: RawHttp,
+        directory: Option<PathBuf>,
+        name: &str,
+    ) -> Stream {
+        let mut common = raw.properties;
+        for (place, properties) in
+            [("properties", &common), ("consumer", &raw.consumer), ("producer", &raw.producer)]
+        {
+            let taken: Vec<&str> = OURS.into_iter().filter(|ours| properties.contains_key(*ours)).collect();
+            if !taken.is_empty() {
+                let problem = format!("{taken:?} are set by Tollgate itself: exactly-once depends on them");
+                self.wrong(&format!("kafka.{place}"), problem);
+            }
+        }
+        common.insert("bootstrap.servers".into(), raw.bootstrap.unwrap_or_else(|| "localhost:9092".into()));
+        let topics = raw.topics;
+        let inputs = topics.events.unwrap_or_else(|| vec!["wa.events".into()]);
+        if inputs.is_empty() || inputs.len() > 100 {
+            self.wrong("kafka.topics.events", "name between one and a hundred topics");
+        }
+        let named = [
+            (Topic::Accounts, topics.accounts, "wa.accounts"),
+            (Topic::Templates, topics.templates, "wa.templates"),
+            (Topic::Verdicts, topics.verdicts, "wa.verdicts"),
+            (Topic::Billing, topics.billing, "wa.billing"),
+            (Topic::Windows, topics.windows, "wa.windows"),
+            (Topic::WindowState, topics.window_state, "wa.window-state"),
+            (Topic::Outcomes, topics.outcomes, "wa.outcomes"),
+            (Topic::DeadLetters, topics.dead_letters, "wa.dead-letters"),
+            (Topic::Charges, topics.charges, "tollgate.charges"),
+            (Topic::Contacts, topics.contacts_changelog, "tollgate.conversation-contacts-changelog"),
+            (Topic::Messages, topics.messages_changelog, "tollgate.conversation-messages-changelog"),
+        ];
+        let mut topics: Vec<(Topic, String)> =
+            (0..).zip(&inputs).map(|(index, name)| (Topic::Input(index), name.clone())).collect();
+        topics.extend(named.map(|(topic, name, default)| (topic, name.unwrap_or_else(|| default.to_owned()))));
+        let mut names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let problem = format!("`{}` is named twice; every topic needs a name of its own", twice[0]);
+            self.wrong("kafka.topics", problem);
+        }
+        if let Some(wrong) = topics.iter().find(|(_, name)| !is_topic_name(name)) {
+            let problem = format!("`{}` is no name of a topic: 1 to 249 letters, digits, `.`, `_` and `-`", wrong.1);
+            self.wrong("kafka.topics", problem);
+        }
+        let mut length = |setting: &str, value: Option<&str>, default: u64| {
+            let value = value.map(|value| (value, parse_duration(value)));
+            match value {
+                None => Duration::from_millis(default),
+                Some((_, Some(length))) if !length.is_zero() => length,
+                Some((text, _)) => {
+                    let problem = format!("`{text}` is no length of time; write `100ms`, `15s` or `1m`");
+                    self.wrong(setting, problem);
+                    Duration::from_millis(default)
+                }
+            }
+        };
+        let commit_age = length("kafka.commit_age", raw.commit_age.as_deref(), 100);
+        let transaction_timeout = length("kafka.transaction_timeout", raw.transaction_timeout.as_deref(), 15_000);
+        let session_timeout = length("kafka.session_timeout", raw.session_timeout.as_deref(), 15_000);
+        let request_timeout = length("kafka.request_timeout", raw.request_timeout.as_deref(), 10_000);
+        if commit_age * 2 > transaction_timeout {
+            self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
+        }
+        let arrival =
+            self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
+        let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
+        let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
+        let registry = (!registry.urls.is_empty()).then(|| Registry {
+            urls: registry.urls,
+            user: registry.user,
+            password_file: registry.password_file.map(|file| self.directory.join(file)),
+            register: registry.register.unwrap_or(true),
+        });
+        Stream {
+            group: raw.group.unwrap_or_else(|| name.to_owned()),
+            instance: raw.instance.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| name.to_owned()),
+            workers: raw.workers.unwrap_or(1).max(1),
+            inputs,
+            topics,
+            arrival_by_field: arrival,
+            framing,
+            heartbeats: raw.heartbeats.unwrap_or(true),
+            commit_age,
+            transaction_timeout,
+            session_timeout,
+            request_timeout,
+            common,
+            consumer: raw.consumer,
+            producer: raw.producer,
+            directory: self.directory.join(directory.unwrap_or_else(|| "state".into())),
+            registry,
+            listen: Some(http.listen.unwrap_or_else(|| "127.0.0.1:9464".into())).filter(|listen| listen != "off"),
+        }
+    }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let known = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && name.chars().all(known) && name != "." && name != ".."
+}
+
+/// A length of time that a machine waits: a whole number and `ms`, `s` or `m`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) = [("ms", 1), ("s", 1_000), ("m", 60_000)]
+        .into_iter()
+        .find_map(|(unit, millis)| Some((text.strip_suffix(unit)?, millis)))?;
+    let number: u64 = number.trim().parse().ok().filter(|number| *number <= 10_000_000)?;
+    Some(Duration::from_millis(number * unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_duration("15s"), Some(Duration::from_secs(15)));
+        assert_eq!(parse_duration("1m"), Some(Duration::from_secs(60)));
+        assert_eq!(parse_duration("1h"), None);
+        assert_eq!(parse_duration("-1s"), None);
+    }
+}

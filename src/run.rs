@@ -1,0 +1,269 @@
+//! `tollgate run`: workers on Kafka, what they know of accounts and templates, and what is served about them.
+
+mod disk;
+mod reference;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::codec::frame::Framing;
+use crate::codec::schema::{self, RecordSchema};
+use crate::config::stream::{self, Stream};
+use crate::config::{Config, Mistake};
+use crate::kafka::topics::{self, Topics};
+use crate::kafka::{Kafka, Names, Settings};
+use crate::registry::{self, Registry};
+use crate::stream::Topic;
+use crate::worker::{Arrival, Checkpoint, Closing, Framers, Latest, Schemas, Shared, Worker};
+use disk::Stores;
+
+/// How often a failed worker is started again.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to stop, or nobody can go on.
+///
+/// # Errors
+/// What was given and cannot be used, or why nobody can go on.
+pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
+    let Config { name, enforced, mut setup, stream, keep_payload, .. } = config;
+    let names = Names::new(stream.topics.clone());
+    let partitions = check_topics(&stream, &names)?;
+    let registry = stream.registry.as_ref().map(connect_registry).transpose()?.map(Arc::new);
+    let framers = framers(&stream, registry.as_deref())?;
+    // The memory that is set is the process's, and each partition gets its share.
+    let memory = setup.memory;
+    setup.memory = memory / partitions.max(1) as usize;
+    let shared = Arc::new(Shared {
+        setup: Arc::new(setup),
+        name: name.clone(),
+        enforced,
+        framers,
+        inputs: stream.inputs.clone(),
+        charges: names.name(Topic::Charges).to_owned(),
+        partitions,
+        arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
+        keep_payload,
+        heartbeats: stream.heartbeats,
+        closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
+        checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },
+        tombstones_kept: Duration::from_hours(24),
+        patience: stream.transaction_timeout * 2,
+    });
+    let names = Arc::new(names);
+    let latest = Latest::default();
+    let settings = |worker: &str| kafka_settings(&stream, worker);
+    let reference = reference::start(settings("reference"), Arc::clone(&names), latest.clone(), Arc::clone(stop));
+    reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
+    let (ended, ends) = channel();
+    for index in 0..stream.workers {
+        let worker = Started {
+            name: format!("worker-{index}"),
+            settings: settings(&format!("{index}")),
+            names: Arc::clone(&names),
+            shared: Arc::clone(&shared),
+            latest: latest.clone(),
+            registry: registry.clone(),
+            stores: Stores::new(stream.directory.clone(), memory / 4 / partitions.max(1) as usize),
+            stop: Arc::clone(stop),
+        };
+        worker.start(ended.clone()).map_err(|error| vec![Mistake::new("a thread", error.to_string())])?;
+    }
+    drop(ended);
+    info!(name, partitions, workers = stream.workers, "runs");
+    wait(&ends, stop)
+}
+
+/// Waits until all workers have ended. The first that cannot go on stops the others.
+fn wait(ends: &Receiver<Result<(), Mistake>>, stop: &AtomicBool) -> Result<(), Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    for end in ends {
+        if let Err(mistake) = end {
+            stop.store(true, Ordering::Relaxed);
+            mistakes.push(mistake);
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// Everything a worker's thread needs.
+struct Started {
+    name: String,
+    settings: Settings,
+    names: Arc<Names>,
+    shared: Arc<Shared>,
+    latest: Latest,
+    registry: Option<Arc<Registry>>,
+    stores: Stores,
+    stop: Arc<AtomicBool>,
+}
+
+impl Started {
+    fn start(self, ended: Sender<Result<(), Mistake>>) -> std::io::Result<()> {
+        thread::Builder::new().name(self.name.clone()).spawn(move || {
+            let place = self.name.clone();
+            // Whoever waits for the end has gone only with the whole process.
+            let _ = ended.send(self.work().map_err(|why| Mistake::new(place, why)));
+        })?;
+        Ok(())
+    }
+
+    fn work(self) -> Result<(), String> {
+        let kafka = Kafka::connect(self.settings, self.names).map_err(|failure| failure.to_string())?;
+        let schemas = schemas(self.registry);
+        let mut worker = Worker::new(kafka, self.stores, self.shared, self.latest, schemas)
+            .map_err(|error| error.to_string())?;
+        while !self.stop.load(Ordering::Relaxed) {
+            worker.turn().map_err(|halted| halted.to_string())?;
+        }
+        info!(worker = self.name, "stops");
+        worker.stop().map_err(|halted| halted.to_string())?;
+        Ok(())
+    }
+}
+
+/// Asks the registry for schemas of records that are read.
+fn schemas(registry: Option<Arc<Registry>>) -> Schemas {
+    Box::new(move |id| match &registry {
+        None => Ok(None),
+        Some(registry) => match registry.schema(registry::SchemaId(id)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.may_pass() => Err(error.to_string()),
+            Err(error) => {
+                warn!(id, %error, "no schema");
+                Ok(None)
+            }
+        },
+    })
+}
+
+fn kafka_settings(stream: &Stream, worker: &str) -> Settings {
+    let instance = format!("{}-{worker}", stream.instance);
+    Settings {
+        group: stream.group.clone(),
+        transactional_id: format!("{}-{instance}", stream.group),
+        instance,
+        transaction_timeout: stream.transaction_timeout,
+        socket_timeout: stream.request_timeout,
+        session_timeout: stream.session_timeout,
+        common: stream.common.clone(),
+        consumer: stream.consumer.clone(),
+        producer: stream.producer.clone(),
+    }
+}
+
+/// Looks at the topics before anything is read. Returns how many partitions they have.
+fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
+    let brokers = |error: &dyn std::fmt::Display| vec![Mistake::new("the brokers", error.to_string())];
+    let admin = Topics::connect(&stream.common, names.clone()).map_err(|error| brokers(&error))?;
+    let partitions = admin.partitions().map_err(|error| brokers(&error))?;
+    let mut findings = topics::missing_or_uneven(names, &partitions);
+    if findings.is_empty() {
+        findings = wait_for(admin.check())?.map_err(|error| brokers(&error))?;
+    }
+    let (fatal, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.fatal);
+    for finding in others {
+        warn!("{finding}");
+    }
+    if fatal.is_empty() {
+        Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
+    } else {
+        Err(fatal.into_iter().map(|finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem)).collect())
+    }
+}
+
+/// Waits for what librdkafka does elsewhere.
+fn wait_for<F: Future>(future: F) -> Result<F::Output, Vec<Mistake>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| vec![Mistake::new("the runtime", error.to_string())])?;
+    Ok(runtime.block_on(future))
+}
+
+/// `tollgate topics`: makes topics, or looks at them.
+///
+/// # Errors
+/// What is not as it must be.
+pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<Vec<String>, Vec<Mistake>> {
+    let brokers = |error: &dyn std::fmt::Display| vec![Mistake::new("the brokers", error.to_string())];
+    let names = Names::new(config.stream.topics.clone());
+    let admin = Topics::connect(&config.stream.common, names).map_err(|error| brokers(&error))?;
+    wait_for(async {
+        let mut done = Vec::new();
+        if let Some((partitions, replication)) = create {
+            done = admin.create(partitions, replication).await.map_err(|error| brokers(&error))?;
+        }
+        let findings = admin.check().await.map_err(|error| brokers(&error))?;
+        if findings.is_empty() {
+            done.push("all topics are as they must be".to_owned());
+            Ok(done)
+        } else {
+            let mistake = |finding: topics::Finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem);
+            Err(findings.into_iter().map(mistake).collect())
+        }
+    })?
+}
+
+fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake>> {
+    let wrong = |why: String| vec![Mistake::new("registry", why)];
+    let auth = match (&settings.user, &settings.password_file) {
+        (Some(user), Some(file)) => {
+            let password = std::fs::read_to_string(file)
+                .map_err(|error| wrong(format!("{} cannot be read: {error}", file.display())))?;
+            Some(registry::Basic { name: user.clone(), password: password.trim_end().to_owned() })
+        }
+        (None, None) => None,
+        _ => return Err(wrong("`user` and `password_file` belong together; set both or none".to_owned())),
+    };
+    Registry::new(&settings.urls, auth.as_ref(), Duration::from_secs(5)).map_err(|error| wrong(error.to_string()))
+}
+
+/// How every output is written: with a registry, by the ids it has or gives.
+fn framers(stream: &Stream, registry: Option<&Registry>) -> Result<Framers, Vec<Mistake>> {
+    let written: [(Topic, RecordSchema); 6] = [
+        (Topic::Verdicts, schema::VERDICT),
+        (Topic::Billing, schema::BILLING_ENTRY),
+        (Topic::Windows, schema::WINDOW_EVENT),
+        (Topic::WindowState, schema::WINDOW_STATE),
+        (Topic::Outcomes, schema::OUTCOME),
+        (Topic::DeadLetters, schema::DEAD_LETTER),
+    ];
+    let mut framings = std::collections::BTreeMap::new();
+    for (topic, schema) in written {
+        let framing = match (stream.framing, registry) {
+            (stream::Framing::Json, _) => Framing::Json,
+            (stream::Framing::Avro, None) => Framing::SingleObject,
+            (stream::Framing::Avro, Some(registry)) => {
+                let name = stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
+                let subject = registry::subject(name);
+                let register = stream.registry.as_ref().is_some_and(|settings| settings.register);
+                Framing::Registry(schema_id(registry, &subject, schema, register)?)
+            }
+        };
+        framings.insert(topic, framing);
+    }
+    Framers::new(|topic| framings.get(&topic).copied().unwrap_or(Framing::SingleObject))
+        .map_err(|error| vec![Mistake::new("a schema", error.to_string())])
+}
+
+/// How often a registry that is down is asked again before the start is given up.
+const ASKED: u32 = 30;
+
+fn schema_id(registry: &Registry, subject: &str, schema: RecordSchema, register: bool) -> Result<u32, Vec<Mistake>> {
+    for attempt in 1.. {
+        let found =
+            if register { registry.register(subject, schema.text) } else { registry.look_up(subject, schema.text) };
+        match found {
+            Ok(id) => return Ok(id.0),
+            Err(why) if why.may_pass() && attempt < ASKED => {
+                error!(subject, %why, "the registry does not answer; it is asked again");
+                thread::sleep(RESTART);
+            }
+            Err(why) => return Err(vec![Mistake::new(format!("registry, subject `{subject}`"), why.to_string())]),
+        }
+    }
+    Err(Vec::new())
+}

@@ -1,0 +1,111 @@
+//! What is known of accounts and templates: the reference topics, read to their end before the first fold, and
+//! followed from then on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::codec::frame::Writers;
+use crate::codec::{records, reference, schema};
+use crate::domain::reference::Reference;
+use crate::kafka::{Names, Settings, ends};
+use crate::stream::{Failure, Reader, Records, Topic};
+use crate::worker::Latest;
+use crate::zones::Zones;
+
+/// Reads everything there is, then goes on reading on a thread of its own.
+///
+/// The error says why the topics cannot be read.
+pub fn start(settings: Settings, names: Arc<Names>, latest: Latest, stop: Arc<AtomicBool>) -> Result<(), String> {
+    let slots = ends(&settings, &names, &[Topic::Accounts, Topic::Templates]).map_err(|failure| failure.to_string())?;
+    let from: Vec<_> = slots.iter().map(|(slot, start, _)| (*slot, *start)).collect();
+    let mut follower = Follower {
+        reader: crate::kafka::ChangelogReader::open(&settings, &names, &from).map_err(|failure| failure.to_string())?,
+        learner: Learner::new().map_err(|error| error.to_string())?,
+        records: Records::default(),
+    };
+    while slots.iter().any(|(slot, _, end)| follower.reader.position(*slot) < *end) {
+        follower.step().map_err(|failure| failure.to_string())?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
+    latest.set(Arc::new(follower.learner.known.clone()));
+    info!(records = follower.learner.records, "reference topics read to their end");
+    thread::Builder::new()
+        .name("reference".into())
+        .spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                match follower.step() {
+                    Ok(true) => latest.set(Arc::new(follower.learner.known.clone())),
+                    Ok(false) => {}
+                    Err(failure) => error!(%failure, "the reference topics cannot be read"),
+                }
+            }
+        })
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+struct Follower<R> {
+    reader: R,
+    learner: Learner,
+    records: Records,
+}
+
+impl<R: Reader> Follower<R> {
+    /// Reads what has come. Tells whether that was anything.
+    fn step(&mut self) -> Result<bool, Failure> {
+        self.records.clear();
+        self.reader.poll(Duration::from_millis(200), &mut self.records)?;
+        for head in self.records.heads() {
+            self.learner.learn(head.slot.topic, head.offset, self.records.value(head));
+        }
+        Ok(!self.records.heads().is_empty())
+    }
+}
+
+/// Learns the records of the reference topics.
+struct Learner {
+    known: Reference,
+    accounts: Writers,
+    templates: Writers,
+    zones: Zones,
+    records: u64,
+}
+
+impl Learner {
+    fn new() -> Result<Self, crate::codec::avro::Error> {
+        Ok(Self {
+            known: Reference::default(),
+            accounts: Writers::of(schema::ACCOUNT)?,
+            templates: Writers::of(schema::TEMPLATE_HISTORY)?,
+            zones: Zones::new(),
+            records: 0,
+        })
+    }
+
+    /// Learns a record. What is wrong in it is told and left out; the rest counts.
+    fn learn(&mut self, topic: Topic, offset: i64, value: Option<&[u8]>) {
+        self.records += 1;
+        // A record that was deleted takes back nothing: verdicts and bills have relied on it.
+        let Some(value) = value else {
+            return;
+        };
+        let Self { known, accounts, templates, zones, .. } = self;
+        let unreadable = |error: crate::codec::frame::Error| vec![reference::Mistake(error.to_string())];
+        let learned = if topic == Topic::Accounts {
+            let record = accounts.read::<records::Account<'_>>(value).map_err(unreadable);
+            record.and_then(|record| reference::learn_account(known, &record, &|name| zones.find(name)))
+        } else {
+            let record = templates.read::<records::TemplateHistory<'_>>(value).map_err(unreadable);
+            record.and_then(|record| reference::learn_template(known, &record))
+        };
+        for reference::Mistake(problem) in learned.err().unwrap_or_default() {
+            warn!(?topic, offset, problem, "a reference fact is left out");
+        }
+    }
+}
