@@ -66,7 +66,8 @@ impl Batch {
 
     /// The changes, to be kept.
     #[allow(clippy::type_complexity, reason = "a change is a key and a value")]
-    pub(crate) fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    #[must_use]
+    pub fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         self.changes
     }
 }

@@ -1,0 +1,154 @@
+//! Disks: a store whose latest batches a crash may take, each of them whole, and never one before another.
+
+use std::collections::BTreeMap;
+
+use tollgate::domain::time::Timestamp;
+use tollgate::store::{Batch, Error, Store};
+use tollgate::stream::{Failure, Partition};
+
+use crate::faults::Step;
+use crate::time::MILLI;
+use crate::world::Handle;
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// The rows of one partition on one machine.
+#[derive(Default)]
+pub struct Disk {
+    synced: Rows,
+    rows: Rows,
+    unsynced: Vec<Changes>,
+    open: bool,
+}
+
+impl Disk {
+    /// The rows as a process sees them.
+    pub fn rows(&self) -> &BTreeMap<Vec<u8>, Vec<u8>> {
+        &self.rows
+    }
+
+    /// How many batches a crash may take.
+    pub fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// Keeps the first of the batches that are not synced.
+    pub fn crash(&mut self, kept: usize) {
+        for changes in std::mem::take(&mut self.unsynced).into_iter().take(kept) {
+            write(&mut self.synced, changes);
+        }
+        self.rows.clone_from(&self.synced);
+        self.open = false;
+    }
+
+    /// Makes changes that are not synced yet.
+    pub fn commit(&mut self, changes: Changes) {
+        write(&mut self.rows, changes.clone());
+        self.unsynced.push(changes);
+    }
+
+    fn sync(&mut self) {
+        for changes in std::mem::take(&mut self.unsynced) {
+            write(&mut self.synced, changes);
+        }
+    }
+}
+
+fn write(rows: &mut Rows, changes: Changes) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+}
+
+/// The disks of the machine that a process runs on.
+pub struct Disks(Handle);
+
+impl Disks {
+    pub const fn new(handle: Handle) -> Self {
+        Self(handle)
+    }
+
+    /// Opens the disk of a partition, as it was left.
+    ///
+    /// # Errors
+    /// If it is open already.
+    pub fn open(&self, partition: Partition) -> Result<SimDisk, Error> {
+        let key = (self.0.process, partition);
+        let opened = self.0.call(Step::DiskOpen, |turn| {
+            let disk = turn.disks.entry(key).or_default();
+            if std::mem::replace(&mut disk.open, true) {
+                return Err(Failure::Halt(format!("the disk of {partition:?} is open already")));
+            }
+            Ok(())
+        });
+        opened.map_err(|failure| refused(&failure))?;
+        Ok(SimDisk { handle: self.0.clone(), partition })
+    }
+}
+
+fn refused(failure: &Failure) -> Error {
+    Error::Disk(failure.to_string())
+}
+
+/// An open disk.
+pub struct SimDisk {
+    handle: Handle,
+    partition: Partition,
+}
+
+impl SimDisk {
+    fn read<T>(&self, read: impl FnOnce(&Rows) -> T) -> T {
+        let world = self.handle.shared.lock();
+        read(world.disks.get(&(self.handle.process, self.partition)).map_or(&Rows::new(), Disk::rows))
+    }
+}
+
+impl Store for SimDisk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.read(|rows| rows.get(key).cloned()))
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        let start = from.max(prefix).to_vec();
+        Ok(self.read(|rows| {
+            let rows = rows.range(start..).take_while(|(key, _)| key.starts_with(prefix));
+            rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect()
+        }))
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        let key = (self.handle.process, self.partition);
+        let changes = batch.into_changes();
+        let committed = self.handle.call(Step::DiskCommit, |turn| {
+            let syncs = turn.random.happens(3_000);
+            if syncs {
+                let span = turn.random.below(20 * MILLI);
+                turn.sleep(span);
+            }
+            let disk = turn.disks.entry(key).or_default();
+            disk.commit(changes);
+            if syncs {
+                disk.sync();
+            }
+            Ok(())
+        });
+        committed.map_err(|failure| refused(&failure))
+    }
+
+    fn time_is(&self, _: Timestamp) {}
+}
+
+impl Drop for SimDisk {
+    fn drop(&mut self) {
+        let mut world = self.handle.shared.lock();
+        if world.processes[self.handle.process].life == self.handle.life
+            && let Some(disk) = world.disks.get_mut(&(self.handle.process, self.partition))
+        {
+            disk.open = false;
+        }
+    }
+}
