@@ -196,7 +196,15 @@ pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<
         if let Some((partitions, replication)) = create {
             done = admin.create(partitions, replication).await.map_err(|error| brokers(&error))?;
         }
-        let findings = admin.check().await.map_err(|error| brokers(&error))?;
+        let mut findings = admin.check().await.map_err(|error| brokers(&error))?;
+        // What was just made reaches the brokers one by one.
+        for _ in 0..if create.is_some() { SETTLED } else { 0 } {
+            if findings.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            findings = admin.check().await.map_err(|error| brokers(&error))?;
+        }
         if findings.is_empty() {
             done.push("all topics are as they must be".to_owned());
             Ok(done)
@@ -206,6 +214,9 @@ pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<
         }
     })?
 }
+
+/// How often topics that were just made are looked at again.
+const SETTLED: usize = 25;
 
 fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake>> {
     let wrong = |why: String| vec![Mistake::new("registry", why)];
