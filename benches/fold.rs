@@ -86,7 +86,9 @@ fn fold(stream: &Stream, told: &mut dyn FnMut(&mut Vec<Output>)) -> (Duration, E
     let mut outputs = Vec::new();
     let (taken, ()) = measure::time(|| {
         for (arrived_at, prepared) in &stream.events {
-            while engine.advance(*arrived_at, usize::MAX, &mut outputs).expect("memory can be read") == Advanced::CommitFirst {
+            while engine.advance(*arrived_at, usize::MAX, &mut outputs).expect("memory can be read")
+                == Advanced::CommitFirst
+            {
                 engine.commit(b"").expect("memory can be written");
             }
             let folded = engine.fold(prepared, *arrived_at, &mut outputs).expect("memory can be read");

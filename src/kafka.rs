@@ -75,11 +75,8 @@ impl Names {
         let mut list = TopicPartitionList::with_capacity(slots.len());
         for (slot, next) in slots {
             // An offset that a position holds is never negative, so it is always taken.
-            let _ = list.add_partition_offset(
-                self.name(slot.topic),
-                number(slot.partition),
-                Offset::Offset(next.offset()),
-            );
+            let _ =
+                list.add_partition_offset(self.name(slot.topic), number(slot.partition), Offset::Offset(next.offset()));
         }
         list
     }

@@ -236,8 +236,8 @@ impl<'o, S: Store> Run<'o, S> {
         let Prepared { reference, identities, digests } = prepared;
         let fingerprint = format!("{} {digests:?}", config.fingerprint);
         let setup = Arc::new(config.setup);
-        let (engine, former) =
-            Engine::open(Arc::clone(&setup), zones, Arc::new(reference), store).map_err(|error| failed("--state", &error))?;
+        let (engine, former) = Engine::open(Arc::clone(&setup), zones, Arc::new(reference), store)
+            .map_err(|error| failed("--state", &error))?;
         let former =
             former.map(|bytes| Position::read(&bytes).ok_or_else(|| failed("--state", &"its position is damaged")));
         let out = options.out.as_deref().map(|directory| directory.display().to_string());

@@ -57,7 +57,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     let names = Arc::new(names);
     let latest = Latest::default();
     let settings = |worker: &str| kafka_settings(&stream, worker);
-    let reference = reference::start(settings("reference"), Arc::clone(&names), latest.clone(), Arc::clone(stop));
+    let reference = reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(stop));
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
     let (ended, ends) = channel();
     for index in 0..stream.workers {
@@ -115,8 +115,8 @@ impl Started {
     fn work(self) -> Result<(), String> {
         let kafka = Kafka::connect(self.settings, self.names).map_err(|failure| failure.to_string())?;
         let schemas = schemas(self.registry);
-        let mut worker = Worker::new(kafka, self.stores, self.shared, self.latest, schemas)
-            .map_err(|error| error.to_string())?;
+        let mut worker =
+            Worker::new(kafka, self.stores, self.shared, self.latest, schemas).map_err(|error| error.to_string())?;
         while !self.stop.load(Ordering::Relaxed) {
             worker.turn().map_err(|halted| halted.to_string())?;
         }
@@ -172,7 +172,10 @@ fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
     if fatal.is_empty() {
         Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
     } else {
-        Err(fatal.into_iter().map(|finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem)).collect())
+        Err(fatal
+            .into_iter()
+            .map(|finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem))
+            .collect())
     }
 }
 
@@ -248,7 +251,8 @@ fn framers(stream: &Stream, registry: Option<&Registry>) -> Result<Framers, Vec<
             (stream::Framing::Json, _) => Framing::Json,
             (stream::Framing::Avro, None) => Framing::SingleObject,
             (stream::Framing::Avro, Some(registry)) => {
-                let name = stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
+                let name =
+                    stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
                 let subject = registry::subject(name);
                 let register = stream.registry.as_ref().is_some_and(|settings| settings.register);
                 Framing::Registry(schema_id(registry, &subject, schema, register)?)

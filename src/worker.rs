@@ -445,9 +445,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return AGAIN;
         }
         match &self.transaction {
-            Some(transaction) => {
-                self.shared.closing.rest(transaction, self.log.now(), self.commit_cost)
-            }
+            Some(transaction) => self.shared.closing.rest(transaction, self.log.now(), self.commit_cost),
             None => IDLE,
         }
     }
@@ -594,6 +592,7 @@ fn in_transaction(failure: Failure) -> Trouble {
 }
 
 /// A record of ours that cannot be encoded: a fault of ours, and no reason to lose the record.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unwritable(error: avro::Error) -> Trouble {
     Trouble::Halt(format!("an output cannot be encoded: {error}; report this"))
 }

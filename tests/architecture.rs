@@ -17,7 +17,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("store", &["codec", "domain"]),
     ("engine", &["store", "codec", "domain", "zones"]),
     ("worker", &["engine", "stream", "store", "codec", "domain", "zones"]),
-    ("config", &["engine", "codec", "domain", "zones"]),
+    ("config", &["stream", "engine", "codec", "domain", "zones"]),
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
@@ -25,11 +25,19 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("metrics", &["domain"]),
     ("health", &["metrics"]),
     ("http", &["health", "metrics"]),
-    ("cli", &["replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    ("kafka", &["stream"]),
+    (
+        "run",
+        &[
+            "kafka", "worker", "stream", "engine", "store", "codec", "domain", "zones", "config", "registry",
+            "metrics", "health", "http",
+        ],
+    ),
+    ("cli", &["run", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
-const HOMES: [(&str, &[&str]); 28] = [
+const HOMES: [(&str, &[&str]); 30] = [
     ("rocksdb", &["store/rocks.rs"]),
     ("apache_avro", &["codec/avro.rs"]),
     ("sha2", &["codec/ids.rs"]),
@@ -39,12 +47,13 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config.rs", "replay", "loadgen", "registry.rs"]),
+    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs"]),
     ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs"]),
     ("ureq", &["registry.rs"]),
     ("prometheus", &["metrics.rs"]),
     ("axum", &["http.rs"]),
-    ("tokio", &["http.rs"]),
+    ("tokio", &["http.rs", "run.rs"]),
+    ("signal_hook", &["cli.rs"]),
     ("hashbrown", &["engine", "store/pending.rs"]),
     ("foldhash", &["engine", "store/pending.rs"]),
     ("rdkafka", &["kafka"]),
@@ -57,7 +66,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("ariadne", &["scenario.rs"]),
     ("mimalloc", &["main.rs"]),
     ("tempfile", &["replay.rs"]),
-    ("tracing", &["replay.rs", "worker"]),
+    ("tracing", &["replay.rs", "worker", "kafka", "run"]),
     ("tracing_subscriber", &["cli.rs"]),
 ];
 

@@ -43,7 +43,10 @@ impl Error {
     /// Whether a newer version wrote the charge: then it must wait for one that can read it.
     #[must_use]
     pub const fn is_newer(&self) -> bool {
-        matches!(self, Self::Newer(_) | Self::Line(state::Error::Newer(_)) | Self::Entry(frame::Error::UnknownFingerprint(_)))
+        matches!(
+            self,
+            Self::Newer(_) | Self::Line(state::Error::Newer(_)) | Self::Entry(frame::Error::UnknownFingerprint(_))
+        )
     }
 }
 

@@ -206,7 +206,8 @@ impl Framer {
     /// If the record cannot be encoded, which no record of ours cannot.
     pub fn write<T: Serialize>(&self, record: &T, out: &mut Vec<u8>) -> Result<(), avro::Error> {
         if self.json {
-            return serde_json::to_writer(out, record).map_err(|_| avro::Error::Unsupported("a value JSON cannot hold"));
+            return serde_json::to_writer(out, record)
+                .map_err(|_| avro::Error::Unsupported("a value JSON cannot hold"));
         }
         out.extend_from_slice(&self.prefix);
         avro::to_bytes(record, out)

@@ -152,9 +152,7 @@ impl Builder<'_> {
         name: &str,
     ) -> Stream {
         let mut common = raw.properties;
-        for (place, properties) in
-            [("properties", &common), ("consumer", &raw.consumer), ("producer", &raw.producer)]
-        {
+        for (place, properties) in [("properties", &common), ("consumer", &raw.consumer), ("producer", &raw.producer)] {
             let taken: Vec<&str> = OURS.into_iter().filter(|ours| properties.contains_key(*ours)).collect();
             if !taken.is_empty() {
                 let problem = format!("{taken:?} are set by Tollgate itself: exactly-once depends on them");
@@ -185,8 +183,8 @@ impl Builder<'_> {
         topics.extend(named.map(|(topic, name, default)| (topic, name.unwrap_or_else(|| default.to_owned()))));
         let mut names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let problem = format!("`{}` is named twice; every topic needs a name of its own", twice[0]);
+        if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(name, next)| name == next) {
+            let problem = format!("`{twice}` is named twice; every topic needs a name of its own");
             self.wrong("kafka.topics", problem);
         }
         if let Some(wrong) = topics.iter().find(|(_, name)| !is_topic_name(name)) {
@@ -212,8 +210,7 @@ impl Builder<'_> {
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
-        let arrival =
-            self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
+        let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
         let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
         let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
         let registry = (!registry.urls.is_empty()).then(|| Registry {
@@ -268,7 +265,7 @@ mod tests {
     fn lengths_are_read_as_people_write_them() {
         assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
         assert_eq!(parse_duration("15s"), Some(Duration::from_secs(15)));
-        assert_eq!(parse_duration("1m"), Some(Duration::from_secs(60)));
+        assert_eq!(parse_duration("1m"), Some(Duration::from_mins(1)));
         assert_eq!(parse_duration("1h"), None);
         assert_eq!(parse_duration("-1s"), None);
     }

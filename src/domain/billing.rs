@@ -539,8 +539,7 @@ pub fn price(line: &Line, reverses: bool, rules: &Rules, cards: &Cards) -> Price
         },
     };
     let market = date.and_then(|date| rules.market(origin, date));
-    let (kind, amount) =
-        if reverses { (EntryKind::Reversal, amount.map(Amount::reversed)) } else { (kind, amount) };
+    let (kind, amount) = if reverses { (EntryKind::Reversal, amount.map(Amount::reversed)) } else { (kind, amount) };
     Price { kind, market, amount, currency, source }
 }
 

@@ -113,7 +113,13 @@ impl Transactional {
         self.outlets.producer().begin_transaction().map_err(|error| meaning("the beginning", &error))
     }
 
-    pub fn produce(&self, topic: usize, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+    pub fn produce(
+        &self,
+        topic: usize,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), Failure> {
         let began = now();
         loop {
             match self.outlets.produce(topic, partition, key, value) {
@@ -148,11 +154,9 @@ impl Transactional {
     pub fn commit(&self) -> Result<(), Failure> {
         // Once it is sent, only its success tells what became of it. An error that asks for an abort was
         // answered by the coordinator, so nothing was committed.
-        self.timed("the commit", |producer, patience| producer.commit_transaction(patience)).map_err(|failure| {
-            match failure {
-                Failure::Busy(why) => Failure::Recycle(why),
-                other => other,
-            }
+        self.timed("the commit", Producer::commit_transaction).map_err(|failure| match failure {
+            Failure::Busy(why) => Failure::Recycle(why),
+            other => other,
         })
     }
 
@@ -164,8 +168,7 @@ impl Transactional {
             self.serve();
             self.outlets.flush(1);
         }
-        self.timed("the abort", |producer, patience| producer.abort_transaction(patience))
-            .map_err(|failure| Failure::Recycle(failure.to_string()))
+        self.timed("the abort", Producer::abort_transaction).map_err(|failure| Failure::Recycle(failure.to_string()))
     }
 
     /// Makes a call, once more where it may be repeated, and marks the producer where an answer was late.

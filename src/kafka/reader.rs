@@ -37,6 +37,9 @@ pub struct ChangelogReader {
 
 impl ChangelogReader {
     /// Begins to read slots from positions.
+    ///
+    /// # Errors
+    /// If the settings cannot be used.
     pub fn open(settings: &Settings, names: &Arc<Names>, from: &[(Slot, NextOffset)]) -> Result<Self, Failure> {
         let mut config = settings.consumer();
         // The end of a partition is an event: markers there are no records, and only it tells that they are

@@ -134,7 +134,8 @@ impl Topics {
                         name: wanted.name.clone(),
                         problem: format!("`{setting}` is `{found}` and should be `{value}`: {why}"),
                         fatal: *setting == "message.timestamp.type"
-                            || (*setting == "cleanup.policy" && matches!(wanted.topic, Topic::Contacts | Topic::Messages)),
+                            || (*setting == "cleanup.policy"
+                                && matches!(wanted.topic, Topic::Contacts | Topic::Messages)),
                     });
                 }
             }

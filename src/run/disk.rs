@@ -40,8 +40,13 @@ impl Disk for Stores {
 
     fn discard(&mut self, partition: Partition) -> Result<(), store::Error> {
         let place = self.place(partition);
-        let aside = (0..).map(|number| place.with_extension(format!("aside-{number}"))).find(|aside| !aside.exists());
-        aside.map_or(Ok(()), |aside| std::fs::rename(&place, aside).map_err(|error| disk(&error)))
+        let mut number = 0;
+        let mut aside = place.with_extension("aside");
+        while aside.exists() {
+            number += 1;
+            aside = place.with_extension(format!("aside-{number}"));
+        }
+        std::fs::rename(&place, aside).map_err(|error| disk(&error))
     }
 }
 

@@ -19,11 +19,11 @@ use crate::zones::Zones;
 /// Reads everything there is, then goes on reading on a thread of its own.
 ///
 /// The error says why the topics cannot be read.
-pub fn start(settings: Settings, names: Arc<Names>, latest: Latest, stop: Arc<AtomicBool>) -> Result<(), String> {
-    let slots = ends(&settings, &names, &[Topic::Accounts, Topic::Templates]).map_err(|failure| failure.to_string())?;
+pub fn start(settings: &Settings, names: &Arc<Names>, latest: Latest, stop: Arc<AtomicBool>) -> Result<(), String> {
+    let slots = ends(settings, names, &[Topic::Accounts, Topic::Templates]).map_err(|failure| failure.to_string())?;
     let from: Vec<_> = slots.iter().map(|(slot, start, _)| (*slot, *start)).collect();
     let mut follower = Follower {
-        reader: crate::kafka::ChangelogReader::open(&settings, &names, &from).map_err(|failure| failure.to_string())?,
+        reader: crate::kafka::ChangelogReader::open(settings, names, &from).map_err(|failure| failure.to_string())?,
         learner: Learner::new().map_err(|error| error.to_string())?,
         records: Records::default(),
     };

@@ -132,7 +132,7 @@ mod tests {
     fn rows(store: &impl Store, limit: usize) -> String {
         let rows = store.scan(b"k", b"k", limit).expect("memory never fails");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        rows.into_iter().map(|(key, value)| format!("{}={} ", text(key), text(value))).collect()
+        rows.into_iter().map(|(key, value)| [text(key), text(value)].join("=") + " ").collect()
     }
 
     #[test]
@@ -140,7 +140,9 @@ mod tests {
         let mut behind = Memory::default();
         behind.commit(batch(&[("k1", Some("old")), ("k2", Some("old")), ("k4", Some("old"))])).expect("memory");
         let mut pending = Pending::new(behind);
-        pending.commit(batch(&[("k1", Some("new")), ("k2", None), ("k3", Some("new")), ("x", Some("-"))])).expect("memory");
+        pending
+            .commit(batch(&[("k1", Some("new")), ("k2", None), ("k3", Some("new")), ("x", Some("-"))]))
+            .expect("memory");
         assert_eq!(rows(&pending, 9), "k1=new k3=new k4=old ");
         assert_eq!(rows(&pending, 2), "k1=new k3=new ");
         assert_eq!(pending.get(b"k2").expect("memory"), None);

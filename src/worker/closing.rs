@@ -126,7 +126,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let touched: Vec<Partition> =
             self.conversations.iter().filter(|(_, task)| task.is_touched()).map(|(partition, _)| *partition).collect();
         for partition in touched {
-            let Some((position, batch)) = self.conversations.get_mut(&partition).and_then(|task| task.changes()) else {
+            let Some((position, batch)) = self.conversations.get_mut(&partition).and_then(super::Conversation::changes)
+            else {
                 continue;
             };
             let (contacts, messages) =
@@ -232,9 +233,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
     pub(super) fn checkpoint(&mut self) -> Result<(), Trouble> {
         let (limits, now) = (self.shared.checkpoint, self.log.now());
         let due = |task: &super::Conversation<D::Store>| {
-            task.waiting().is_some_and(|(bytes, since)| {
-                bytes >= limits.bytes || now.saturating_sub(since) >= limits.age
-            })
+            task.waiting()
+                .is_some_and(|(bytes, since)| bytes >= limits.bytes || now.saturating_sub(since) >= limits.age)
         };
         // One at a time, so that records need not wait for all of them.
         let first = self.conversations.iter().find(|(_, task)| due(task)).map(|(partition, _)| *partition);

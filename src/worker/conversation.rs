@@ -227,9 +227,7 @@ fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decod
             Some(event) => Decoded::Event(Box::new(Prepared::new(event, key)), arrived.received_at),
             None => Decoded::Heartbeat(arrived.received_at.or(Some(arrived.occurred_at))),
         },
-        Err(invalid) => {
-            Decoded::Letter(letter(invalid.code(), invalid.to_string()), MalformedAsk::of_record(&record))
-        }
+        Err(invalid) => Decoded::Letter(letter(invalid.code(), invalid.to_string()), MalformedAsk::of_record(&record)),
     }
 }
 

@@ -174,9 +174,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 }
             }
         }
-        let joining = self.conversations.iter().filter(|(partition, task)| {
-            !task.is_running() && !self.restore.partitions.contains_key(partition)
-        });
+        let joining = self
+            .conversations
+            .iter()
+            .filter(|(partition, task)| !task.is_running() && !self.restore.partitions.contains_key(partition));
         let joining: Vec<Partition> = joining.map(|(partition, _)| *partition).collect();
         for partition in joining {
             let committed = self.log.committed(&self.input_slots(partition))?;
@@ -256,12 +257,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             [(Topic::Contacts, task.contacts.next), (Topic::Messages, task.messages.next)]
                 .map(|(topic, next)| (Slot { topic, partition: *partition }, next))
         };
-        let reader = match reader {
-            Some(reader) => reader,
-            None => {
-                let from: Vec<_> = partitions.iter().flat_map(|(partition, task)| slots(partition, task)).collect();
-                reader.insert(self.log.reader(&from)?)
-            }
+        let reader = if let Some(reader) = reader {
+            reader
+        } else {
+            let from: Vec<_> = partitions.iter().flat_map(|(partition, task)| slots(partition, task)).collect();
+            reader.insert(self.log.reader(&from)?)
         };
         records.clear();
         reader.poll(Duration::from_millis(20), records)?;
