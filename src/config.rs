@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::codec::ids::{DeploymentKey, SHORTEST_KEY};
 use crate::codec::rate_card;
+use crate::codec::state::WriteFormat;
 use crate::codec::webhook;
 use crate::domain::money::Currency;
 use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
@@ -71,6 +72,7 @@ struct RawDeployment {
     key: Option<String>,
     key_file: Option<PathBuf>,
     identity: Option<String>,
+    asks_per_second: Option<u32>,
     enforced: Option<bool>,
 }
 
@@ -107,6 +109,7 @@ struct RawPrices {
 #[serde(default, deny_unknown_fields)]
 struct RawState {
     memory: Option<String>,
+    write_format: Option<u8>,
     directory: Option<PathBuf>,
 }
 
@@ -258,6 +261,10 @@ impl Builder<'_> {
             self.wrong("state.memory", format!("`{memory}` is no size; write `512MiB` or `2GiB`"));
             0
         });
+        let write_format = raw.state.write_format.map_or(Some(WriteFormat::default()), WriteFormat::of);
+        if write_format.is_none() {
+            self.wrong("state.write_format", "the formats are 1 and 2");
+        }
         let payload = raw.dead_letters.payload.as_deref();
         let keep_payload = self.word("dead_letters.payload", payload, &[("full", true), ("pointer", false)], true);
         let name = raw.deployment.name.clone().unwrap_or_else(|| "tollgate".to_owned());
@@ -276,7 +283,16 @@ impl Builder<'_> {
         Ok(Config {
             name,
             enforced,
-            setup: Setup { policy, rules, cards, key, assume_zone, assume_currency, memory },
+            setup: Setup {
+                policy,
+                rules,
+                cards,
+                key,
+                assume_zone,
+                assume_currency,
+                memory,
+                write_format: write_format.unwrap_or_default(),
+            },
             webhook: webhook::Settings {
                 opt_out_keywords: raw.consent.opt_out_keywords,
                 opt_in_keywords: raw.consent.opt_in_keywords,
@@ -358,6 +374,7 @@ impl Builder<'_> {
         let identity = raw.deployment.identity.as_deref();
         policy.clear_identity =
             self.word("deployment.identity", identity, &[("hashed", false), ("clear", true)], false);
+        policy.asks_per_second = raw.deployment.asks_per_second;
         policy
     }
 
@@ -479,7 +496,7 @@ mod tests {
         let raw: toml::Table = toml::from_str(&uncommented).expect("it parses");
         toml::from_str::<RawConfig>(&uncommented).expect("every setting in it is one");
         for (section, settings) in [
-            ("deployment", vec!["name", "key", "key_file", "identity", "enforced"]),
+            ("deployment", vec!["name", "key", "key_file", "identity", "asks_per_second", "enforced"]),
             (
                 "rules",
                 vec![
@@ -495,7 +512,7 @@ mod tests {
             ),
             ("consent", vec!["no_opt_in_record", "opt_out_keywords", "opt_in_keywords"]),
             ("prices", vec!["rate_cards", "assume_zone", "assume_currency"]),
-            ("state", vec!["memory", "directory"]),
+            ("state", vec!["memory", "write_format", "directory"]),
             ("dead_letters", vec!["payload"]),
         ] {
             let table = raw[section].as_table().expect("a section");

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use crate::codec::ids;
 use crate::codec::ids::{Alias, DeploymentKey};
 use crate::codec::reference::{Learned, Mistake};
-use crate::codec::state::{self, NumberIndex};
+use crate::codec::state::{self, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
 use crate::domain::effect::Effect;
 use crate::domain::event::{About, Event, Happening};
@@ -60,6 +60,9 @@ pub struct Setup {
     pub assume_currency: Option<Currency>,
     /// About how many bytes the rows in memory may take.
     pub memory: usize,
+    /// The format that rows are written in. All formats are read, so that a new version can be taken back until
+    /// this is raised.
+    pub write_format: WriteFormat,
 }
 
 /// An event with the keys of what it touches, worked out by whoever decodes it, so that the fold need not.
@@ -193,6 +196,7 @@ pub struct Engine<S> {
     timers: Timers,
     meta: Meta,
     facts: Vec<Vec<u8>>,
+    input_stale: bool,
     effects: Vec<Effect>,
 }
 
@@ -260,6 +264,7 @@ impl<S: Store> Engine<S> {
             timers,
             meta,
             facts: Vec::new(),
+            input_stale: false,
             effects: Vec::new(),
         };
         engine.load_numbers()?;
@@ -313,6 +318,11 @@ impl<S: Store> Engine<S> {
     #[must_use]
     pub fn reference(&self) -> &Reference {
         &self.reference
+    }
+
+    /// Says whether inbound events may be missing that arrived before what is folded next.
+    pub const fn input_may_be_stale(&mut self, stale: bool) {
+        self.input_stale = stale;
     }
 
     /// From now on takes what is known of accounts and templates from here.
@@ -413,6 +423,7 @@ impl<S: Store> Engine<S> {
             reference: &self.reference,
             zones: &self.zones,
             partition_time: now,
+            input_stale: self.input_stale,
         };
         entry.changed = true;
         let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
@@ -475,6 +486,7 @@ impl<S: Store> Engine<S> {
             reference: &self.reference,
             zones: &self.zones,
             partition_time: now,
+            input_stale: self.input_stale,
         };
         let known = known_message.is_some() || known_request.is_some();
         if fold::admit(&context, event, known).is_err() {
@@ -575,7 +587,7 @@ impl<S: Store> Engine<S> {
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
             if std::mem::take(&mut entry.changed) {
-                write_number(&mut batch, NumberIndex(index), &mut entry.number, now);
+                write_number(&mut batch, NumberIndex(index), &mut entry.number, now, self.setup.write_format);
             }
         }
         self.contacts.write(&mut batch);
@@ -642,7 +654,13 @@ pub fn timer_of(key: &[u8], row: &[u8]) -> Result<Option<Vec<u8>>, state::Error>
 }
 
 /// Writes a number and its months, and forgets months nothing can come late for any more.
-fn write_number(batch: &mut Batch, index: NumberIndex, number: &mut Number, now: Option<Timestamp>) {
+fn write_number(
+    batch: &mut Batch,
+    index: NumberIndex,
+    number: &mut Number,
+    now: Option<Timestamp>,
+    format: WriteFormat,
+) {
     let old = now.map(|now| Date::utc(now - MONTHS_KEPT).month());
     number.months.retain(|month, used| {
         let keep = old.is_none_or(|old| *month >= old);
@@ -653,7 +671,7 @@ fn write_number(batch: &mut Batch, index: NumberIndex, number: &mut Number, now:
         }
         keep
     });
-    batch.put(keys::number(index), state::write_number(index, number));
+    batch.put(keys::number(index), state::write_number(index, number, format));
 }
 
 /// Forgets of a message what is no longer kept of it.

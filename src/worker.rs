@@ -24,6 +24,7 @@
 mod closing;
 mod conversation;
 mod ledger;
+mod merge;
 pub mod position;
 mod restore;
 
@@ -212,6 +213,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Heartbeats written.
     pub heartbeats: u64,
+    /// Records folded although an earlier one of another input topic may still come.
+    pub passed_over: u64,
     /// Time spent from the first step of closing a transaction to the answer.
     pub closing: Duration,
 }
@@ -446,6 +449,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         match &self.transaction {
             Some(transaction) => self.shared.closing.rest(transaction, self.log.now(), self.commit_cost),
+            None if self.conversations.values().any(Conversation::has_waiting) => AGAIN,
             None => IDLE,
         }
     }
@@ -512,6 +516,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return Ok(());
         }
         let mut slots = Vec::with_capacity(self.slots.len());
+        self.conversations.values_mut().for_each(Conversation::forget_waiting);
         for slot in &self.slots {
             let position = match slot.topic {
                 Topic::Input(index) => self.conversations.get(&slot.partition).and_then(|task| task.reads(index)),
@@ -529,16 +534,19 @@ impl<L: Log, D: Disk> Worker<L, D> {
     fn take(&mut self, records: &Records) -> Result<(), Trouble> {
         for head in records.heads() {
             match head.slot.topic {
+                Topic::Input(index) if self.shared.inputs.len() > 1 => self.let_wait(index, head, records),
                 Topic::Input(index) => self.fold(index, head, records)?,
                 Topic::Charges => self.price(head, records)?,
                 _ => {}
             }
-            let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
-            if std::mem::take(&mut self.wants_close) || full {
-                self.close()?;
-            }
+            self.close_if_full()?;
         }
-        Ok(())
+        if self.shared.inputs.len() > 1 { self.fold_merged() } else { Ok(()) }
+    }
+
+    fn close_if_full(&mut self) -> Result<(), Trouble> {
+        let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
+        if std::mem::take(&mut self.wants_close) || full { self.close() } else { Ok(()) }
     }
 
     /// Adds a record to the transaction, and counts it.

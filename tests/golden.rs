@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tollgate::codec::reference::Learned;
+use tollgate::codec::state::WriteFormat;
 use tollgate::codec::webhook::{Parsed, Part, Settings};
 use tollgate::codec::{event, state};
 use tollgate::config::{self, Overrides};
+use tollgate::domain::number::Asks;
 use tollgate::domain::verdict::Reason;
 use tollgate::engine::{Advanced, Engine, Prepared};
 use tollgate::loadgen::{self, Calendar};
@@ -60,7 +62,7 @@ fn rewritten(key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
         }
         keys::NUMBER => {
             let (index, number) = state::read_number(row).expect(readable);
-            state::write_number(index, &number)
+            state::write_number(index, &number, state::WriteFormat::First)
         }
         keys::NUMBER_MONTH => state::write_month(state::read_month(row).expect(readable)),
         keys::MESSAGE => state::write_message(&state::read_message(row).expect(readable)),
@@ -119,6 +121,21 @@ fn a_row_of_a_later_version_is_refused_and_not_guessed() {
             _ => true,
         };
         assert!(refused, "a row of kind {} and version 200 was read", char::from(key[0]));
+    }
+}
+
+/// What a rolling upgrade and its rollback rest on: as long as `state.write_format` is 1, every row is one that
+/// the first version could have written, byte by byte; and once it is raised, both formats are read.
+#[test]
+fn until_the_write_format_is_raised_rows_are_those_of_the_first_version() {
+    let file = rows(&golden("rows").join("v1.txt"));
+    for (_, row) in file.iter().filter(|(key, _)| key[0] == keys::NUMBER) {
+        let (index, mut number) = state::read_number(row).expect("a row of the first version is read");
+        number.asks = Asks { second: 1_790_000_000, count: 12 };
+        let (first, second) = (WriteFormat::First, WriteFormat::Second);
+        assert_eq!(state::write_number(index, &number, first), *row, "the rollback would not read this");
+        let raised = state::write_number(index, &number, second);
+        assert_eq!(state::read_number(&raised), Ok((index, number)), "the newer format keeps all there is");
     }
 }
 

@@ -12,6 +12,7 @@ use tollgate::codec::event;
 use tollgate::codec::ids::DeploymentKey;
 use tollgate::codec::records;
 use tollgate::codec::reference::Learned;
+use tollgate::codec::state::WriteFormat;
 use tollgate::domain::billing::{FreeReason, Toll};
 use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
@@ -104,6 +105,7 @@ impl World {
             assume_zone: None,
             assume_currency: None,
             memory: 64 << 20,
+            write_format: WriteFormat::default(),
         });
         let (mut engine, _) =
             Engine::open(setup, Zones::new(), Arc::default(), Memory::default()).expect("memory never fails");

@@ -21,7 +21,7 @@ use crate::domain::id::{
 };
 use crate::domain::message::{Failure, Message, Priced, Request, Told};
 use crate::domain::money::{Amount, Currency};
-use crate::domain::number::{MonthUse, Number, PacedPause};
+use crate::domain::number::{Asks, MonthUse, Number, PacedPause};
 use crate::domain::reference::Restriction;
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
@@ -29,8 +29,33 @@ use crate::domain::time::{Date, Month, Span, Timestamp};
 use crate::domain::verdict::Answer;
 use crate::domain::window::{Present, ServiceWindow};
 
-/// The version written.
+/// The first version, in which most records still are.
 const VERSION: u8 = 1;
+
+/// The newest version of any record.
+const NEWEST: u8 = 2;
+
+/// The format that records are written in: a deployment raises it once all its members can read the newer one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteFormat {
+    /// As the first version wrote them.
+    #[default]
+    First,
+    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew.
+    Second,
+}
+
+impl WriteFormat {
+    /// The format of a number in the configuration.
+    #[must_use]
+    pub const fn of(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::First),
+            2 => Some(Self::Second),
+            _ => None,
+        }
+    }
+}
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +69,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Newer(version) => write!(
-                f,
-                "it has format {version}, and this version of Tollgate reads up to {VERSION}; run a newer one"
-            ),
+            Self::Newer(version) => {
+                write!(f, "it has format {version}, and this version of Tollgate reads up to {NEWEST}; run a newer one")
+            }
             Self::Damaged(what) => {
                 write!(f, "it is damaged: {what}; rebuild the state by replaying into a new directory")
             }
@@ -315,9 +339,13 @@ fn read_choice(r: &mut Reader<'_>) -> Result<Choice> {
 
 /// Writes a number. Its months are records of their own.
 #[must_use]
-pub fn write_number(index: NumberIndex, number: &Number) -> Vec<u8> {
-    let mut w = begin();
-    let Number { id, coexistence_since, last_account, restrictions, paced, months: _ } = number;
+pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.byte(match format {
+        WriteFormat::First => VERSION,
+        WriteFormat::Second => NEWEST,
+    });
+    let Number { id, coexistence_since, last_account, restrictions, paced, asks, months: _ } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -334,6 +362,10 @@ pub fn write_number(index: NumberIndex, number: &Number) -> Vec<u8> {
         w.text(&pause.language);
         w.instant(pause.since);
     }
+    if format >= WriteFormat::Second {
+        w.signed(asks.second);
+        w.unsigned(u64::from(asks.count));
+    }
     w.finish()
 }
 
@@ -342,7 +374,13 @@ pub fn write_number(index: NumberIndex, number: &Number) -> Vec<u8> {
 /// # Errors
 /// If the record is damaged or too new.
 pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
-    let mut r = open(bytes)?;
+    let mut r = Reader::new(bytes);
+    let version = r.byte()?;
+    match version {
+        VERSION | NEWEST => {}
+        0 => return Err(Error::Damaged("no version")),
+        newer => return Err(Error::Newer(newer)),
+    }
     let index = NumberIndex(r.small()?);
     let id = NumberId::parse(r.text()?).map_err(|_| Error::Damaged("a number's id"))?;
     let mut number = Number::new(id);
@@ -354,6 +392,9 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
     })?;
     number.paced =
         r.list(|r| Ok(PacedPause { name: r.text()?.into(), language: r.text()?.into(), since: r.instant()? }))?;
+    if version >= NEWEST {
+        number.asks = Asks { second: r.signed()?, count: r.small()? };
+    }
     r.end()?;
     Ok((index, number))
 }

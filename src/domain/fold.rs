@@ -270,8 +270,9 @@ impl Fold<'_, '_> {
         if request.is_some() {
             return;
         }
+        let throttled = self.number.asks.exceed(self.context.policy.asks_per_second, self.context.partition_time);
         let known = Known { number: self.number, contact, account: self.account };
-        let verdict = verdict::decide(self.context, known, ask, self.at);
+        let verdict = verdict::decide(self.context, known, ask, self.at, throttled);
         *request = Some(Request {
             content: ask.content.clone(),
             contact: contact_number,

@@ -19,8 +19,35 @@ pub struct Number {
     pub restrictions: Vec<(Timestamp, Restriction)>,
     /// Templates that pacing has paused, found out from held messages that failed.
     pub paced: Vec<PacedPause>,
+    /// How many asks have arrived in the second of the last one.
+    pub asks: Asks,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
+}
+
+/// Asks that arrived within one second of partition time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// The second, since the epoch.
+    pub second: i64,
+    /// How many.
+    pub count: u32,
+}
+
+impl Asks {
+    /// Counts an ask. Tells whether it is more than `limit` in its second.
+    pub fn exceed(&mut self, limit: Option<u32>, at: Timestamp) -> bool {
+        // Without a limit there is nothing to remember.
+        let Some(limit) = limit else {
+            return false;
+        };
+        let second = at.millis().div_euclid(1_000);
+        if self.second != second {
+            *self = Self { second, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count > limit
+    }
 }
 
 /// A template paused by pacing: it stays paused until the platform says otherwise (rules.md 3.4).
@@ -51,6 +78,7 @@ impl Number {
             last_account: None,
             restrictions: Vec::new(),
             paced: Vec::new(),
+            asks: Asks { second: 0, count: 0 },
             months: BTreeMap::new(),
         }
     }
@@ -77,5 +105,23 @@ impl Number {
     #[must_use]
     pub fn used(&self, month: Month) -> u32 {
         self.months.get(&month).map_or(0, |used| used.free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Millis;
+
+    #[test]
+    fn asks_are_counted_by_the_second() {
+        let mut asks = Asks::default();
+        let start = Timestamp::EARLIEST;
+        let mut exceed = |millis| asks.exceed(Some(2), start + Millis(millis));
+        assert_eq!(
+            [exceed(0), exceed(1), exceed(999), exceed(1_000), exceed(1_001), exceed(1_002)],
+            [false, false, true, false, false, true]
+        );
+        assert!(!asks.exceed(None, start), "without a limit nothing exceeds it");
     }
 }

@@ -28,6 +28,8 @@ pub struct Policy {
     pub horizon: Millis,
     /// Whether outputs carry personal ids.
     pub clear_identity: bool,
+    /// How many asks of one number are answered within a second; beyond it the answer is `throttled`.
+    pub asks_per_second: Option<u32>,
 }
 
 /// The instant whose window state decides a price.
@@ -59,6 +61,7 @@ impl Default for Policy {
             margin: Millis::ZERO,
             horizon: Millis::days(7),
             clear_identity: false,
+            asks_per_second: None,
         }
     }
 }
@@ -78,4 +81,7 @@ pub struct Context<'a> {
     pub zones: &'a dyn Zones,
     /// The greatest arrival seen: what "late" and "due" are measured against.
     pub partition_time: Timestamp,
+    /// Whether inbound events may be missing that arrived before this one: then a window that looks closed may
+    /// be open.
+    pub input_stale: bool,
 }

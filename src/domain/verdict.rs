@@ -89,6 +89,8 @@ pub enum Effect {
 reasons! {
     /// The ask cannot be understood.
     Malformed "malformed" Doubts None;
+    /// More asks of this number have arrived within a second than the deployment answers.
+    Throttled "throttled" Doubts None;
     /// The account is banned, or restricted in what was asked for (rules.md 3.8).
     AccountRestricted "account_restricted" Blocks Some(131_031);
     /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
@@ -119,6 +121,8 @@ reasons! {
     OneTemplateAfterWindow "one_template_after_window" Blocks None;
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
     PaymentIssue "payment_issue" Blocks Some(131_042);
+    /// The window looks closed, and an inbound event that opened it may not have been seen yet.
+    StaleInput "stale_input" Doubts None;
     /// Nothing is known of the template.
     TemplateUnknown "template_unknown" Doubts None;
     /// Whether the account may use Direct Send is unknown.
@@ -347,9 +351,9 @@ impl Gates {
     }
 }
 
-/// Answers an ask.
+/// Answers an ask; one that is `throttled` with that alone.
 #[must_use]
-pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Verdict {
+pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
     let at = ask.evaluate_for.unwrap_or(asked_at);
     let template = match &ask.content {
         Content::Template(template) => known.template(context, template, at),
@@ -377,6 +381,9 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     payment_gate(&mut gates, known.account, &price.toll);
     let windows = windows_at(context, known, at);
     supporting_reasons(&mut gates, &ask.content, &windows, &price.toll);
+    if throttled {
+        gates = Gates(vec![Reason::Throttled.into()]);
+    }
     let (answer, reasons, warnings) = gates.answer();
     let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
     Verdict {
@@ -536,6 +543,7 @@ fn content_gate(
             Some(false) => Reason::DirectSendNotEnabled,
             None => Reason::DirectSendUnknown,
         }),
+        (_, WindowAt::Never | WindowAt::Closed(_)) if context.input_stale => gates.because(Reason::StaleInput),
         (_, WindowAt::Never) => gates.because(Reason::ServiceWindowNeverOpened),
         (_, WindowAt::Closed(_)) if matches!(known.service_at(context, asked_at), WindowAt::Open(_)) => {
             gates.because(Reason::ServiceWindowClosesBeforeSchedule);

@@ -12,6 +12,7 @@ use crate::codec::event;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
 use crate::codec::reference::Learned;
+use crate::codec::state::WriteFormat;
 use crate::config::parse_date;
 use crate::domain::billing::{self, Agreement, Charge, EntryKind, Price};
 use crate::domain::effect::{SendResult, What};
@@ -90,6 +91,7 @@ impl<'v> Stage<'v> {
             assume_zone: None,
             assume_currency: None,
             memory: 64 << 20,
+            write_format: WriteFormat::default(),
         });
         let opened = Engine::open(Arc::clone(&setup), zones, Arc::default(), Memory::default());
         let (engine, _) = opened.map_err(|error| wrong(error.to_string()))?;

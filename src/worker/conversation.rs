@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::merge::Merge;
 use super::position::{Position, Range};
 use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, unwritable, zones};
 use crate::codec::ask::MalformedAsk;
@@ -23,6 +24,9 @@ const ROOM: usize = 1_000;
 
 /// How long a partition waits before it asks again for a schema that could not be had.
 const SCHEMA_AGAIN: Duration = Duration::from_secs(2);
+
+/// How often the ends of inputs that keep others waiting are asked for.
+const ASKED: Duration = Duration::from_millis(5);
 
 /// How long a partition is idle before a heartbeat is written to it.
 const IDLE: Duration = Duration::from_secs(1);
@@ -56,6 +60,10 @@ struct Running<S> {
     last_sign: Duration,
     /// Until when the partition waits for a schema.
     paused_until: Option<Duration>,
+    /// Records of several inputs that wait for each other.
+    merge: Merge,
+    /// When the ends of inputs that are behind were last asked for.
+    asked: Duration,
 }
 
 impl<S: Store> Conversation<S> {
@@ -83,6 +91,8 @@ impl<S: Store> Conversation<S> {
             position,
             committed,
             from: read.clone(),
+            merge: Merge::new(&read),
+            asked: now,
             read,
             touched: false,
             records: 0,
@@ -107,6 +117,18 @@ impl<S: Store> Conversation<S> {
     pub fn reads(&self, input: u8) -> Option<NextOffset> {
         let task = self.running.as_ref().filter(|task| task.paused_until.is_none())?;
         task.read.get(usize::from(input)).copied()
+    }
+
+    /// Whether records wait for each other.
+    pub fn has_waiting(&self) -> bool {
+        self.running.as_ref().is_some_and(|task| !task.merge.behind().is_empty())
+    }
+
+    /// Forgets records that wait for each other: they are read again.
+    pub fn forget_waiting(&mut self) {
+        if let Some(task) = &mut self.running {
+            task.merge = Merge::new(&task.read);
+        }
     }
 
     /// How many bytes wait for the store, and since when.
@@ -234,6 +256,68 @@ fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decod
 impl<L: Log, D: Disk> Worker<L, D> {
     fn running(&mut self, partition: Partition) -> Option<&mut Running<D::Store>> {
         self.conversations.get_mut(&partition)?.running.as_deref_mut()
+    }
+
+    /// Lets a record of one of several inputs wait for those of the others.
+    pub(super) fn let_wait(&mut self, input: u8, head: &Head, records: &Records) {
+        let (now, input) = (self.log.now(), usize::from(input));
+        if let Some(task) = self.running(head.slot.partition) {
+            // What was on its way before the position was set anew.
+            if task.merge.next_offset(input).is_some_and(|next| head.offset >= next.offset()) {
+                task.merge.push(input, head, records, now);
+            }
+        }
+    }
+
+    /// Folds what waits, in order, as far as the order is certain or was waited for.
+    pub(super) fn fold_merged(&mut self) -> Result<(), Trouble> {
+        let partitions: Vec<Partition> = self.conversations.keys().copied().collect();
+        for partition in partitions {
+            loop {
+                let now = self.log.now();
+                let Some(next) = self.running(partition).and_then(|task| task.merge.pop(now)) else {
+                    if self.ask_ends(partition)? {
+                        continue;
+                    }
+                    break;
+                };
+                self.stats.passed_over += u64::from(next.passed);
+                if let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) {
+                    engine.input_may_be_stale(next.passed);
+                }
+                for head in next.record.heads() {
+                    if let Topic::Input(input) = head.slot.topic {
+                        self.fold(input, head, &next.record)?;
+                    }
+                }
+                self.close_if_full()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the ends of inputs that keep others waiting. Tells whether it did.
+    fn ask_ends(&mut self, partition: Partition) -> Result<bool, Trouble> {
+        let now = self.log.now();
+        let Some(task) = self.running(partition).filter(|task| now.saturating_sub(task.asked) >= ASKED) else {
+            return Ok(false);
+        };
+        let behind = task.merge.behind();
+        if behind.is_empty() {
+            return Ok(false);
+        }
+        task.asked = now;
+        for input in behind {
+            let end = match self.log.end(Slot { topic: Topic::Input(input as u8), partition }) {
+                Ok(end) => end,
+                Err(crate::stream::Failure::Busy(_)) => return Ok(false),
+                Err(failure) => return Err(Trouble::Log(failure)),
+            };
+            if let Some(task) = self.running(partition) {
+                task.merge.ended(input, end);
+            }
+        }
+        Ok(true)
     }
 
     /// Folds one record of an input.

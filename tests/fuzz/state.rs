@@ -1,7 +1,7 @@
 //! The rows of the store. They are our own, but a disk may damage them.
 
 use tollgate::codec::reference::Learned;
-use tollgate::codec::state;
+use tollgate::codec::state::{self, WriteFormat};
 use tollgate::store::keys;
 
 /// Reads a row, and holds that what was read is written and read again as the same. The first byte is the kind of
@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
     let _ = (keys::parse_month(input), keys::parse_timer(input));
     match *kind {
         keys::CONTACT => row!(state::read_contact, |value| state::write_contact(value.0, &value.1)),
-        keys::NUMBER => row!(state::read_number, |value| state::write_number(value.0, &value.1)),
+        keys::NUMBER => row!(state::read_number, |value| state::write_number(value.0, &value.1, WriteFormat::Second)),
         keys::NUMBER_MONTH => row!(state::read_month, |value| state::write_month(value)),
         keys::MESSAGE => row!(state::read_message, |value| state::write_message(&value)),
         keys::REQUEST => row!(state::read_request, |value| state::write_request(&value)),
