@@ -8,10 +8,10 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint bench fuzz clean
+.PHONY: help demo build test lint kafka kafka-stop bench fuzz clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 demo: ## Replay a generated month and the example day: verdicts and the bill, no broker
 	@deploy/needs.sh rust cc
@@ -48,6 +48,12 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+kafka: ## A Kafka broker on this machine, on the loopback interface; tells its address
+	@deploy/kafka/broker.sh start target/kafka-broker
+
+kafka-stop: ## End that broker
+	@deploy/kafka/broker.sh stop target/kafka-broker
 
 bench: ## The fold alone, then the whole replay; run it on an idle machine
 	@deploy/needs.sh rust cc libclang
