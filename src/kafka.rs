@@ -375,6 +375,20 @@ impl Log for Kafka {
         self.producer()?.produce(place, number(slot.partition), key, value)
     }
 
+    fn produce_with(
+        &mut self,
+        slot: Slot,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&'static str, String)],
+    ) -> Result<(), Failure> {
+        if headers.is_empty() {
+            return self.produce(slot, key, value);
+        }
+        let names = Arc::clone(&self.names);
+        self.producer()?.produce_with(names.name(slot.topic), number(slot.partition), key, value, headers)
+    }
+
     fn drain(&mut self) -> Result<(), Failure> {
         self.producer()?.drain()
     }

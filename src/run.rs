@@ -49,6 +49,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
         keep_payload,
         heartbeats: stream.heartbeats,
+        headers: stream.headers,
         closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),

@@ -304,6 +304,21 @@ pub trait Log {
     /// If the producer cannot.
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure>;
 
+    /// Adds a record with headers to the transaction, where the log has such.
+    ///
+    /// # Errors
+    /// If the producer cannot.
+    fn produce_with(
+        &mut self,
+        slot: Slot,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&'static str, String)],
+    ) -> Result<(), Failure> {
+        let _ = headers;
+        self.produce(slot, key, value)
+    }
+
     /// Waits until every record of the transaction is in the log.
     ///
     /// # Errors

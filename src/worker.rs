@@ -23,6 +23,7 @@
 
 mod closing;
 mod conversation;
+pub mod headers;
 mod ledger;
 mod merge;
 pub mod position;
@@ -122,6 +123,8 @@ pub struct Shared {
     pub keep_payload: bool,
     /// Whether the worker writes heartbeats for partitions that are idle while a deadline is due.
     pub heartbeats: bool,
+    /// Which headers outputs carry.
+    pub headers: headers::Headers,
     /// When a transaction is closed.
     pub closing: Closing,
     /// When rows are written to the store.
@@ -551,7 +554,21 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Adds a record to the transaction, and counts it.
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Trouble> {
-        self.log.produce(slot, key, value).map_err(in_transaction)?;
+        self.produce_with(slot, key, value, &[])
+    }
+
+    fn produce_with(
+        &mut self,
+        slot: Slot,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&'static str, String)],
+    ) -> Result<(), Trouble> {
+        if headers.is_empty() {
+            self.log.produce(slot, key, value).map_err(in_transaction)?;
+        } else {
+            self.log.produce_with(slot, key, value, headers).map_err(in_transaction)?;
+        }
         if let Some(open) = &mut self.transaction {
             open.records += 1;
             open.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);

@@ -17,7 +17,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("store", &["codec", "domain"]),
     ("engine", &["store", "codec", "domain", "zones"]),
     ("worker", &["engine", "stream", "store", "codec", "domain", "zones"]),
-    ("config", &["stream", "engine", "codec", "domain", "zones"]),
+    ("config", &["worker", "stream", "engine", "codec", "domain", "zones"]),
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Builder;
 use crate::stream::Topic;
+use crate::worker::headers::Headers;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +19,7 @@ pub(super) struct RawKafka {
     workers: Option<u16>,
     arrival: Option<String>,
     framing: Option<String>,
+    headers: Option<String>,
     heartbeats: Option<bool>,
     commit_age: Option<String>,
     transaction_timeout: Option<String>,
@@ -87,6 +89,8 @@ pub struct Stream {
     pub arrival_by_field: bool,
     /// How outputs are written.
     pub framing: Framing,
+    /// Which headers outputs carry.
+    pub headers: Headers,
     /// Whether heartbeats are written for idle partitions.
     pub heartbeats: bool,
     /// How long a transaction stays open while there is more to fold.
@@ -124,6 +128,12 @@ pub struct Registry {
     pub register: bool,
 }
 
+/// The environment variable that names the brokers, whatever the file says.
+pub const BOOTSTRAP_VARIABLE: &str = "TOLLGATE_KAFKA_BOOTSTRAP";
+
+/// The environment variable that names the process, whatever the file says.
+pub const INSTANCE_VARIABLE: &str = "TOLLGATE_KAFKA_INSTANCE";
+
 /// Properties on which exactly-once depends, or that have a setting of their own.
 const OURS: [&str; 14] = [
     "bootstrap.servers",
@@ -159,7 +169,8 @@ impl Builder<'_> {
                 self.wrong(&format!("kafka.{place}"), problem);
             }
         }
-        common.insert("bootstrap.servers".into(), raw.bootstrap.unwrap_or_else(|| "localhost:9092".into()));
+        let bootstrap = std::env::var(BOOTSTRAP_VARIABLE).ok().or(raw.bootstrap);
+        common.insert("bootstrap.servers".into(), bootstrap.unwrap_or_else(|| "localhost:9092".into()));
         let topics = raw.topics;
         let inputs = topics.events.unwrap_or_else(|| vec!["wa.events".into()]);
         if inputs.is_empty() || inputs.len() > 100 {
@@ -213,6 +224,8 @@ impl Builder<'_> {
         let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
         let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
         let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
+        let headers = [("off", Headers::Off), ("minimal", Headers::Minimal), ("full", Headers::Full)];
+        let headers = self.word("kafka.headers", raw.headers.as_deref(), &headers, Headers::Off);
         let registry = (!registry.urls.is_empty()).then(|| Registry {
             urls: registry.urls,
             user: registry.user,
@@ -221,12 +234,17 @@ impl Builder<'_> {
         });
         Stream {
             group: raw.group.unwrap_or_else(|| name.to_owned()),
-            instance: raw.instance.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| name.to_owned()),
+            instance: std::env::var(INSTANCE_VARIABLE)
+                .ok()
+                .or(raw.instance)
+                .or_else(|| std::env::var("HOSTNAME").ok())
+                .unwrap_or_else(|| name.to_owned()),
             workers: raw.workers.unwrap_or(1).max(1),
             inputs,
             topics,
             arrival_by_field: arrival,
             framing,
+            headers,
             heartbeats: raw.heartbeats.unwrap_or(true),
             commit_age,
             transaction_timeout,

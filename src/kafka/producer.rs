@@ -9,8 +9,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
 use super::native::{NotTaken, Outlets};
 use super::{Names, Settings, group};
@@ -129,6 +129,40 @@ impl Transactional {
                     self.outlets.flush(SLICE_MS);
                 }
                 Err(NotTaken(code)) => return Err(Failure::Abort(format!("a record was not taken: {code}"))),
+            }
+        }
+    }
+
+    pub fn produce_with(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&'static str, String)],
+    ) -> Result<(), Failure> {
+        let began = now();
+        loop {
+            let held = headers.iter().fold(OwnedHeaders::new(), |held, (key, value)| {
+                held.insert(Header { key, value: Some(value.as_str()) })
+            });
+            let mut record: BaseRecord<'_, [u8], [u8], ()> = BaseRecord::to(topic).partition(partition).headers(held);
+            if let Some(key) = key {
+                record = record.key(key);
+            }
+            if let Some(value) = value {
+                record = record.payload(value);
+            }
+            match self.outlets.producer().send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, _))
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
+                        && began.elapsed() < self.patience =>
+                {
+                    self.serve();
+                    self.outlets.flush(SLICE_MS);
+                }
+                Err((error, _)) => return Err(Failure::Abort(format!("a record was not taken: {error}"))),
             }
         }
     }

@@ -126,8 +126,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let touched: Vec<Partition> =
             self.conversations.iter().filter(|(_, task)| task.is_touched()).map(|(partition, _)| *partition).collect();
         for partition in touched {
-            let Some((position, batch)) = self.conversations.get_mut(&partition).and_then(super::Conversation::changes)
-            else {
+            let count = self.shared.partitions;
+            let changes = self.conversations.get_mut(&partition).and_then(|task| task.changes(count));
+            let Some((position, batch)) = changes else {
                 continue;
             };
             let (contacts, messages) =

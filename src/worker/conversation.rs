@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::headers;
 use super::merge::Merge;
 use super::position::{Position, Range};
 use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, unwritable, zones};
@@ -138,12 +139,13 @@ impl<S: Store> Conversation<S> {
     }
 
     /// Takes out what the present transaction changes, and where it leads.
-    pub fn changes(&mut self) -> Option<(Position, Batch)> {
+    pub fn changes(&mut self, partitions: u32) -> Option<(Position, Batch)> {
         let task = self.running.as_mut()?;
         let engine = task.engine.as_mut()?;
         let position = Position {
             sequence: task.position.sequence + 1,
             messages_sequence: task.position.sequence + 1,
+            partitions,
             inputs: task.from.iter().zip(&task.read).map(|(from, next)| Range { from: *from, next: *next }).collect(),
             cursor: engine.due(),
             watermark: engine.reference().watermark(),
@@ -534,10 +536,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 Record::DeadLetter(letter) => (here(Topic::DeadLetters), framers.dead_letter.write(letter, &mut bytes)),
             };
             written.map_err(unwritable)?;
+            let headers = headers::envelope(&record).map_or_else(Vec::new, |said| headers::of(said, shared.headers));
             drop(record);
             let key = state_key.as_ref().or(charge_key.as_ref()).map_or(number, String::as_bytes);
             // Only a row of the table may be nothing: then it is deleted.
-            self.produce(slot, Some(key), (!bytes.is_empty()).then_some(bytes.as_slice()))?;
+            self.produce_with(slot, Some(key), (!bytes.is_empty()).then_some(bytes.as_slice()), &headers)?;
         }
         outputs.clear();
         (self.outputs, self.bytes) = (outputs, bytes);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Disk, Trouble, Worker, after, unwritable};
+use super::{Disk, Trouble, Worker, after, headers, unwritable};
 use crate::codec::{charge, partitioner};
 use crate::engine::publish::Problem;
 use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
@@ -69,7 +69,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());
                 let partition = Partition(partitioner::partition(number.as_bytes(), shared.partitions));
                 let out = Slot { topic: Topic::Billing, partition };
-                self.produce(out, Some(number.as_bytes()), Some(&bytes))?;
+                let headers = headers::of(&entry.envelope, shared.headers);
+                self.produce_with(out, Some(number.as_bytes()), Some(&bytes), &headers)?;
             }
             Err(error) if error.is_newer() => {
                 return Err(Trouble::Halt(format!(

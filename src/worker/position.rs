@@ -30,6 +30,8 @@ pub struct Position {
     /// The last transaction whose end the messages changelog has been seen to hold: the same number, but for a
     /// store that is still being restored.
     pub messages_sequence: u64,
+    /// How many partitions the topics had: with another number, numbers are elsewhere.
+    pub partitions: u32,
     /// What was read of each input topic, in the order of the configuration.
     pub inputs: Vec<Range>,
     /// The deadline that comes next, where the transaction was closed between the deadlines that a record's
@@ -57,6 +59,7 @@ impl Position {
         Self {
             sequence: 0,
             messages_sequence: 0,
+            partitions: 0,
             inputs: Vec::new(),
             cursor: None,
             watermark: None,
@@ -75,6 +78,7 @@ impl Position {
         w.byte(VERSION);
         w.unsigned(self.sequence);
         w.unsigned(self.messages_sequence);
+        w.unsigned(u64::from(self.partitions));
         w.count(self.inputs.len());
         for Range { from, next } in &self.inputs {
             w.signed(from.offset());
@@ -105,13 +109,14 @@ impl Position {
             newer => return Err(Error::Newer(newer)),
         }
         let offset = |r: &mut Reader<'_>| NextOffset::at(r.signed()?).ok_or(Error::Damaged("an offset"));
-        let (sequence, messages_sequence) = (r.unsigned()?, r.unsigned()?);
+        let (sequence, messages_sequence, partitions) = (r.unsigned()?, r.unsigned()?, r.small()?);
         let inputs = r.list(|r| Ok(Range { from: offset(r)?, next: offset(r)? }))?;
         let due = r.optional_instant()?;
         let cursor = due.map(|due| Ok((due, ContactNumber(r.unsigned()?)))).transpose()?;
         let position = Self {
             sequence,
             messages_sequence,
+            partitions,
             inputs,
             cursor,
             watermark: r.optional_instant()?,
@@ -137,6 +142,7 @@ mod tests {
         let position = Position {
             sequence: 12,
             messages_sequence: 11,
+            partitions: 64,
             inputs: vec![range(3, 900), range(0, 1 << 40)],
             cursor: Some((Timestamp::EARLIEST + Millis::days(3), ContactNumber(77))),
             watermark: Some(Timestamp::EARLIEST),

@@ -310,6 +310,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let Some(mut task) = self.restore.partitions.remove(&partition) else {
             return Ok(());
         };
+        let (then, now) = (task.position.partitions, self.shared.partitions);
+        if task.position.sequence > 0 && then != now {
+            return Err(Trouble::Halt(format!(
+                "the state was made of {then} partitions, and the topics have {now}: numbers are on other partitions now. \
+                 Put the partitions back, or fold the events again into new changelogs and a new state"
+            )));
+        }
         if task.bytes > 0 || task.row.is_none() {
             task.write(wall)?;
         }
