@@ -10,7 +10,7 @@ mod producer;
 mod reader;
 pub mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -169,6 +169,10 @@ pub struct Kafka {
     settings: Settings,
     producer: Option<Transactional>,
     data: DataQueue<Group>,
+    /// What the group has given this member.
+    owned: Vec<Slot>,
+    /// Which of it is being read; nothing before the group has its answer.
+    reading: Option<BTreeSet<Slot>>,
     started: Instant,
 }
 
@@ -187,7 +191,64 @@ impl Kafka {
         let data = DataQueue::new(Arc::new(consumer), names.for_c());
         #[allow(clippy::disallowed_methods, reason = "decides when transactions close, and nothing that is published")]
         let started = Instant::now();
-        Ok(Self { names, settings, producer: None, data, started })
+        Ok(Self { names, settings, producer: None, data, owned: Vec::new(), reading: None, started })
+    }
+
+    /// Answers an assignment of the group: takes all of it, and reads the part that is wanted.
+    ///
+    /// Partitions are forwarded to the data queue before they are taken, and stay so until they are given up:
+    /// taking the same ones again would end the forwarding behind our back. What is not wanted yet is paused.
+    fn answer(&mut self, slots: &[(Slot, NextOffset)], wanted: &BTreeSet<Slot>) -> Result<(), KafkaError> {
+        let mut list = self.names.list(slots);
+        let mut later = TopicPartitionList::new();
+        for slot in &self.owned {
+            let (name, partition) = (self.names.name(slot.topic), number(slot.partition));
+            if let Some(place) = self.names.place(slot.topic) {
+                self.data.forward(place, partition);
+            }
+            if !wanted.contains(slot) {
+                list.add_partition_offset(name, partition, Offset::End)?;
+                later.add_partition(name, partition);
+            }
+        }
+        self.consumer().assign(&list)?;
+        if later.count() > 0 { self.consumer().pause(&later) } else { Ok(()) }
+    }
+
+    /// Reads what is wanted from new positions, and pauses the rest.
+    fn move_to(
+        &self,
+        slots: &[(Slot, NextOffset)],
+        wanted: &BTreeSet<Slot>,
+        reading: &BTreeSet<Slot>,
+    ) -> Result<(), KafkaError> {
+        let list = |slots: &mut dyn Iterator<Item = &Slot>| {
+            let mut list = TopicPartitionList::new();
+            for slot in slots {
+                list.add_partition(self.names.name(slot.topic), number(slot.partition));
+            }
+            list
+        };
+        let paused = list(&mut reading.difference(wanted));
+        if paused.count() > 0 {
+            self.consumer().pause(&paused)?;
+        }
+        if slots.is_empty() {
+            return Ok(());
+        }
+        // A partition that was taken a moment ago may not have begun to be read, and cannot be moved before.
+        let deadline = self.started.elapsed() + QUESTION;
+        loop {
+            let moved = self.consumer().seek_partitions(self.names.list(slots), QUESTION)?;
+            let failed = moved.elements().iter().find_map(|element| element.error().err());
+            match failed {
+                None => break,
+                Some(error) if self.started.elapsed() > deadline => return Err(error),
+                Some(_) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        let resumed = list(&mut wanted.difference(reading));
+        if resumed.count() > 0 { self.consumer().resume(&resumed) } else { Ok(()) }
     }
 
     fn consumer(&self) -> &BaseConsumer<Group> {
@@ -271,7 +332,11 @@ impl Log for Kafka {
         }
         if let Some(change) = self.consumer().context().take() {
             return Ok(match change {
-                Change::Assigned(slots) => Found::Assigned(slots),
+                Change::Assigned(slots) => {
+                    self.owned.clone_from(&slots);
+                    self.reading = None;
+                    Found::Assigned(slots)
+                }
                 Change::Revoked(slots) => Found::Revoked(slots),
                 Change::Lost(slots) => Found::Lost(slots),
             });
@@ -307,16 +372,19 @@ impl Log for Kafka {
     }
 
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
-        for (slot, _) in slots {
-            if let Some(place) = self.names.place(slot.topic) {
-                self.data.forward(place, number(slot.partition));
-            }
-        }
-        let list = self.names.list(slots);
-        self.consumer().assign(&list).map_err(|error| Failure::Busy(format!("the assignment: {error}")))
+        let wanted: BTreeSet<Slot> = slots.iter().map(|(slot, _)| *slot).collect();
+        let done = match &self.reading {
+            None => self.answer(slots, &wanted),
+            Some(reading) => self.move_to(slots, &wanted, reading),
+        };
+        done.map_err(|error| Failure::Busy(format!("the assignment: {error}")))?;
+        self.reading = Some(wanted);
+        Ok(())
     }
 
     fn unassign(&mut self) -> Result<(), Failure> {
+        self.owned.clear();
+        self.reading = None;
         self.consumer().unassign().map_err(|error| Failure::Busy(format!("giving up the assignment: {error}")))
     }
 

@@ -380,6 +380,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn step(&mut self) -> Result<(), Trouble> {
         self.do_duty()?;
+        // Before anything is read: records from before a rewind must never be taken for those that come next.
+        self.assign()?;
         let wait = self.wait();
         let mut records = std::mem::take(&mut self.records);
         records.clear();

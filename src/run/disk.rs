@@ -35,7 +35,7 @@ impl Disk for Stores {
     fn open(&mut self, partition: Partition) -> Result<store::Rocks, store::Error> {
         let place = self.place(partition);
         std::fs::create_dir_all(&place).map_err(|error| disk(&error))?;
-        store::Rocks::open(&place, self.memory)
+        store::Rocks::open(&place, self.memory).map(store::Rocks::unforced)
     }
 
     fn discard(&mut self, partition: Partition) -> Result<(), store::Error> {

@@ -1,6 +1,6 @@
 //! A store on disk: RocksDB, with its memory inside one bound.
 //!
-//! A commit is one write batch, synced: after a power cut the store holds a prefix of the commits, each with
+//! A commit is one write batch, synced unless said otherwise: after a power cut the store holds a prefix of the commits, each with
 //! its position. Rows kept until an instant that has passed are dropped by compaction; readers treat them as
 //! absent before that, so when it happens changes nothing.
 
@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 pub struct Rocks {
     db: DB,
     partition_time: Arc<AtomicI64>,
+    forced: bool,
 }
 
 impl Rocks {
@@ -63,7 +64,17 @@ impl Rocks {
             }
         });
         let db = DB::open(&options, directory).map_err(disk)?;
-        Ok(Self { db, partition_time })
+        Ok(Self { db, partition_time, forced: true })
+    }
+}
+
+impl Rocks {
+    /// Batches are not forced to disk: a power cut may lose the last ones, whole, for something else to bring
+    /// back.
+    #[must_use]
+    pub const fn unforced(mut self) -> Self {
+        self.forced = false;
+        self
     }
 }
 
@@ -99,7 +110,7 @@ impl Store for Rocks {
             }
         }
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(self.forced);
         self.db.write_opt(write, &options).map_err(disk)
     }
 
