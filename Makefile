@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint kafka kafka-stop bench fuzz clean
+.PHONY: help demo build test lint kafka kafka-stop bench sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -80,6 +80,14 @@ fuzz: ## Bytes nobody meant, guided by coverage: SECONDS for each of FUZZ_TARGET
 	  $(CARGO) test --no-default-features --target $$host --profile fuzz --target-dir target/fuzz \
 	    --test fuzz -- --exact $$target --nocapture --test-threads 1; \
 	  rmdir --ignore-fail-on-non-empty $$kept/crashes; done
+
+# A seed decides a whole run; one that fails prints how to play it again. Needs neither RocksDB nor librdkafka.
+SEEDS = 20000
+
+sim: ## The worker in a simulated Kafka on its worst days: SEEDS runs, and what they met
+	@deploy/needs.sh rust cc
+	SIM_SEEDS=$(SEEDS) $(CARGO) test --no-default-features --test sim -- --exact --nocapture \
+	  working::the_worker_does_everything_exactly_once_whatever_goes_wrong
 
 clean: ## Remove what was built
 	$(CARGO) clean

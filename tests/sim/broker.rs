@@ -73,6 +73,9 @@ pub enum Request {
     StableOffset {
         slot: Slot,
     },
+    StartOffset {
+        slot: Slot,
+    },
 }
 
 /// What a broker answers.
@@ -166,6 +169,7 @@ impl Broker {
                 self.transactions.end(*identity, *producer, *ending).map(|()| Response::Done)
             }
             Request::FetchOffsets { slots } => self.group.stable_offsets(slots).map(Response::Offsets),
+            Request::StartOffset { slot } => Ok(Response::Offset(self.log(*slot).start())),
             Request::StableOffset { slot } => Ok(Response::Offset(self.log(*slot).stable())),
         }
     }

@@ -162,11 +162,15 @@ impl Copier {
             Err(Failure::Busy(_)) => return Ok(true),
             committed => committed?,
         };
-        let from = |committed: Option<NextOffset>| match self.mistake {
-            Mistake::StartsOver => NextOffset::START,
-            _ => committed.unwrap_or(NextOffset::START),
-        };
-        let from: Vec<_> = slots.iter().copied().zip(committed.into_iter().map(from)).collect();
+        let mut from = Vec::with_capacity(slots.len());
+        for (slot, committed) in slots.iter().zip(committed) {
+            let next = match (self.mistake, committed) {
+                (Mistake::StartsOver, _) => NextOffset::START,
+                (_, Some(next)) => next,
+                (_, None) => patiently(|| self.log.start(*slot))?,
+            };
+            from.push((*slot, next));
+        }
         for (slot, next) in &from {
             if !self.stores.contains_key(&slot.partition) {
                 let store = self.disks.open(slot.partition).map_err(|error| Failure::Halt(error.to_string()))?;
@@ -179,12 +183,12 @@ impl Copier {
             }
         }
         self.places = from.iter().map(|(slot, next)| (*slot, Place { next: *next, committed: *next })).collect();
-        self.log.assign(&from)?;
         if self.mistake == Mistake::None {
-            self.log.pause(slots)?;
+            // Nothing is read yet, but the group has its answer.
+            self.log.assign(&[])?;
             self.restore()?;
-            self.log.resume(&from)?;
         }
+        self.log.assign(&from)?;
         Ok(false)
     }
 
@@ -304,7 +308,7 @@ impl Copier {
             place.next = place.committed;
         }
         let back: Vec<_> = self.places.iter().map(|(slot, place)| (*slot, place.committed)).collect();
-        self.log.resume(&back)
+        self.log.assign(&back)
     }
 
     fn recycle(&mut self) -> Result<(), Failure> {

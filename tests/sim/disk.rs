@@ -88,6 +88,19 @@ impl Disks {
         opened.map_err(|failure| refused(&failure))?;
         Ok(SimDisk { handle: self.0.clone(), partition })
     }
+
+    /// Puts the disk of a partition aside.
+    ///
+    /// # Errors
+    /// If it is open.
+    pub fn discard(&self, partition: Partition) -> Result<(), Error> {
+        let key = (self.0.process, partition);
+        let discarded = self.0.call(Step::DiskOpen, |turn| match turn.disks.remove(&key) {
+            Some(disk) if disk.open => Err(Failure::Halt(format!("the disk of {partition:?} is open"))),
+            _ => Ok(()),
+        });
+        discarded.map_err(|failure| refused(&failure))
+    }
 }
 
 fn refused(failure: &Failure) -> Error {

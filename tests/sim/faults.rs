@@ -85,9 +85,8 @@ pub enum Step {
     Poll,
     Assign,
     Unassign,
-    Pause,
-    Resume,
     Committed,
+    Start,
     End,
     Reader,
     ReaderPoll,
@@ -107,13 +106,12 @@ pub enum Step {
 
 impl Step {
     /// Every call of the log and of the disk.
-    pub const CALLS: [Self; 18] = [
+    pub const CALLS: [Self; 17] = [
         Self::Poll,
         Self::Assign,
         Self::Unassign,
-        Self::Pause,
-        Self::Resume,
         Self::Committed,
+        Self::Start,
         Self::End,
         Self::Reader,
         Self::ReaderPoll,
@@ -129,8 +127,9 @@ impl Step {
     ];
 
     /// Those that ask a broker.
-    pub const ASKING: [Self; 8] = [
+    pub const ASKING: [Self; 9] = [
         Self::Committed,
+        Self::Start,
         Self::End,
         Self::Recycle,
         Self::Produce,
@@ -152,6 +151,31 @@ impl Step {
         Self::SendOffsets,
         Self::Commit,
     ];
+}
+
+/// Where in the life of a transaction a process was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It looks for records.
+    Reading,
+    Beginning,
+    /// It folds, and hands outputs to the producer.
+    Folding,
+    Draining,
+    /// It adds positions to the transaction.
+    Sending,
+    /// The coordinator has not decided yet.
+    Committing,
+    /// The coordinator has, and the process does not know yet.
+    Decided,
+    /// The process knows, and has called nothing since.
+    Committed,
+    /// It writes to its disk.
+    Storing,
+    /// It has written to its disk, and has called nothing since.
+    Stored,
+    #[default]
+    Elsewhere,
 }
 
 /// The mix of faults of one run. Rates are in ten thousand calls, requests or whatever they are of.
@@ -265,27 +289,44 @@ impl Faults {
 
 /// How often each fault was met, and during which call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hits(BTreeMap<(Fault, Step), u64>);
+pub struct Hits {
+    at: BTreeMap<(Fault, Step), u64>,
+    /// The third part says whether the call had just begun.
+    moments: BTreeMap<(Fault, Moment, bool), u64>,
+}
 
 impl Hits {
     pub fn count(&mut self, fault: Fault, step: Step) {
-        *self.0.entry((fault, step)).or_default() += 1;
+        *self.at.entry((fault, step)).or_default() += 1;
+    }
+
+    /// Counts what a fault meant for a transaction.
+    pub fn count_moment(&mut self, fault: Fault, moment: Moment, fresh: bool) {
+        *self.moments.entry((fault, moment, fresh)).or_default() += 1;
+    }
+
+    /// How often each fault was met at each moment of a transaction, and whether at the beginning of a call.
+    pub fn moments(&self) -> impl Iterator<Item = (Fault, Moment, bool, u64)> {
+        self.moments.iter().map(|((fault, moment, fresh), count)| (*fault, *moment, *fresh, *count))
     }
 
     pub fn add(&mut self, others: &Self) {
-        for (what, count) in &others.0 {
-            *self.0.entry(*what).or_default() += count;
+        for (what, count) in &others.at {
+            *self.at.entry(*what).or_default() += count;
+        }
+        for (what, count) in &others.moments {
+            *self.moments.entry(*what).or_default() += count;
         }
     }
 
     /// How often a fault was met during a call.
     pub fn at(&self, fault: Fault, step: Step) -> u64 {
-        self.0.get(&(fault, step)).copied().unwrap_or(0)
+        self.at.get(&(fault, step)).copied().unwrap_or(0)
     }
 
     /// How often a fault was met.
     pub fn of(&self, fault: Fault) -> u64 {
-        self.0.iter().filter(|((met, _), _)| *met == fault).map(|(_, count)| count).sum()
+        self.at.iter().filter(|((met, _), _)| *met == fault).map(|(_, count)| count).sum()
     }
 
     /// Fails where one of these was met less often than it must have been.
@@ -300,7 +341,7 @@ impl Hits {
 impl fmt::Display for Hits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = None;
-        for ((fault, step), count) in &self.0 {
+        for ((fault, step), count) in &self.at {
             if last != Some(fault) {
                 write!(
                     f,

@@ -142,17 +142,11 @@ impl Sender {
     }
 }
 
-/// Where a slot is read.
-#[derive(Clone, Copy, Debug)]
-pub struct Cursor {
-    pub next: i64,
-    pub paused: bool,
-}
-
 /// The client of one life of a process.
 #[derive(Default)]
 pub struct Library {
     pub membership: Membership,
-    pub cursors: BTreeMap<Slot, Cursor>,
+    /// The next offset of every slot that is read.
+    pub cursors: BTreeMap<Slot, i64>,
     pub sender: Sender,
 }

@@ -13,7 +13,7 @@ use crate::broker::partition::{Ending, Pair, PartitionLog};
 use crate::broker::transactions::Target;
 use crate::broker::{Code, Request, Response};
 use crate::faults::Step;
-use crate::library::{Cursor, Health, Standing};
+use crate::library::{Health, Standing};
 use crate::time::{MILLI, Micros, micros, wall};
 use crate::world::{Handle, Turn};
 
@@ -26,6 +26,11 @@ pub struct SimLog {
 impl SimLog {
     pub const fn new(handle: Handle) -> Self {
         Self { handle, tainted: None }
+    }
+
+    /// The life of the process that the log belongs to.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// A call that may leave the producer tainted.
@@ -70,12 +75,12 @@ impl Log for SimLog {
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
         self.handle.call(Step::Assign, |turn| {
             let membership = &turn.library().membership;
-            let asked = matches!(membership.standing, Standing::Holding | Standing::Leaving);
+            // Nothing may be read at any time.
+            let asked = slots.is_empty() || matches!(membership.standing, Standing::Holding | Standing::Leaving);
             if !asked || slots.iter().any(|(slot, _)| !membership.given.contains(slot)) {
                 return Err(Failure::Halt("these slots were not given".to_owned()));
             }
-            let cursor = |next: &NextOffset| Cursor { next: next.offset(), paused: false };
-            turn.library().cursors = slots.iter().map(|(slot, next)| (*slot, cursor(next))).collect();
+            turn.library().cursors = slots.iter().map(|(slot, next)| (*slot, next.offset())).collect();
             Ok(())
         })
     }
@@ -88,24 +93,6 @@ impl Log for SimLog {
                 library.membership.found.clear();
                 let process = turn.process;
                 turn.ask_to_join(process);
-            }
-            Ok(())
-        })
-    }
-
-    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure> {
-        self.handle.call(Step::Pause, |turn| {
-            for slot in slots {
-                turn.cursor(*slot)?.paused = true;
-            }
-            Ok(())
-        })
-    }
-
-    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
-        self.handle.call(Step::Resume, |turn| {
-            for (slot, next) in slots {
-                *turn.cursor(*slot)? = Cursor { next: next.offset(), paused: false };
             }
             Ok(())
         })
@@ -124,6 +111,13 @@ impl Log for SimLog {
                     _ => turn.sleep(100 * MILLI),
                 }
             }
+        })
+    }
+
+    fn start(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
+        self.handle.call(Step::Start, |turn| match turn.exchange([Request::StartOffset { slot }]).pop().flatten() {
+            Some(Response::Offset(offset)) => Ok(NextOffset::at(offset).unwrap_or(NextOffset::START)),
+            _ => Err(Failure::Busy("no answer".to_owned())),
         })
     }
 
@@ -279,15 +273,14 @@ impl Turn<'_> {
 
     /// Adds some of what can be read. Whether there was something.
     fn fetch(&mut self, records: &mut Records) -> Result<bool, Failure> {
-        let mut slots: Vec<Slot> =
-            self.library().cursors.iter().filter(|(_, cursor)| !cursor.paused).map(|(slot, _)| *slot).collect();
+        let mut slots: Vec<Slot> = self.library().cursors.keys().copied().collect();
         self.random.shuffle(&mut slots);
         let mut some = false;
         for slot in slots {
             let room = self.random.below(30) as usize;
-            let from = self.cursor(slot)?.next;
+            let from = self.library().cursors[&slot];
             let next = read(self.broker.log(slot), slot, from, room, records)?;
-            self.cursor(slot)?.next = next;
+            self.library().cursors.insert(slot, next);
             some |= next > from;
         }
         some &= !records.heads().is_empty();
@@ -296,11 +289,6 @@ impl Turn<'_> {
             self.sleep(span);
         }
         Ok(some)
-    }
-
-    fn cursor(&mut self, slot: Slot) -> Result<&mut Cursor, Failure> {
-        let cursor = self.library().cursors.get_mut(&slot);
-        cursor.ok_or_else(|| Failure::Halt(format!("{slot:?} is not assigned")))
     }
 
     /// Whether the producer has a transaction open that can go on.

@@ -5,6 +5,7 @@
 //! - [`broker`] is the cluster: partitions, transactions of the old protocol, the group.
 //! - [`log`] and [`library`] are the client: what librdkafka does, on the process's thread and behind its back.
 //! - [`disk`] is a store that crashes.
+//! - [`working`] is the worker itself, and what must hold of it.
 //! - [`copier`] is a small worker, and its mistakes; [`check`] reads what is left; [`model`] tests the cluster itself.
 //!
 //! `SIM_SEEDS=100000 cargo test --test sim` plays more seeds; `SIM_SEED=7` plays one, and tells its story.
@@ -22,6 +23,7 @@ mod log;
 mod model;
 mod random;
 mod time;
+mod working;
 mod world;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use crate::broker::partition::{Ending, Pair, Producer};
 use crate::broker::transactions::{Decision, Target};
 use crate::broker::{Broker, Code, Request, Response};
 use crate::disk::{Disk, Disks};
-use crate::faults::{Fault, Faults, Hits, Step};
+use crate::faults::{Fault, Faults, Hits, Moment, Step};
 use crate::library::{Library, Standing};
 use crate::log::SimLog;
 use crate::random::{Random, mix};
@@ -209,6 +209,10 @@ pub struct Process {
     pub library: Library,
     pub life: u32,
     pub step: Step,
+    /// The call that succeeded last.
+    last: Step,
+    /// The present call has not waited for anything yet.
+    fresh: bool,
     /// It waits in a poll: records or a change of the group may wake it.
     pub polling: bool,
     asked_to_stop: bool,
@@ -310,8 +314,30 @@ impl World {
     pub fn hit(&mut self, fault: Fault, process: Option<usize>) {
         let step = process.map_or(Step::World, |n| self.processes[n].step);
         self.hits.count(fault, step);
+        if let Some(process) = process {
+            let (moment, fresh) = (self.moment(process), self.processes[process].fresh);
+            self.hits.count_moment(fault, moment, fresh);
+        }
         self.hash = mix(self.hash ^ fault as u64);
         self.tell(process, || format!("! {fault:?} ({step:?})"));
+    }
+
+    /// Where in the life of a transaction a process is.
+    fn moment(&self, process: usize) -> Moment {
+        let process = &self.processes[process];
+        match (process.step, process.last) {
+            (Step::Begin, _) => Moment::Beginning,
+            (Step::Produce, _) => Moment::Folding,
+            (Step::Drain, _) => Moment::Draining,
+            (Step::SendOffsets, _) => Moment::Sending,
+            (Step::Commit, _) if self.broker.transactions.is_decided(process.identity) => Moment::Decided,
+            (Step::Commit, _) => Moment::Committing,
+            (Step::DiskCommit, _) => Moment::Storing,
+            (_, Step::Commit) => Moment::Committed,
+            (_, Step::DiskCommit) => Moment::Stored,
+            (Step::Poll, _) => Moment::Reading,
+            _ => Moment::Elsewhere,
+        }
     }
 
     fn push(&mut self, at: Micros, event: Event) {
@@ -610,8 +636,7 @@ impl World {
     /// There may be something to read in a slot.
     fn readable(&mut self, slot: Slot) {
         for process in 0..self.processes.len() {
-            let cursor = self.processes[process].library.cursors.get(&slot);
-            if cursor.is_some_and(|cursor| !cursor.paused) {
+            if self.processes[process].library.cursors.contains_key(&slot) {
                 self.nudge(process);
             }
         }
@@ -918,6 +943,9 @@ impl Handle {
             turn.hit(Fault::CrashAfter, Some(self.process));
             turn.vanish();
         }
+        if result.is_ok() {
+            turn.me().last = step;
+        }
         result
     }
 }
@@ -962,7 +990,7 @@ impl Turn<'_> {
 
     fn begin(&mut self, step: Step) {
         let process = self.process;
-        self.me().step = step;
+        (self.me().step, self.me().fresh) = (step, true);
         self.calls_at_once += 1;
         if self.calls_at_once > 100_000 {
             self.fail(format!("process {process} spins: {step:?} again and again, and no time passes"));
@@ -1002,6 +1030,7 @@ impl Turn<'_> {
 
     /// Lets the world go on until something wakes the process.
     fn wait(&mut self) {
+        self.me().fresh = false;
         let world = self.world.take().expect("a turn has the world");
         self.world = Some(self.shared.yield_turn(world, self.process));
         if self.over || self.me().being == Being::Doomed {

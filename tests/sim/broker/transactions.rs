@@ -65,6 +65,13 @@ impl Transactions {
         self.states.values().all(|state| matches!(state.phase, Phase::Empty | Phase::Complete(_)))
     }
 
+    /// Whether the last transaction of a transactional id has been decided on, whether or not it has ended.
+    pub fn is_decided(&self, identity: usize) -> bool {
+        self.states
+            .get(&identity)
+            .is_some_and(|state| matches!(state.phase, Phase::Preparing(_) | Phase::Complete(_)))
+    }
+
     fn prepare(&mut self, identity: usize, ending: Ending) {
         let Some(state) = self.states.get_mut(&identity) else { return };
         state.phase = Phase::Preparing(ending);

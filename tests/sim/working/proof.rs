@@ -1,0 +1,404 @@
+//! What must hold of the worker when everything has come to rest, read from the raw logs and the disks, and from
+//! nothing that the worker says of itself. The measure is a plain fold: the same records through an engine in
+//! memory, one partition after the other, without log, transactions or crashes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use tollgate::codec::ask::MalformedAsk;
+use tollgate::codec::frame::Writers;
+use tollgate::codec::records::{BillingEntry, Event, WindowStateRow};
+use tollgate::codec::{charge, event, partitioner, schema};
+use tollgate::domain::reference::Reference;
+use tollgate::domain::time::Timestamp;
+use tollgate::engine::publish::{Publisher, Record};
+use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
+use tollgate::store::keys::{self, Changelog};
+use tollgate::store::{Memory, Store};
+use tollgate::stream::{NextOffset, Partition, Slot, Topic};
+use tollgate::worker::position::Position;
+use tollgate::worker::{Arrival, Shared};
+use tollgate::zones::Zones;
+
+use crate::broker::Broker;
+use crate::broker::partition::Pair;
+use crate::check;
+use crate::world::Outcome;
+
+/// What went wrong. The names are those that Jepsen gives, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anomaly {
+    /// Something that follows from the input was never published.
+    LostWrite(String),
+    /// Something was published more than once.
+    Duplicate(String),
+    /// Something was published that does not follow from what can be read.
+    AbortedRead(String),
+    /// Everything is there, and not in its order.
+    Reordered(String),
+    /// Positions, commit records and changelogs do not say the same.
+    TornTransaction(String),
+    /// Rows are not those that follow from the input.
+    StaleState(String),
+    /// The log itself is broken, or the group was told what it must not be told.
+    Broken(String),
+    /// A worker halted or panicked, or there was work left when nothing went wrong any more.
+    Stuck(String),
+}
+
+/// Where something is published, and from which partition's records it follows: that is what has an order.
+type Stream = (Slot, Partition);
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A dead letter, as far as it does not depend on when it was written.
+type Letter = (String, i64, i64, String);
+
+/// Whatever is wrong with a run.
+pub fn check(outcome: &Outcome, shared: &Arc<Shared>, reference: &Arc<Reference>) -> Result<(), Anomaly> {
+    let broker = &outcome.broker;
+    check::logs(broker).map_err(|broken| Anomaly::Broken(format!("{broken:?}")))?;
+    let mut expected = Expected::default();
+    for partition in (0..shared.partitions).map(Partition) {
+        expected.fold(broker, partition, shared, reference);
+    }
+    let found = found(broker, shared);
+    for stream in expected.published.keys().chain(found.published.keys()) {
+        let of = |published: &BTreeMap<Stream, Vec<Pair>>| published.get(stream).cloned().unwrap_or_default();
+        compare(&format!("{stream:?}"), &of(&expected.published), &of(&found.published))?;
+    }
+    let letters = |letters: &[Letter]| {
+        let mut letters = letters.to_vec();
+        letters.sort();
+        letters
+    };
+    compare("dead letters", &letters(&expected.letters), &letters(&found.letters))?;
+    for (partition, rows) in &expected.rows {
+        let ends = positions(broker, *partition, shared)?;
+        let log = |topic| broker.log(Slot { topic, partition: *partition });
+        let mut kept = Rows::new();
+        for topic in [Topic::Contacts, Topic::Messages] {
+            apply(&mut kept, log(topic).visible().map(|(_, pair)| pair), topic);
+        }
+        same_rows(&format!("the changelog of {partition:?}"), rows, &kept, ends > 0)?;
+        for ((machine, _), disk) in outcome.disks.iter().filter(|((_, of), _)| of == partition) {
+            let mut kept = disk.rows().clone();
+            let place = format!("the disk of {partition:?} on machine {machine}");
+            let position = kept.get(&keys::meta()).map(|row| position_of(row));
+            let (contacts, messages) = position.map_or((0, 0), |at| (at.contacts.offset(), at.messages.offset()));
+            for (topic, from) in [(Topic::Contacts, contacts), (Topic::Messages, messages)] {
+                let after = log(topic).visible().filter(|(record, _)| record.offset >= from);
+                apply(&mut kept, after.map(|(_, pair)| pair), topic);
+            }
+            same_rows(&place, rows, &kept, ends > 0)?;
+            timers(&place, disk.rows())?;
+        }
+    }
+    check::positions(broker).map_err(|misdeed| Anomaly::Broken(format!("{misdeed:?}")))
+}
+
+fn position_of(row: &[u8]) -> Position {
+    let bytes = engine::position_of(row).expect("a row that says where the state stands");
+    Position::read(&bytes).expect("a position")
+}
+
+/// Applies records of a changelog to rows.
+fn apply<'r>(rows: &mut Rows, pairs: impl Iterator<Item = &'r Pair>, topic: Topic) {
+    for (key, value) in pairs {
+        let key = key.clone().unwrap_or_default();
+        // The end of a transaction in the messages changelog says nothing of the rows.
+        if key == keys::meta() && topic == Topic::Messages {
+            continue;
+        }
+        match value {
+            Some(value) => rows.insert(key, value.clone()),
+            None => rows.remove(&key),
+        };
+    }
+}
+
+/// What the records of the log say must be published and remembered.
+#[derive(Default)]
+struct Expected {
+    published: BTreeMap<Stream, Vec<Pair>>,
+    letters: Vec<Letter>,
+    rows: BTreeMap<Partition, Rows>,
+}
+
+impl Expected {
+    fn fold(&mut self, broker: &Broker, partition: Partition, shared: &Arc<Shared>, reference: &Arc<Reference>) {
+        let setup = Arc::clone(&shared.setup);
+        let publisher = Publisher::new(Arc::clone(&setup), Zones::new(), shared.name.clone(), shared.enforced);
+        let opened = Engine::open(setup, Zones::new(), Arc::clone(reference), Memory::default());
+        let (mut engine, _) = opened.expect("memory can be read");
+        let writers = Writers::of(schema::EVENT).expect("a schema");
+        let mut outputs = Vec::new();
+        for (index, name) in (0..).zip(&shared.inputs) {
+            let slot = Slot { topic: Topic::Input(index), partition };
+            for (record, (_, value)) in broker.log(slot).visible() {
+                let letter = |code: &str| (name.clone(), i64::from(partition.0), record.offset, code.to_owned());
+                let value = value.as_deref().unwrap_or_default();
+                let read = read(value, &writers, partition, shared);
+                let known = engine.partition_time();
+                let said = match shared.arrival {
+                    Arrival::Log => Timestamp::from_millis(record.appended_at),
+                    Arrival::Field => read.said,
+                };
+                let arrived_at = said.or(known).max(known).unwrap_or(Timestamp::EARLIEST);
+                while engine.advance(arrived_at, usize::MAX, &mut outputs).expect("memory") == Advanced::CommitFirst {
+                    engine.commit(b"").expect("memory");
+                }
+                if let Some(prepared) = read.event
+                    && let Err(rejected) = engine.fold(&prepared, arrived_at, &mut outputs).expect("memory")
+                {
+                    self.letters.push(letter(rejected.code()));
+                }
+                self.letters.extend(read.mistake.map(letter));
+                for output in outputs.drain(..) {
+                    let (to, pair) = published(&output, &publisher, partition, shared);
+                    self.published.entry((to, partition)).or_default().push(pair);
+                }
+                if let Some(ask) = read.ask {
+                    let asked_at = ask.at.unwrap_or(arrived_at).millis();
+                    let mut bytes = Vec::new();
+                    let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
+                    shared.framers.verdict.write(&verdict, &mut bytes).expect("a verdict");
+                    let to = Slot { topic: Topic::Verdicts, partition };
+                    let pair = (Some(ask.number.clone().into_bytes()), Some(bytes));
+                    self.published.entry((to, partition)).or_default().push(pair);
+                }
+            }
+        }
+        engine.commit(b"").expect("memory");
+        let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
+        self.rows.insert(partition, rows);
+        // What was charged is priced as it lies in the log: whether that is right has been seen to already.
+        let from = Slot { topic: Topic::Charges, partition };
+        let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
+        for (_, (_, value)) in broker.log(from).visible() {
+            let value = value.as_deref().unwrap_or_default();
+            let (line, mut entry) = charge::read(value, &writers).expect("a charge");
+            publisher.add_price(&line, &mut entry);
+            let mut bytes = Vec::new();
+            shared.framers.billing.write(&entry, &mut bytes).expect("a line");
+            let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());
+            let to = Slot { topic: Topic::Billing, partition: place(number, shared) };
+            let pair = (Some(number.as_bytes().to_vec()), Some(bytes));
+            self.published.entry((to, partition)).or_default().push(pair);
+        }
+    }
+}
+
+fn place(key: &str, shared: &Shared) -> Partition {
+    Partition(partitioner::partition(key.as_bytes(), shared.partitions))
+}
+
+/// What a record turns out to be.
+#[derive(Default)]
+struct Read {
+    said: Option<Timestamp>,
+    event: Option<Prepared>,
+    mistake: Option<&'static str>,
+    ask: Option<MalformedAsk>,
+}
+
+fn read(value: &[u8], writers: &Writers, partition: Partition, shared: &Shared) -> Read {
+    let record = match writers.read::<Event<'_>>(value) {
+        Ok(record) => record,
+        Err(error) => {
+            let (mistake, ask) = (Some(error.code()), MalformedAsk::of_json(value));
+            return Read { mistake, ask, ..Read::default() };
+        }
+    };
+    match event::parse(&record, &shared.setup.key) {
+        Ok(arrived) => match arrived.event {
+            Some(event) if place(event.number.as_str(), shared) != partition => {
+                Read { mistake: Some("wrong_partition"), ..Read::default() }
+            }
+            Some(event) => {
+                let event = Some(Prepared::new(event, &shared.setup.key));
+                Read { said: arrived.received_at, event, ..Read::default() }
+            }
+            None => Read { said: arrived.received_at.or(Some(arrived.occurred_at)), ..Read::default() },
+        },
+        Err(invalid) => {
+            Read { mistake: Some(invalid.code()), ask: MalformedAsk::of_record(&record), ..Read::default() }
+        }
+    }
+}
+
+/// Who is charged: lines of a business without a portfolio belong to its account, else to its number.
+fn owner<'e>(entry: &'e BillingEntry<'_>) -> &'e str {
+    let owner = entry.portfolio_id.as_ref().or(entry.account_id.as_ref()).or(entry.phone_number_id.as_ref());
+    owner.map_or("", |owner| owner.as_str())
+}
+
+/// An effect, as it must lie in the log.
+fn published(output: &Output, publisher: &Publisher, partition: Partition, shared: &Shared) -> (Slot, Pair) {
+    let framers = &shared.framers;
+    let mut key = output.number.as_str().to_owned();
+    let mut bytes = Vec::new();
+    let mut to = Slot { topic: Topic::Verdicts, partition };
+    let written = match publisher.record(output, None) {
+        Record::Verdict(verdict) => framers.verdict.write(&verdict, &mut bytes),
+        Record::Window(edge) => {
+            to.topic = Topic::Windows;
+            framers.window.write(&edge, &mut bytes)
+        }
+        Record::Outcome(outcome) => {
+            to.topic = Topic::Outcomes;
+            framers.outcome.write(&outcome, &mut bytes)
+        }
+        Record::State(WindowStateRow { key: row, value }) => {
+            to.topic = Topic::WindowState;
+            row.as_str().clone_into(&mut key);
+            let Some(value) = value else { return (to, (Some(key.into_bytes()), None)) };
+            framers.state.write(&value, &mut bytes)
+        }
+        Record::Charge(line, entry) => {
+            owner(&entry).clone_into(&mut key);
+            to = Slot { topic: Topic::Charges, partition: place(&key, shared) };
+            charge::write(line, &entry, &framers.charge, &mut bytes)
+        }
+        Record::Billing(_) | Record::DeadLetter(_) => unreachable!("the fold neither prices nor gives up"),
+    };
+    written.expect("a record of ours");
+    (to, (Some(key.into_bytes()), Some(bytes)))
+}
+
+/// What readers of committed records find.
+#[derive(Default)]
+struct Found {
+    published: BTreeMap<Stream, Vec<Pair>>,
+    letters: Vec<Letter>,
+}
+
+fn found(broker: &Broker, shared: &Shared) -> Found {
+    let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
+    let mut found = Found::default();
+    for (slot, log) in broker.logs() {
+        for (record, (key, value)) in log.visible() {
+            let bytes = value.as_deref().unwrap_or_default();
+            let from = match slot.topic {
+                Topic::Verdicts | Topic::Windows | Topic::WindowState | Topic::Outcomes => slot.partition,
+                Topic::Charges => {
+                    let (_, entry) = charge::read(bytes, &writers).expect("a charge");
+                    place(entry.phone_number_id.as_ref().map_or("", |number| number.as_str()), shared)
+                }
+                Topic::Billing => {
+                    place(owner(&writers.read::<BillingEntry<'_>>(bytes).expect("a line of the ledger")), shared)
+                }
+                Topic::DeadLetters => {
+                    found.letters.push(letter(bytes));
+                    continue;
+                }
+                _ => continue,
+            };
+            let _ = record;
+            found.published.entry((slot, from)).or_default().push((key.clone(), value.clone()));
+        }
+    }
+    found
+}
+
+fn letter(bytes: &[u8]) -> Letter {
+    let letter: serde_json::Value = serde_json::from_slice(bytes).expect("a dead letter");
+    let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| letter[name].as_i64().unwrap_or(-1);
+    (text("original_topic"), number("original_partition"), number("original_offset"), text("error"))
+}
+
+/// Says how one list differs from another.
+fn compare<T: Ord + std::fmt::Debug>(what: &str, expected: &[T], found: &[T]) -> Result<(), Anomaly> {
+    if expected == found {
+        return Ok(());
+    }
+    let mut count: BTreeMap<&T, (usize, usize)> = BTreeMap::new();
+    expected.iter().for_each(|one| count.entry(one).or_default().0 += 1);
+    found.iter().for_each(|one| count.entry(one).or_default().1 += 1);
+    let first = |wrong: fn(usize, usize) -> bool| {
+        let (one, (must, is)) = count.iter().find(|(_, (must, is))| wrong(*must, *is))?;
+        let at = found.iter().position(|other| other == *one);
+        let mut text = format!("{one:?}");
+        text.truncate(160);
+        Some(format!("{what}: {must} expected, {is} found, at {at:?}: {text}"))
+    };
+    // A record that should not be there tells more than one that is missing.
+    Err(if let Some(why) = first(|must, is| must == 0 && is > 0) {
+        Anomaly::AbortedRead(why)
+    } else if let Some(why) = first(|must, is| is > must) {
+        Anomaly::Duplicate(why)
+    } else if let Some(why) = first(|must, is| is < must) {
+        Anomaly::LostWrite(why)
+    } else {
+        Anomaly::Reordered(what.to_owned())
+    })
+}
+
+/// Transactions are numbered without a gap in both changelogs, what they read abuts, and the group stands where
+/// the last one ended. How many there were.
+fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u64, Anomaly> {
+    let ends = |topic| {
+        let records = broker.log(Slot { topic, partition }).visible();
+        let ends = records.filter(|(_, (key, _))| key.as_ref() == Some(&keys::meta()));
+        ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let torn = |why: String| Err(Anomaly::TornTransaction(format!("{partition:?}: {why}")));
+    let (contacts, messages) = (ends(Topic::Contacts), ends(Topic::Messages));
+    if contacts != messages {
+        return torn("the changelogs tell of different transactions".to_owned());
+    }
+    let mut next: Vec<NextOffset> = vec![NextOffset::START; shared.inputs.len()];
+    for (position, number) in contacts.iter().zip(1..) {
+        let from: Vec<NextOffset> = position.inputs.iter().map(|range| range.from).collect();
+        if position.sequence != number || from != next {
+            return torn(format!("transaction {number} is {} and reads from {from:?}, not {next:?}", position.sequence));
+        }
+        next = position.inputs.iter().map(|range| range.next).collect();
+    }
+    for (index, next) in (0..).zip(&next) {
+        let slot = Slot { topic: Topic::Input(index), partition };
+        let wanted = (!contacts.is_empty()).then_some(next.offset());
+        if broker.group.committed(slot) != wanted {
+            return torn(format!("{:?} is committed, {wanted:?} is folded", broker.group.committed(slot)));
+        }
+    }
+    Ok(contacts.len() as u64)
+}
+
+/// Rows are those of the plain fold. Deadlines follow from contacts; messages that were forgotten may still be
+/// there, because nothing deletes them from a changelog that forgets by age.
+fn same_rows(place: &str, expected: &Rows, found: &Rows, begun: bool) -> Result<(), Anomaly> {
+    let derived = |key: &[u8]| keys::changelog(key) == Changelog::Derived || key == keys::meta();
+    let mut wrong = String::new();
+    for (key, row) in expected.iter().filter(|(key, _)| !derived(key)) {
+        if found.get(key) != Some(row) {
+            let how = if found.contains_key(key) { "is another" } else { "is missing" };
+            let _ = write!(wrong, "row {} {how}; ", String::from_utf8_lossy(&key[..1]));
+        }
+    }
+    for key in found.keys().filter(|key| !derived(key) && !expected.contains_key(*key)) {
+        if keys::changelog(key) == Changelog::Contacts {
+            let _ = write!(wrong, "row {} should not be; ", String::from_utf8_lossy(&key[..1]));
+        }
+    }
+    // The head of the row says how far time has come and how many contacts there are; the position follows.
+    let head = |rows: &Rows| rows.get(&keys::meta()).map(|row| row[..25].to_vec());
+    if begun && head(expected) != head(found) {
+        let _ = write!(wrong, "time or counts: {:?}, not {:?}", head(found), head(expected));
+    }
+    wrong.truncate(200);
+    if wrong.is_empty() { Ok(()) } else { Err(Anomaly::StaleState(format!("{place}: {wrong}"))) }
+}
+
+/// Every contact's deadline waits beside it.
+fn timers(place: &str, rows: &Rows) -> Result<(), Anomaly> {
+    for (key, row) in rows {
+        if let Some(timer) = engine::timer_of(key, row).expect("a contact")
+            && !rows.contains_key(&timer)
+        {
+            return Err(Anomaly::StaleState(format!("{place}: a deadline is missing")));
+        }
+    }
+    Ok(())
+}
