@@ -64,6 +64,7 @@ fn case(seed: u64, ground: &Ground) -> Case {
         framers: Framers::new(|topic| match topic {
             // As text, so that a field may be left out of account.
             Topic::DeadLetters => Framing::Json,
+            _ if seed % 2 == 1 => Framing::Json,
             _ => Framing::SingleObject,
         })
         .expect("our schemas are schemas"),
@@ -96,7 +97,10 @@ fn case(seed: u64, ground: &Ground) -> Case {
         partitions,
         read,
         feeds,
-        faults: Faults::draw(&mut random),
+        faults: match std::env::var_os("SIM_QUIET") {
+            Some(_) => Faults::NONE,
+            None => Faults::draw(&mut random),
+        },
         calm_from: span + random.between(2, 6) * SECOND,
         timing: Timing::default(),
     };
@@ -180,7 +184,10 @@ fn the_worker_does_everything_exactly_once_whatever_goes_wrong() {
     let (mut table, mut hits, mut runs, mut lasted) = (Table::default(), Hits::default(), 0, 0);
     for seed in seeds {
         let (outcome, verdict) = play(seed, &ground, Plant::Nothing, told);
-        assert!(verdict.is_ok(), "{verdict:?}\nSIM_SEED={seed} plays this run again and tells what happens");
+        if let Err(anomaly) = &verdict {
+            println!("{}", format!("{anomaly:?}").replace("\\n", "\n"));
+        }
+        assert!(verdict.is_ok(), "SIM_SEED={seed} plays this run again and tells what happens");
         table.add(&outcome.hits);
         hits.add(&outcome.hits);
         (runs, lasted) = (runs + 1, lasted + outcome.lasted);

@@ -308,8 +308,26 @@ fn letter(bytes: &[u8]) -> Letter {
     (text("original_topic"), number("original_partition"), number("original_offset"), text("error"))
 }
 
+/// What tells a record to a person.
+trait Describe {
+    fn describe(&self) -> String;
+}
+
+impl Describe for Pair {
+    fn describe(&self) -> String {
+        let text = |part: &Option<Vec<u8>>| String::from_utf8_lossy(part.as_deref().unwrap_or_default()).into_owned();
+        format!("{}: {}", text(&self.0), text(&self.1))
+    }
+}
+
+impl Describe for Letter {
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
 /// Says how one list differs from another.
-fn compare<T: Ord + std::fmt::Debug>(what: &str, expected: &[T], found: &[T]) -> Result<(), Anomaly> {
+fn compare<T: Ord + Describe>(what: &str, expected: &[T], found: &[T]) -> Result<(), Anomaly> {
     if expected == found {
         return Ok(());
     }
@@ -318,10 +336,15 @@ fn compare<T: Ord + std::fmt::Debug>(what: &str, expected: &[T], found: &[T]) ->
     found.iter().for_each(|one| count.entry(one).or_default().1 += 1);
     let first = |wrong: fn(usize, usize) -> bool| {
         let (one, (must, is)) = count.iter().find(|(_, (must, is))| wrong(*must, *is))?;
-        let at = found.iter().position(|other| other == *one);
-        let mut text = format!("{one:?}");
-        text.truncate(160);
-        Some(format!("{what}: {must} expected, {is} found, at {at:?}: {text}"))
+        let at = found.iter().position(|other| other == *one).or(expected.iter().position(|other| other == *one));
+        let at = at.unwrap_or_default();
+        let text = |list: &[T]| list.get(at).map_or_else(|| "nothing".to_owned(), Describe::describe);
+        let (must_be, is_there) = (text(expected), text(found));
+        // From a little before they part.
+        let same = must_be.chars().zip(is_there.chars()).take_while(|(a, b)| a == b).count();
+        let part = |text: &str| text.chars().skip(same.saturating_sub(60)).take(140).collect::<String>();
+        let (must_be, is_there) = (part(&must_be), part(&is_there));
+        Some(format!("{what}: {must} expected, {is} found; number {at} is\n  {is_there}\nand must be\n  {must_be}"))
     };
     // A record that should not be there tells more than one that is missing.
     Err(if let Some(why) = first(|must, is| must == 0 && is > 0) {
