@@ -380,13 +380,23 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn step(&mut self) -> Result<(), Trouble> {
         self.do_duty()?;
-        // Before anything is read: records from before a rewind must never be taken for those that come next.
-        self.assign()?;
+        // Before anything is read: what was read and not kept comes again, and nothing may come before it. Where the
+        // log cannot be told now, because the group is changing, only the change is taken in.
+        let told = match self.assign() {
+            Ok(()) => true,
+            Err(Trouble::Log(Failure::Busy(_))) => false,
+            Err(trouble) => return Err(trouble),
+        };
         let wait = self.wait();
         let mut records = std::mem::take(&mut self.records);
         records.clear();
         let found = self.log.poll(wait, &mut records);
+        if !told {
+            records.clear();
+        }
         let folded = match found {
+            // They come from where the log was told to read before.
+            Ok(Found::Records) if self.stale => Ok(()),
             Ok(Found::Records) => self.take(&records),
             Ok(Found::Assigned(slots)) => self.assigned(slots),
             Ok(Found::Revoked(_)) => self.revoked(),
@@ -395,6 +405,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         let idle = records.heads().is_empty();
         self.records = records;
+        if folded.is_err() {
+            // Records that were not folded are forgotten here, so they must be read again.
+            self.stale = true;
+        }
         folded?;
         self.admit()?;
         self.end_pauses();
@@ -405,7 +419,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if self.transaction.is_none() {
             self.checkpoint()?;
         }
-        self.assign()
+        Ok(())
     }
 
     /// Answers a failure of the log, by its reaction alone.
