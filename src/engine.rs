@@ -198,6 +198,8 @@ pub struct Engine<S> {
     facts: Vec<Vec<u8>>,
     input_stale: bool,
     effects: Vec<Effect>,
+    /// Deadlines that have fired since somebody asked.
+    fired: u64,
 }
 
 fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
@@ -266,6 +268,7 @@ impl<S: Store> Engine<S> {
             facts: Vec::new(),
             input_stale: false,
             effects: Vec::new(),
+            fired: 0,
         };
         engine.load_numbers()?;
         engine.load_facts()?;
@@ -342,6 +345,11 @@ impl<S: Store> Engine<S> {
         self.timers.due(self.meta.partition_time?)
     }
 
+    /// How many deadlines have fired since this was last asked.
+    pub const fn take_fired(&mut self) -> u64 {
+        std::mem::replace(&mut self.fired, 0)
+    }
+
     /// The position row, with another position.
     #[must_use]
     pub fn position_row(&self, position: &[u8]) -> (Vec<u8>, Vec<u8>) {
@@ -412,6 +420,7 @@ impl<S: Store> Engine<S> {
             return Ok(());
         }
         contact.armed = None;
+        self.fired += 1;
         let Some(entry) = self.numbers.get_mut(index.0 as usize) else {
             return Ok(());
         };

@@ -20,9 +20,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::stream::{Failure, Found, Log, NextOffset, Partition, Records, Slot, Topic};
+use crate::stream::{Failure, Found, Glance, Log, NextOffset, Partition, Records, Slot, Topic};
 use group::{Change, Group};
 use native::{Brought, DataQueue};
+pub use producer::TAINTS;
 use producer::Transactional;
 pub use reader::ChangelogReader;
 
@@ -173,6 +174,8 @@ pub struct Kafka {
     owned: Vec<Slot>,
     /// Which of it is being read; nothing before the group has its answer.
     reading: Option<BTreeSet<Slot>>,
+    /// Where reading last came to a partition's end.
+    reached: BTreeMap<Slot, NextOffset>,
     started: Instant,
 }
 
@@ -184,6 +187,10 @@ impl Kafka {
     pub fn connect(settings: Settings, names: Arc<Names>) -> Result<Self, Failure> {
         let mut config = settings.consumer();
         config.set("group.instance.id", &settings.instance).set("client.id", &settings.instance);
+        // Only the end of a partition tells that markers are passed: without it, a partition whose last record was
+        // written in a transaction would seem to lag for ever. librdkafka's stored positions, which these events
+        // are known to spoil, are not used.
+        config.set("enable.partition.eof", "true");
         let context = Group::new(Arc::clone(&names));
         let consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(halt("the consumer"))?;
         let read: Vec<&str> = names.iter().filter(|(topic, _)| topic.is_read()).map(|(_, name)| name).collect();
@@ -191,7 +198,7 @@ impl Kafka {
         let data = DataQueue::new(Arc::new(consumer), names.for_c());
         #[allow(clippy::disallowed_methods, reason = "decides when transactions close, and nothing that is published")]
         let started = Instant::now();
-        Ok(Self { names, settings, producer: None, data, owned: Vec::new(), reading: None, started })
+        Ok(Self { names, settings, producer: None, data, owned: Vec::new(), reading: None, reached: BTreeMap::new(), started })
     }
 
     /// Answers an assignment of the group: takes all of it, and reads the part that is wanted.
@@ -347,14 +354,18 @@ impl Log for Kafka {
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let names = Arc::clone(&self.names);
-        let mut failure = None;
+        let (mut failure, reached) = (None, &mut self.reached);
         self.data.poll(wait, |brought| match brought {
             Brought::Record { topic, partition, offset, timestamp, key, value } => {
                 if let Some(slot) = names.slot(topic, partition) {
                     records.push(slot, offset, timestamp, key, value);
                 }
             }
-            Brought::End { .. } => {}
+            Brought::End { topic, partition, offset } => {
+                if let (Some(slot), Some(next)) = (names.slot(topic, partition), NextOffset::at(offset)) {
+                    reached.insert(slot, next);
+                }
+            }
             Brought::Error { topic, partition, offset, code } => {
                 let name = names.slot(topic, partition).map_or("", |slot| names.name(slot.topic));
                 match code {
@@ -372,6 +383,7 @@ impl Log for Kafka {
     }
 
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        self.reached.clear();
         let wanted: BTreeSet<Slot> = slots.iter().map(|(slot, _)| *slot).collect();
         let done = match &self.reading {
             None => self.answer(slots, &wanted),
@@ -383,6 +395,7 @@ impl Log for Kafka {
     }
 
     fn unassign(&mut self) -> Result<(), Failure> {
+        self.reached.clear();
         self.owned.clear();
         self.reading = None;
         self.consumer().unassign().map_err(|error| Failure::Busy(format!("giving up the assignment: {error}")))
@@ -417,6 +430,11 @@ impl Log for Kafka {
     fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
         // With `read_committed` the upper mark is the last stable offset.
         self.watermarks(slot).map(|(_, high)| position(high))
+    }
+
+    fn glance(&self, slot: Slot) -> Glance {
+        let end = self.names.place(slot.topic).and_then(|place| self.data.end(place, number(slot.partition)));
+        Glance { end: end.and_then(NextOffset::at), reached: self.reached.get(&slot).copied() }
     }
 
     fn reader(&mut self, from: &[(Slot, NextOffset)]) -> Result<ChangelogReader, Failure> {

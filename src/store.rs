@@ -72,6 +72,21 @@ impl Batch {
     }
 }
 
+/// What a store on disk tells of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Bytes that are in no file yet.
+    pub memtable_bytes: u64,
+    /// Bytes yet to be compacted.
+    pub pending_compaction_bytes: u64,
+    /// Bytes of files that are kept at hand.
+    pub block_cache_bytes: u64,
+    /// Errors of its own threads since it was opened.
+    pub background_errors: u64,
+    /// How many microseconds writes have waited since it was opened.
+    pub stalled_micros: u64,
+}
+
 /// Rows in order of their keys.
 pub trait Store {
     /// A row.
@@ -95,4 +110,9 @@ pub trait Store {
 
     /// Tells how far time has come: rows kept until an earlier instant may be dropped.
     fn time_is(&self, partition_time: crate::domain::time::Timestamp);
+
+    /// What it tells of itself, if it is on disk. Cheap enough for every second.
+    fn told(&self) -> Option<Told> {
+        None
+    }
 }

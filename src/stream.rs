@@ -169,6 +169,15 @@ pub enum Found {
     Lost(Vec<Slot>),
 }
 
+/// What is known of a slot without asking anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// The position behind the last record the log has taken, as of the last answer of whoever holds it.
+    pub end: Option<NextOffset>,
+    /// The position at which reading last came to the end; markers and aborted records lie before it.
+    pub reached: Option<NextOffset>,
+}
+
 /// Why the log did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -272,6 +281,11 @@ pub trait Log {
     /// # Errors
     /// If it cannot be learned now.
     fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure>;
+
+    /// What is known of a slot that is read, without asking. For metrics alone, so a log may know nothing.
+    fn glance(&self, _slot: Slot) -> Glance {
+        Glance::default()
+    }
 
     /// A reader of partitions outside the group, from these positions; it sees committed records only.
     ///

@@ -26,6 +26,7 @@ mod conversation;
 pub mod headers;
 mod ledger;
 mod merge;
+pub mod observe;
 pub mod position;
 mod restore;
 
@@ -46,6 +47,7 @@ pub use closing::Closing;
 use closing::Transaction;
 use conversation::Conversation;
 use ledger::Ledger;
+use observe::{Observer, Spent, recycled};
 use restore::Restore;
 
 /// How long a poll waits where nothing is going on.
@@ -185,43 +187,6 @@ pub trait Disk {
 /// The error says that the registry cannot be asked now.
 pub type Schemas = Box<dyn FnMut(u32) -> Result<Option<String>, String> + Send>;
 
-/// What has happened so far, for metrics. Only ever grows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Records read.
-    pub records: u64,
-    /// Events folded.
-    pub events: u64,
-    /// Records published, by topic.
-    pub outputs: BTreeMap<Topic, u64>,
-    /// Dead letters, by their code.
-    pub dead_letters: BTreeMap<&'static str, u64>,
-    /// Events of kinds this version does not know.
-    pub unknown_events: u64,
-    /// Transactions committed.
-    pub committed: u64,
-    /// Transactions aborted.
-    pub aborted: u64,
-    /// Transactions whose outcome had to be asked for.
-    pub unknown: u64,
-    /// Producers made anew, and why.
-    pub recycled: BTreeMap<&'static str, u64>,
-    /// Records applied from changelogs.
-    pub restored: u64,
-    /// Records of changelogs still to be applied, as offsets count.
-    pub to_restore: u64,
-    /// Partitions whose state does not agree with the group's positions, each with what to do.
-    pub halted: BTreeMap<Partition, String>,
-    /// Times the store was written.
-    pub checkpoints: u64,
-    /// Heartbeats written.
-    pub heartbeats: u64,
-    /// Records folded although an earlier one of another input topic may still come.
-    pub passed_over: u64,
-    /// Time spent from the first step of closing a transaction to the answer.
-    pub closing: Duration,
-}
-
 /// The worker cannot go on. The message says what happened and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halted(pub String);
@@ -293,7 +258,14 @@ pub struct Worker<L: Log, D: Disk> {
     records: Records,
     outputs: Vec<Output>,
     bytes: Vec<u8>,
-    stats: Stats,
+    observer: Box<dyn Observer + Send>,
+    /// When the log took the record that is being folded.
+    present: i64,
+    /// Whether the group has assigned anything yet, and be it nothing.
+    joined: bool,
+    /// How long the present turn has waited for records, and for answers.
+    waited: Duration,
+    blocked: Duration,
 }
 
 impl<L: Log, D: Disk> Worker<L, D> {
@@ -320,20 +292,31 @@ impl<L: Log, D: Disk> Worker<L, D> {
             transaction: None,
             commit_cost: Duration::ZERO,
             poison: BTreeSet::new(),
-            duty: Duty::Recycle("start"),
+            duty: Duty::Recycle(recycled::START),
             stale: false,
             wants_close: false,
             records: Records::default(),
             outputs: Vec::new(),
             bytes: Vec::new(),
-            stats: Stats::default(),
+            observer: Box::new(()),
+            present: 0,
+            joined: false,
+            waited: Duration::ZERO,
+            blocked: Duration::ZERO,
         })
     }
 
-    /// What has happened so far.
+    /// From now on somebody is told what happens.
     #[must_use]
-    pub const fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn observed_by(mut self, observer: Box<dyn Observer + Send>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Whether the group has assigned partitions once, and be it none.
+    #[must_use]
+    pub const fn has_joined(&self) -> bool {
+        self.joined
     }
 
     /// The log.
@@ -354,11 +337,28 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// # Errors
     /// If nobody can go on from here.
     pub fn turn(&mut self) -> Result<(), Halted> {
-        match self.step() {
+        let began = self.log.now();
+        (self.waited, self.blocked) = (Duration::ZERO, Duration::ZERO);
+        self.observer.alive();
+        let done = match self.step() {
             Ok(()) => Ok(()),
             Err(Trouble::Halt(why)) => Err(Halted(why)),
             Err(Trouble::Log(failure)) => self.react(&failure),
-        }
+        };
+        let (poll, blocked) = (self.waited, self.blocked);
+        let fold = self.log.now().saturating_sub(began + poll + blocked);
+        self.observer.spent(Spent { poll, blocked, fold });
+        done
+    }
+
+    /// Asks the log something that may take long. Returns its answer and how long that took.
+    fn ask<T>(&mut self, what: impl FnOnce(&mut L) -> T) -> (T, Duration) {
+        self.observer.alive();
+        let began = self.log.now();
+        let answer = what(&mut self.log);
+        let took = self.log.now().saturating_sub(began);
+        self.blocked += took;
+        (answer, took)
     }
 
     /// Commits what is open, writes the stores, and ends. The log is given back, so that leaving the group is
@@ -366,13 +366,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
     ///
     /// # Errors
     /// If what is open could not be committed. It is not lost: it will be folded again.
-    pub fn stop(mut self) -> Result<(L, Stats), Halted> {
+    pub fn stop(mut self) -> Result<L, Halted> {
         let closed = match self.close() {
             Ok(()) => self.checkpoint_all(),
             Err(trouble) => Err(trouble),
         };
         match closed {
-            Ok(()) => Ok((self.log, self.stats)),
+            Ok(()) => Ok(self.log),
             Err(Trouble::Halt(why)) => Err(Halted(why)),
             Err(Trouble::Log(failure)) => Err(Halted(failure.to_string())),
         }
@@ -390,10 +390,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let wait = self.wait();
         let mut records = std::mem::take(&mut self.records);
         records.clear();
+        let polled = self.log.now();
         let found = self.log.poll(wait, &mut records);
-        if !told {
-            records.clear();
-        }
+        self.waited = self.log.now().saturating_sub(polled);
         let folded = match found {
             // They come from where the log was told to read before.
             Ok(Found::Records) if self.stale => Ok(()),
@@ -428,7 +427,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             Reaction::Retry => {}
             Reaction::Abort => {
                 // An abort that does not succeed is as good as none: the next producer aborts.
-                if self.log.abort().is_ok() {
+                if self.ask(L::abort).0.is_ok() {
                     self.rewind().map_err(|error| Halted(error.to_string()))?;
                 } else {
                     self.duty = Duty::Settle;
@@ -444,14 +443,16 @@ impl<L: Log, D: Disk> Worker<L, D> {
     fn do_duty(&mut self) -> Result<(), Trouble> {
         let why = match (self.duty, self.log.tainted()) {
             (Duty::Recycle(why), _) => why,
-            (Duty::Settle, _) => "unknown outcome",
+            (Duty::Settle, _) => recycled::UNKNOWN_OUTCOME,
             (Duty::None, Some(why)) if self.transaction.is_none() => why,
             (Duty::None, _) => return Ok(()),
         };
-        self.log.recycle()?;
-        *self.stats.recycled.entry(why).or_default() += 1;
+        self.ask(L::recycle).0?;
+        if why != recycled::START {
+            self.observer.recycled(why);
+        }
         if self.duty == Duty::Settle {
-            self.duty = Duty::Recycle("unknown outcome");
+            self.duty = Duty::Recycle(recycled::UNKNOWN_OUTCOME);
             self.settle()?;
         }
         self.duty = Duty::None;
@@ -492,6 +493,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.ledgers = partitions(Topic::Charges).into_iter().map(|partition| (partition, Ledger::joining())).collect();
         self.slots = slots;
         self.stale = true;
+        self.joined = true;
         Ok(())
     }
 
@@ -500,7 +502,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let closed = self.close().and_then(|()| self.checkpoint_all());
         if closed.is_err() {
             // What is open is not ours to finish any more. Whoever comes next folds it again.
-            self.duty = Duty::Recycle("revoked with a transaction that could not be committed");
+            self.duty = Duty::Recycle(recycled::REVOKED);
         }
         self.give_up()?;
         match closed {
@@ -512,13 +514,15 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// Gives up an assignment that is somebody else's already: what is open is void.
     fn lost(&mut self) -> Result<(), Trouble> {
         if self.transaction.is_some() {
-            self.duty = Duty::Recycle("partitions lost");
+            self.duty = Duty::Recycle(recycled::LOST);
         }
         self.give_up()
     }
 
     fn give_up(&mut self) -> Result<(), Trouble> {
-        self.transaction = None;
+        if self.transaction.take().is_some() {
+            self.observer.aborted();
+        }
         self.conversations.clear();
         self.ledgers.clear();
         self.restore.stop();
@@ -589,13 +593,20 @@ impl<L: Log, D: Disk> Worker<L, D> {
             open.records += 1;
             open.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         }
-        *self.stats.outputs.entry(slot.topic).or_default() += 1;
+        self.observer.published(slot.topic);
         Ok(())
     }
 
     /// Publishes what cannot be folded, as it came.
     fn publish_letter(&mut self, head: &Head, records: &Records, problem: &Problem, at: i64) -> Result<(), Trouble> {
-        *self.stats.dead_letters.entry(problem.code).or_default() += 1;
+        self.observer.dead_letter(problem.code);
+        let signs = match head.slot.topic {
+            Topic::Charges => self.ledgers.get_mut(&head.slot.partition).map(|task| &mut task.signs),
+            _ => self.conversations.get_mut(&head.slot.partition).map(|task| &mut task.signs),
+        };
+        if let Some(signs) = signs {
+            signs.letters += 1;
+        }
         let shared = Arc::clone(&self.shared);
         let topic = match head.slot.topic {
             Topic::Input(index) => shared.inputs.get(usize::from(index)).map_or("", String::as_str),

@@ -83,6 +83,18 @@ impl<C: ConsumerContext> DataQueue<C> {
         }
     }
 
+    /// The end of a partition that is read, as of the last answer to a fetch. Asks nobody.
+    pub fn end(&self, topic: usize, partition: i32) -> Option<i64> {
+        let name = self.names.get(topic)?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is alive, the name ends in a zero byte, and both numbers outlive the call.
+        let answer = unsafe {
+            let client = self.consumer.client().native_ptr();
+            c::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
+        };
+        (answer == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
     /// Waits up to so many milliseconds for a first record, and takes all that are there then.
     pub fn poll(&mut self, wait_ms: i32, mut each: impl FnMut(Brought<'_>)) {
         // The batch call waits until the batch is full; so the first record is waited for alone.

@@ -29,7 +29,7 @@ pub struct Marks {
 }
 
 /// Why a producer must be made anew before its next transaction.
-const TAINTS: [&str; 3] = ["connection", "slow answer", "repeated call"];
+pub const TAINTS: [&str; 3] = ["connection", "slow_answer", "repeated_call"];
 
 impl Marks {
     fn taint(&self, why: u8) {

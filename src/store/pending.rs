@@ -6,7 +6,7 @@
 
 use hashbrown::HashMap;
 
-use super::{Batch, Error, Store};
+use super::{Batch, Error, Store, Told};
 use crate::domain::time::Timestamp;
 
 /// Rows in front of a store.
@@ -110,6 +110,10 @@ impl<S: Store> Store for Pending<S> {
 
     fn time_is(&self, partition_time: Timestamp) {
         self.behind.time_is(partition_time);
+    }
+
+    fn told(&self) -> Option<Told> {
+        self.behind.told()
     }
 }
 

@@ -10,16 +10,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options,
-    WriteBatch, WriteOptions,
+    WriteBatch, WriteOptions, properties, statistics,
 };
 
-use super::{Batch, Error, Store, keys};
+use super::{Batch, Error, Store, Told, keys};
 use crate::codec::state;
 use crate::domain::time::Timestamp;
 
 /// Rows on disk.
 pub struct Rocks {
     db: DB,
+    /// Kept for the statistics in it.
+    options: Options,
     partition_time: Arc<AtomicI64>,
     forced: bool,
 }
@@ -54,6 +56,9 @@ impl Rocks {
         // The log of RocksDB's own doings is for its authors; keep one small file of it.
         options.set_keep_log_file_num(1);
         options.set_max_log_file_size(1 << 20);
+        // Counters alone: nothing is timed but the waits themselves.
+        options.enable_statistics();
+        options.set_statistics_level(statistics::StatsLevel::ExceptHistogramOrTimers);
         let now = Arc::clone(&partition_time);
         options.set_compaction_filter("expired rows", move |_, key, value| {
             let kept = matches!(key.first(), Some(&keys::MESSAGE | &keys::REQUEST));
@@ -64,7 +69,7 @@ impl Rocks {
             }
         });
         let db = DB::open(&options, directory).map_err(disk)?;
-        Ok(Self { db, partition_time, forced: true })
+        Ok(Self { db, options, partition_time, forced: true })
     }
 }
 
@@ -116,5 +121,16 @@ impl Store for Rocks {
 
     fn time_is(&self, partition_time: Timestamp) {
         self.partition_time.store(partition_time.millis(), Ordering::Relaxed);
+    }
+
+    fn told(&self) -> Option<Told> {
+        let number = |name| self.db.property_int_value(name).ok().flatten().unwrap_or_default();
+        Some(Told {
+            memtable_bytes: number(properties::CUR_SIZE_ALL_MEM_TABLES),
+            pending_compaction_bytes: number(properties::ESTIMATE_PENDING_COMPACTION_BYTES),
+            block_cache_bytes: number(properties::BLOCK_CACHE_USAGE),
+            background_errors: number(properties::BACKGROUND_ERRORS),
+            stalled_micros: self.options.get_ticker_count(statistics::Ticker::StallMicros),
+        })
     }
 }

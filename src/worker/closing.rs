@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::observe::Steps;
 use super::position::Position;
 use super::{Disk, Duty, Trouble, Worker, in_transaction};
 use crate::store::keys::{self, Changelog};
@@ -106,19 +107,28 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let began = self.log.now();
         self.write_changelogs()?;
-        self.log.drain().map_err(in_transaction)?;
+        let mut steps = Steps::default();
+        steps.drain = self.step_of_closing(L::drain)?;
         if let Some(open) = &mut self.transaction {
             let positions: Vec<_> = open.reads.iter().map(|(slot, (_, next))| (*slot, *next)).collect();
             open.sent = true;
             if !positions.is_empty() {
-                self.log.send_offsets(&positions).map_err(in_transaction)?;
+                steps.offsets = self.step_of_closing(|log| log.send_offsets(&positions))?;
             }
         }
-        self.log.commit().map_err(in_transaction)?;
-        let cost = self.log.now().saturating_sub(began);
+        steps.commit = self.step_of_closing(L::commit)?;
+        let now = self.log.now();
+        let cost = now.saturating_sub(began);
         self.commit_cost = (self.commit_cost * 7 + cost) / 8;
-        self.stats.closing += cost;
+        steps.whole = self.transaction.as_ref().map_or(cost, |open| now.saturating_sub(open.began));
+        self.observer.took(steps);
         self.committed()
+    }
+
+    fn step_of_closing(&mut self, step: impl FnOnce(&mut L) -> Result<(), Failure>) -> Result<Duration, Trouble> {
+        let (done, took) = self.ask(step);
+        done.map_err(in_transaction)?;
+        Ok(took)
     }
 
     /// Adds to the transaction what it changes, and the commit record of every partition it touches.
@@ -160,7 +170,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let Some(done) = self.transaction.take() else {
             return Ok(());
         };
-        self.stats.committed += 1;
+        self.observer.committed(self.log.wall());
         let now = self.log.now();
         for (partition, position, batch) in done.closing {
             if let Some(task) = self.conversations.get_mut(&partition) {
@@ -179,8 +189,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Forgets the transaction, and folds again from the committed positions.
     pub(super) fn rewind(&mut self) -> Result<(), store::Error> {
-        self.stats.aborted += u64::from(self.transaction.is_some());
-        self.transaction = None;
+        if self.transaction.take().is_some() {
+            self.observer.aborted();
+        }
         let shared = std::sync::Arc::clone(&self.shared);
         for task in self.conversations.values_mut() {
             task.rewind(&shared, &self.latest)?;
@@ -200,10 +211,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let Some(open) = &self.transaction else {
             return Ok(());
         };
-        self.stats.unknown += 1;
-        let happened = if open.sent && !open.reads.is_empty() {
-            let slots: Vec<Slot> = open.reads.keys().copied().collect();
-            let found = match self.log.committed(&slots) {
+        self.observer.unknown();
+        let (sent, reads) = (open.sent, open.reads.clone());
+        let happened = if sent && !reads.is_empty() {
+            let slots: Vec<Slot> = reads.keys().copied().collect();
+            let found = match self.ask(|log| log.committed(&slots)).0 {
                 Ok(found) => found,
                 Err(failure) => {
                     self.duty = Duty::Settle;
@@ -211,7 +223,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 }
             };
             let expected = |next: bool| -> Vec<Option<NextOffset>> {
-                open.reads.values().map(|(from, to)| if next { Some(*to) } else { *from }).collect()
+                reads.values().map(|(from, to)| if next { Some(*to) } else { *from }).collect()
             };
             if found == expected(true) {
                 true
@@ -250,6 +262,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     fn write_out(&mut self, partition: Partition) -> Result<(), Trouble> {
+        self.observer.alive();
         // The stored positions may lie before the truth, never behind it: rows that are restored twice are the
         // same rows. Where they cannot be learned now the rows wait.
         let end = |log: &mut L, topic| match log.end(Slot { topic, partition }) {
@@ -264,8 +277,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         let wall = self.log.wall();
         if let Some(task) = self.conversations.get_mut(&partition) {
+            let began = self.log.now();
             task.write_out(contacts, messages, wall)?;
-            self.stats.checkpoints += 1;
+            self.observer.checkpoint(self.log.now().saturating_sub(began));
         }
         Ok(())
     }

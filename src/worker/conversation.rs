@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use super::headers;
 use super::merge::Merge;
+use super::observe::Signs;
 use super::position::{Position, Range};
 use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, unwritable, zones};
 use crate::codec::ask::MalformedAsk;
 use crate::codec::frame::{self, Writers};
 use crate::codec::ids::DeploymentKey;
 use crate::codec::{charge, event, partitioner, records};
+use crate::domain::effect::What;
 use crate::domain::event::Happening;
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Answer, Reason};
 use crate::engine::publish::{Problem, Record};
 use crate::engine::{Advanced, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
@@ -35,6 +38,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// One partition of the conversation stage.
 pub struct Conversation<S> {
     running: Option<Box<Running<S>>>,
+    /// What its records have told.
+    pub signs: Signs,
+    /// How many records of the changelogs brought its state back.
+    pub restored: u64,
 }
 
 /// A partition whose state is there.
@@ -70,7 +77,8 @@ struct Running<S> {
 impl<S: Store> Conversation<S> {
     /// A partition that has just been assigned.
     pub const fn joining() -> Self {
-        Self { running: None }
+        let signs = Signs { records: 0, letters: 0, open_since: None, latest: None };
+        Self { running: None, signs, restored: 0 }
     }
 
     /// Begins to fold, from a state that agrees with the group's positions.
@@ -107,6 +115,22 @@ impl<S: Store> Conversation<S> {
 
     pub const fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether it waits for something outside.
+    pub fn is_paused(&self) -> bool {
+        self.running.as_ref().is_some_and(|task| task.paused_until.is_some())
+    }
+
+    /// Of an input: the position that is committed, or where it began if none is; and the next offset to fold.
+    pub fn place(&self, input: u8) -> Option<(NextOffset, NextOffset)> {
+        let task = self.running.as_ref()?;
+        Some((*task.from.get(usize::from(input))?, *task.read.get(usize::from(input))?))
+    }
+
+    /// The store, where it is there.
+    pub fn store(&self) -> Option<&Pending<S>> {
+        Some(self.running.as_ref()?.engine.as_ref()?.store())
     }
 
     /// Whether the present transaction has something of this partition.
@@ -172,6 +196,7 @@ impl<S: Store> Conversation<S> {
         task.from = position.inputs.iter().map(|range| range.next).collect();
         task.position = position;
         task.forget_transaction();
+        self.signs.closed();
         task.waiting_since.get_or_insert(now);
         Ok(())
     }
@@ -185,6 +210,7 @@ impl<S: Store> Conversation<S> {
             return Ok(());
         };
         task.read.clone_from(&task.from);
+        self.signs.closed();
         if task.touched {
             task.forget_transaction();
             if let Some(engine) = task.engine.take() {
@@ -283,7 +309,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
                     }
                     break;
                 };
-                self.stats.passed_over += u64::from(next.passed);
+                if next.passed {
+                    self.observer.passed_over();
+                }
                 if let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) {
                     engine.input_may_be_stale(next.passed);
                 }
@@ -347,7 +375,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             Decoded::Letter(..) | Decoded::Schema(_) => None,
         };
         self.touch(partition)?;
-        self.stats.records += 1;
+        self.observer.read(slot.topic);
+        if let Some(task) = self.conversations.get_mut(&partition) {
+            task.signs.read(head.appended_at);
+        }
+        self.present = head.appended_at;
         let arrived_at = self.arrival(partition, head, said);
         self.advance(partition, arrived_at)?;
         match decoded {
@@ -446,9 +478,14 @@ impl<L: Log, D: Disk> Worker<L, D> {
         loop {
             let mut outputs = std::mem::take(&mut self.outputs);
             let engine = self.running(partition).and_then(|task| task.engine.as_mut());
-            let advanced = engine.map_or(Ok(Advanced::Done), |engine| engine.advance(arrived_at, ROOM, &mut outputs));
+            let (advanced, fired) = engine.map_or((Ok(Advanced::Done), 0), |engine| {
+                (engine.advance(arrived_at, ROOM, &mut outputs), engine.take_fired())
+            });
             self.outputs = outputs;
             let advanced = advanced?;
+            if fired > 0 {
+                self.observer.fired(fired);
+            }
             self.publish(partition)?;
             let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
             match advanced {
@@ -471,8 +508,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
         arrived_at: Timestamp,
     ) -> Result<(), Trouble> {
         let partition = head.slot.partition;
-        self.stats.events += 1;
-        self.stats.unknown_events += u64::from(matches!(prepared.event.happening, Happening::Unknown(_)));
         let mut outputs = std::mem::take(&mut self.outputs);
         let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) else {
             return Ok(());
@@ -487,8 +522,14 @@ impl<L: Log, D: Disk> Worker<L, D> {
             let why = format!("folding the record at offset {} of partition {} panicked", head.offset, partition.0);
             return Err(Trouble::Log(crate::stream::Failure::Abort(why)));
         };
-        if let Err(rejected) = folded? {
-            self.publish_letter(head, records, &Problem::from(rejected), arrived_at.millis())?;
+        match folded? {
+            Ok(()) => {
+                self.observer.folded(prepared.event.occurred_at, arrived_at);
+                if matches!(prepared.event.happening, Happening::Unknown(_)) {
+                    self.observer.unknown_event();
+                }
+            }
+            Err(rejected) => self.publish_letter(head, records, &Problem::from(rejected), arrived_at.millis())?,
         }
         if self.running(partition).and_then(|task| task.engine.as_ref()).is_some_and(Engine::wants_commit) {
             self.publish(partition)?;
@@ -508,6 +549,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let count = outputs.len() as u64;
         for output in &outputs {
             bytes.clear();
+            if let What::Verdict(verdict) = &output.effect.what {
+                // A verdict's reasons are never empty.
+                let reason = verdict.reasons.first().map_or(Reason::Malformed, |cited| cited.reason);
+                self.observer.answered(verdict.answer, reason, self.present);
+            }
             let number = output.number.as_str().as_bytes();
             let framers = &shared.framers;
             let here = |topic| Slot { topic, partition };
@@ -561,6 +607,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let slot = Slot { topic: Topic::Verdicts, partition };
         let produced = self.produce(slot, Some(ask.number.as_bytes()), Some(&bytes));
         self.bytes = bytes;
+        self.observer.answered(Answer::Unknown, Reason::Malformed, self.present);
         produced
     }
 
@@ -599,7 +646,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             let mut bytes = Vec::new();
             self.heartbeat_framer.write(&heartbeat, &mut bytes).map_err(unwritable)?;
             self.produce(Slot { topic: Topic::Input(0), partition }, None, Some(&bytes))?;
-            self.stats.heartbeats += 1;
+            self.observer.heartbeat();
         }
         Ok(())
     }

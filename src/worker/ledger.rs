@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::observe::Signs;
 use super::{Disk, Trouble, Worker, after, headers, unwritable};
 use crate::codec::{charge, partitioner};
 use crate::engine::publish::Problem;
@@ -12,12 +13,14 @@ use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
 pub struct Ledger {
     /// Where it reads, once that is known; and what was committed, if anything ever was.
     position: Option<(NextOffset, Option<NextOffset>)>,
+    /// What its records have told.
+    pub signs: Signs,
 }
 
 impl Ledger {
     /// A partition that has just been assigned.
     pub const fn joining() -> Self {
-        Self { position: None }
+        Self { position: None, signs: Signs { records: 0, letters: 0, open_since: None, latest: None } }
     }
 
     /// Begins to read.
@@ -34,13 +37,20 @@ impl Ledger {
         self.position.map(|(read, _)| read)
     }
 
+    /// The position that is committed, and the next offset to read. Where none is committed yet they are the same.
+    pub fn place(&self) -> Option<(NextOffset, NextOffset)> {
+        self.position.map(|(read, committed)| (committed.unwrap_or(read), read))
+    }
+
     /// What it has read is committed.
     pub const fn committed(&mut self, next: NextOffset) {
+        self.signs.closed();
         self.position = Some((next, Some(next)));
     }
 
     /// Reads again from what is committed; from the beginning, where nothing is.
     pub fn rewind(&mut self) {
+        self.signs.closed();
         self.position = self.position.and_then(|(_, committed)| committed.map(|next| (next, Some(next))));
     }
 }
@@ -57,7 +67,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return Ok(());
         }
         self.begin()?;
-        self.stats.records += 1;
+        self.observer.read(slot.topic);
+        if let Some(task) = self.ledgers.get_mut(&slot.partition) {
+            task.signs.read(head.appended_at);
+        }
         let value = records.value(head).unwrap_or_default();
         let shared = Arc::clone(&self.shared);
         let mut bytes = std::mem::take(&mut self.bytes);

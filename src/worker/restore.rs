@@ -40,6 +40,12 @@ impl<R, S> Restore<R, S> {
         self.partitions.values().any(|partition| !partition.is_read())
     }
 
+    /// Of a partition: how many records were applied, how many are left as offsets count, and whether it is halted.
+    pub fn progress(&self, partition: Partition) -> Option<(u64, u64, bool)> {
+        let task = self.partitions.get(&partition)?;
+        Some((task.applied, task.contacts.left() + task.messages.left(), task.halted))
+    }
+
     /// Forgets everything; what was written stays.
     pub fn stop(&mut self) {
         *self = Self::default();
@@ -54,6 +60,8 @@ struct Restoring<S> {
     position: Position,
     contacts: Progress,
     messages: Progress,
+    /// Records applied.
+    applied: u64,
     committed: Vec<Option<NextOffset>>,
     batch: Batch,
     bytes: usize,
@@ -180,7 +188,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
             .filter(|(partition, task)| !task.is_running() && !self.restore.partitions.contains_key(partition));
         let joining: Vec<Partition> = joining.map(|(partition, _)| *partition).collect();
         for partition in joining {
-            let committed = self.log.committed(&self.input_slots(partition))?;
+            let slots = self.input_slots(partition);
+            let committed = self.ask(|log| log.committed(&slots)).0?;
             let restoring = self.open_store(partition, committed)?;
             self.restore.partitions.insert(partition, restoring);
             self.restore.reader = None;
@@ -230,6 +239,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             position,
             contacts,
             messages,
+            applied: 0,
             committed,
             batch: Batch::default(),
             bytes: 0,
@@ -246,11 +256,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn read_changelogs(&mut self) -> Result<(), Trouble> {
         let Restore { reader, partitions, records } = &mut self.restore;
-        let left = |partitions: &BTreeMap<Partition, Restoring<D::Store>>| {
-            partitions.values().map(|task| task.contacts.left() + task.messages.left()).sum()
-        };
-        self.stats.to_restore = left(partitions);
-        if self.stats.to_restore == 0 {
+        if partitions.values().all(Restoring::is_read) {
             return Ok(());
         }
         let slots = |partition: &Partition, task: &Restoring<D::Store>| {
@@ -270,7 +276,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 continue;
             };
             task.apply(head.slot.topic, key, records.value(head))?;
-            self.stats.restored += 1;
+            task.applied += 1;
         }
         let wall = self.log.wall();
         for (partition, task) in partitions.iter_mut() {
@@ -278,10 +284,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
             task.contacts.next = reader.position(Slot { topic: Topic::Contacts, partition });
             task.messages.next = reader.position(Slot { topic: Topic::Messages, partition });
             if task.bytes >= CHUNK {
+                self.observer.alive();
                 task.write(wall)?;
             }
         }
-        self.stats.to_restore = left(partitions);
         Ok(())
     }
 
@@ -296,6 +302,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             .map(|(partition, _)| *partition)
             .collect();
         for partition in read {
+            self.observer.alive();
             if self.restore.partitions.get(&partition).is_some_and(Restoring::agrees) {
                 self.start(partition)?;
             } else {
@@ -326,6 +333,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let now = self.log.now();
         if let Some(conversation) = self.conversations.get_mut(&partition) {
+            conversation.restored = task.applied;
             let around = (&*self.shared, &self.latest);
             conversation.start(task.store, task.position, task.committed, read, around, now)?;
             tracing::info!(partition = partition.0, "folds");
@@ -365,7 +373,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
             partition.0, task.position.sequence, task.position.messages_sequence
         );
         tracing::error!("{why}");
-        self.stats.halted.insert(partition, why);
         Ok(())
     }
 }
