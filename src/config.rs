@@ -63,6 +63,7 @@ struct RawConfig {
     kafka: stream::RawKafka,
     registry: stream::RawRegistry,
     http: stream::RawHttp,
+    health: stream::RawHealth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -269,7 +270,7 @@ impl Builder<'_> {
         let keep_payload = self.word("dead_letters.payload", payload, &[("full", true), ("pointer", false)], true);
         let name = raw.deployment.name.clone().unwrap_or_else(|| "tollgate".to_owned());
         let enforced = raw.deployment.enforced.unwrap_or(true);
-        let stream = self.stream(raw.kafka, raw.registry, raw.http, raw.state.directory, &name);
+        let stream = self.stream(raw.kafka, raw.registry, (raw.http, raw.health), raw.state.directory, &name);
         let fingerprint = format!(
             "{policy:?} {rules:?} {digests:?} {assume_zone:?} {assume_currency:?} {keep_payload} {name} {enforced} \
              {:?} zones {} key {:?}",
@@ -480,6 +481,14 @@ mod tests {
             || Builder { mistakes: Vec::new(), place: String::new(), directory: PathBuf::new(), zones: &zones };
         let policy = builder().policy(&raw);
         assert_eq!(format!("{policy:?}"), format!("{:?}", Policy::default()));
+        let stream = |raw: RawConfig| {
+            let mut builder = builder();
+            let stream =
+                builder.stream(raw.kafka, raw.registry, (raw.http, raw.health), raw.state.directory, "tollgate");
+            assert_eq!(builder.mistakes, []);
+            format!("{stream:?}")
+        };
+        assert_eq!(stream(raw), stream(RawConfig::default()));
     }
 
     #[test]
@@ -514,11 +523,51 @@ mod tests {
             ("prices", vec!["rate_cards", "assume_zone", "assume_currency"]),
             ("state", vec!["memory", "write_format", "directory"]),
             ("dead_letters", vec!["payload"]),
+            (
+                "kafka",
+                vec![
+                    "bootstrap",
+                    "group",
+                    "instance",
+                    "workers",
+                    "arrival",
+                    "framing",
+                    "heartbeats",
+                    "commit_age",
+                    "transaction_timeout",
+                    "session_timeout",
+                    "request_timeout",
+                    "topics",
+                    "properties",
+                    "consumer",
+                    "producer",
+                ],
+            ),
+            ("registry", vec!["urls", "user", "password_file", "register"]),
+            ("http", vec!["listen"]),
+            ("health", vec!["silence", "lag", "poison_ratio"]),
         ] {
             let table = raw[section].as_table().expect("a section");
             for setting in settings {
                 assert!(table.contains_key(setting), "{section}.{setting} is missing");
             }
+        }
+        let topics = raw["kafka"]["topics"].as_table().expect("a section");
+        for topic in [
+            "events",
+            "accounts",
+            "templates",
+            "verdicts",
+            "billing",
+            "windows",
+            "window_state",
+            "outcomes",
+            "dead_letters",
+            "charges",
+            "contacts_changelog",
+            "messages_changelog",
+        ] {
+            assert!(topics.contains_key(topic), "kafka.topics.{topic} is missing");
         }
         let openers = raw["rules"]["opens_service_window"].as_table().expect("a table");
         for row in &OPENERS {

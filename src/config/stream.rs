@@ -63,6 +63,14 @@ pub(super) struct RawHttp {
     listen: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHealth {
+    silence: Option<String>,
+    lag: Option<String>,
+    poison_ratio: Option<f64>,
+}
+
 /// How outputs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -113,6 +121,12 @@ pub struct Stream {
     pub registry: Option<Registry>,
     /// Where metrics and health are served.
     pub listen: Option<String>,
+    /// How long a worker may be silent before the process counts as dead.
+    pub silence: Duration,
+    /// How far a partition may be behind its input.
+    pub lag: Duration,
+    /// The share of records that may be dead letters, from 0 to 1.
+    pub poison_ratio: f64,
 }
 
 /// The schema registry.
@@ -157,7 +171,7 @@ impl Builder<'_> {
         &mut self,
         raw: RawKafka,
         registry: RawRegistry,
-        http: RawHttp,
+        (http, health): (RawHttp, RawHealth),
         directory: Option<PathBuf>,
         name: &str,
     ) -> Stream {
@@ -218,6 +232,17 @@ impl Builder<'_> {
         let transaction_timeout = length("kafka.transaction_timeout", raw.transaction_timeout.as_deref(), 15_000);
         let session_timeout = length("kafka.session_timeout", raw.session_timeout.as_deref(), 15_000);
         let request_timeout = length("kafka.request_timeout", raw.request_timeout.as_deref(), 10_000);
+        let silence = length("health.silence", health.silence.as_deref(), 60_000);
+        let lag = length("health.lag", health.lag.as_deref(), 60_000);
+        if silence <= transaction_timeout * 2 {
+            let problem =
+                "it must be more than twice `kafka.transaction_timeout`: one call to the brokers may take so long";
+            self.wrong("health.silence", problem);
+        }
+        let poison_ratio = health.poison_ratio.unwrap_or(0.1);
+        if !(0.0..=1.0).contains(&poison_ratio) {
+            self.wrong("health.poison_ratio", "it is a share; write a number from 0.0 to 1.0");
+        }
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
@@ -256,6 +281,9 @@ impl Builder<'_> {
             directory: self.directory.join(directory.unwrap_or_else(|| "state".into())),
             registry,
             listen: Some(http.listen.unwrap_or_else(|| "127.0.0.1:9464".into())).filter(|listen| listen != "off"),
+            silence,
+            lag,
+            poison_ratio,
         }
     }
 }
