@@ -17,7 +17,8 @@ use crate::metrics::{Metrics, Stage, State};
 /// From when on something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// How long a worker may be silent. More than the longest step between two beats, which is a commit.
+    /// How long a worker may be silent. More than the longest step between two beats, which is one call to the
+    /// brokers.
     pub silence: Duration,
     /// How far a partition may be behind its input.
     pub lag: Duration,
@@ -27,7 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(30), lag: Duration::from_mins(1), poison: 0.1 }
+        Self { silence: Duration::from_mins(1), lag: Duration::from_mins(1), poison: 0.1 }
     }
 }
 
@@ -82,7 +83,7 @@ impl Health {
         Pulse { health: Arc::clone(self), shown }
     }
 
-    /// The first assignment of partitions has come, even if it is empty, and its tasks have been made.
+    /// Every worker's first assignment of partitions has come, even if it is empty, and its tasks have been made.
     pub fn joined(&self) {
         self.joined.store(true, Ordering::Release);
     }
@@ -181,7 +182,7 @@ impl Pulse {
     }
 
     /// The worker ends as it should, and will be missed by nobody.
-    pub fn retire(self) {
+    pub fn retire(&self) {
         self.health.workers().retain(|worker| !Arc::ptr_eq(worker, &self.shown));
     }
 }
@@ -371,17 +372,17 @@ mod tests {
     fn a_worker_that_falls_silent_is_named() {
         let (_, health, now) = health();
         let (first, second) = (health.worker("conversation-0"), health.worker("conversation-1"));
-        now.store(30, Ordering::Relaxed);
+        now.store(60, Ordering::Relaxed);
         assert!(health.live().is_well());
         first.beat();
-        now.store(31, Ordering::Relaxed);
+        now.store(61, Ordering::Relaxed);
         let text = health.live().to_string();
-        assert_eq!(text, "silent: worker conversation-1 has not shown itself for 31 s, the limit is 30 s\n");
+        assert_eq!(text, "silent: worker conversation-1 has not shown itself for 61 s, the limit is 60 s\n");
         second.retire();
         assert!(health.live().is_well());
         // As a panic drops it.
         drop(first);
-        now.store(100, Ordering::Relaxed);
+        now.store(130, Ordering::Relaxed);
         assert_eq!(codes(&health.live()), ["silent"]);
     }
 

@@ -4,9 +4,10 @@
 //! anything else out of a record can be no label. Names are `tollgate_<name>_<unit>`, with `_total` where they
 //! only grow; seconds and bytes are the only units.
 //!
-//! A [`Worker`] is what one thread measures of itself, a [`Task`] what is known of one partition, and a [`Tally`]
-//! what a transaction would count. A tally is plain numbers until the transaction is over: committed it is added,
-//! aborted it is dropped, so that the counters agree with what readers of the outputs see.
+//! A [`Worker`] is what one thread measures of itself, whatever the stages of its partitions: one transaction holds
+//! them all. A [`Task`] is what is known of one partition of a stage, and a [`Tally`] what a transaction would count. A
+//! tally is plain numbers until the transaction is over: committed it is added, aborted it is dropped, so that the
+//! counters agree with what readers of the outputs see.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,7 +20,7 @@ use prometheus::{
 };
 
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Answer, Effect, Reason, Verdict};
+use crate::domain::verdict::{Answer, Effect, Reason};
 
 /// What went wrong with the registry. Names and labels are constants, so this means a mistake in this file.
 pub use prometheus::Error;
@@ -70,22 +71,8 @@ labels! {
         Committed = "committed",
         /// None of it is there; it is folded again.
         Aborted = "aborted",
-        /// The broker did not say; the committed offsets will tell.
+        /// The broker did not say. The committed offsets tell, and it is counted once more as they do.
         Unknown = "unknown",
-    }
-
-    /// Why a producer was dropped and made again under its transactional id.
-    Recycled {
-        /// Its client reported a transport error or a timeout, so a delayed request may still be on its way.
-        ErrorEvent = "error_event",
-        /// A commit took too long to trust that all of its requests have been answered.
-        SlowCommit = "slow_commit",
-        /// A commit had to be asked for again.
-        RepeatedCommit = "repeated_commit",
-        /// Another producer has taken over its id.
-        Fenced = "fenced",
-        /// Its client gave up.
-        Fatal = "fatal",
     }
 
     /// A step of a commit.
@@ -175,28 +162,28 @@ type Tasks = Vec<(Stage, i32, Weak<Task>)>;
 /// All families, and the tasks that are alive.
 struct Families {
     records_consumed: IntCounterVec,
-    events_folded: IntCounterVec,
-    unknown_events: IntCounterVec,
-    deadlines_fired: IntCounterVec,
+    events_folded: IntCounter,
+    unknown_events: IntCounter,
+    deadlines_fired: IntCounter,
     outputs: IntCounterVec,
     changelog_records: IntCounterVec,
     dead_letters: IntCounterVec,
     verdicts: IntCounterVec,
-    record_lateness: HistogramVec,
+    record_lateness: Histogram,
     verdict_latency: Histogram,
     transactions: IntCounterVec,
-    transaction_seconds: HistogramVec,
-    commit_seconds: HistogramVec,
+    transaction_seconds: Histogram,
+    commit_seconds: Histogram,
     commit_step_seconds: HistogramVec,
     producer_recycled: IntCounterVec,
-    fold_seconds: CounterVec,
-    blocked_seconds: CounterVec,
-    poll_seconds: CounterVec,
-    throttled: IntCounterVec,
-    heartbeats_written: IntCounterVec,
-    merge_passes: IntCounterVec,
-    restore_records: IntCounterVec,
-    checkpoint_seconds: HistogramVec,
+    fold_seconds: Counter,
+    blocked_seconds: Counter,
+    poll_seconds: Counter,
+    throttled: IntCounter,
+    heartbeats_written: IntCounter,
+    merge_passes: IntCounter,
+    restore_records: IntCounter,
+    checkpoint_seconds: Histogram,
     task_state: IntGaugeVec,
     consumer_lag: IntGaugeVec,
     partition_time_lag: GaugeVec,
@@ -207,7 +194,7 @@ struct Families {
     rocksdb_pending_compaction: IntGaugeVec,
     rocksdb_background_errors: IntGaugeVec,
     rocksdb_write_stall: CounterVec,
-    rocksdb_block_cache: IntGauge,
+    rocksdb_block_cache: IntGaugeVec,
     reference_records: IntCounterVec,
     reference_watermark: Gauge,
     tasks: Mutex<Tasks>,
@@ -223,8 +210,6 @@ impl Families {
             &[],
             &DURATIONS,
         )?;
-        let rocksdb_block_cache =
-            make.gauges("rocksdb_block_cache_bytes", "Blocks of files that RocksDB keeps at hand, all stores.", &[])?;
         let reference_watermark = make.ratios(
             "reference_watermark_timestamp_seconds",
             "Until when facts about accounts and templates have been learned, in seconds since 1970.",
@@ -234,103 +219,103 @@ impl Families {
             records_consumed: make.counters(
                 "records_consumed_total",
                 "Records read whose transaction was committed.",
-                &["stage", "topic"],
+                &["topic"],
             )?,
-            events_folded: make.counters("events_folded_total", "Events folded.", &["stage"])?,
+            events_folded: make.counters("events_folded_total", "Events folded.", &[])?.with_label_values::<&str>(&[]),
             unknown_events: make.counters(
                 "unknown_events_total",
                 "Events of a kind that this version does not know; they change nothing.",
-                &["stage"],
-            )?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
             deadlines_fired: make.counters(
                 "deadlines_fired_total",
                 "Deadlines that partition time has passed, such as the end of a window.",
-                &["stage"],
-            )?,
-            outputs: make.counters("outputs_total", "Records published.", &["stage", "topic"])?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
+            outputs: make.counters("outputs_total", "Records published.", &["topic"])?,
             changelog_records: make.counters(
                 "changelog_records_total",
                 "Changed rows written to a changelog.",
-                &["stage", "changelog"],
+                &["changelog"],
             )?,
             dead_letters: make.counters(
                 "dead_letters_total",
                 "Records that could not be used, by what is wrong with them.",
-                &["stage", "code"],
+                &["code"],
             )?,
             verdicts: make.counters("verdicts_total", "Verdicts, by their first reason.", &["verdict", "reason"])?,
             record_lateness: make.histograms(
                 "record_lateness_seconds",
                 "From what an event tells of to the log's taking it.",
-                &["stage"],
+                &[],
                 &LATENESS,
-            )?,
+            )?.with_label_values::<&str>(&[]),
             verdict_latency: verdict_latency.with_label_values::<&str>(&[]),
             transactions: make.counters(
                 "transactions_total",
                 "Transactions, by how they ended.",
-                &["stage", "outcome"],
+                &["outcome"],
             )?,
             transaction_seconds: make.histograms(
                 "transaction_seconds",
                 "From a transaction's first record to its commit.",
-                &["stage"],
+                &[],
                 &DURATIONS,
-            )?,
+            )?.with_label_values::<&str>(&[]),
             commit_seconds: make.histograms(
                 "commit_seconds",
                 "Ending a transaction: all steps of commit_step_seconds together.",
-                &["stage"],
+                &[],
                 &DURATIONS,
-            )?,
+            )?.with_label_values::<&str>(&[]),
             commit_step_seconds: make.histograms(
                 "commit_step_seconds",
                 "A step of ending a transaction.",
-                &["stage", "step"],
+                &["step"],
                 &DURATIONS,
             )?,
             producer_recycled: make.counters(
                 "producer_recycled_total",
                 "Producers dropped and made again under their transactional id.",
-                &["stage", "why"],
+                &["why"],
             )?,
             fold_seconds: make.seconds(
                 "fold_seconds_total",
                 "Time spent in folding and in making records.",
-                &["stage"],
-            )?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
             blocked_seconds: make.seconds(
                 "blocked_seconds_total",
                 "Time spent waiting for the broker to answer.",
-                &["stage"],
-            )?,
-            poll_seconds: make.seconds("poll_seconds_total", "Time spent waiting for records.", &["stage"])?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
+            poll_seconds: make.seconds("poll_seconds_total", "Time spent waiting for records.", &[])?.with_label_values::<&str>(&[]),
             throttled: make.counters(
                 "throttled_total",
-                "Asks answered `unknown: throttled`, because their number asked too often.",
-                &["stage"],
-            )?,
+                "Asks answered `unknown: throttled`, because their number asked too often. Nothing is throttled yet.",
+                &[],
+            )?.with_label_values::<&str>(&[]),
             heartbeats_written: make.counters(
                 "heartbeats_written_total",
                 "Events written to move the time of an idle partition.",
-                &["stage"],
-            )?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
             merge_passes: make.counters(
                 "merge_passes_total",
-                "Times that one input was passed over after the bounded wait, where inputs are several topics.",
-                &["stage"],
-            )?,
+                "Times that one of several inputs was passed over after the bounded wait. None is waited for yet.",
+                &[],
+            )?.with_label_values::<&str>(&[]),
             restore_records: make.counters(
                 "restore_records_total",
                 "Changelog records read to bring a store up to date.",
-                &["stage"],
-            )?,
+                &[],
+            )?.with_label_values::<&str>(&[]),
             checkpoint_seconds: make.histograms(
                 "checkpoint_seconds",
                 "Writing what is committed into the store.",
-                &["stage"],
+                &[],
                 &DURATIONS,
-            )?,
+            )?.with_label_values::<&str>(&[]),
             task_state: make.gauges(
                 "task_state",
                 "What a partition's task does: 0 restoring, 1 running, 2 paused, 3 halted.",
@@ -338,12 +323,12 @@ impl Families {
             )?,
             consumer_lag: make.gauges(
                 "consumer_lag_records",
-                "Records of the input that are not committed yet.",
+                "Records of the input that are not committed yet. Not there until the input's end is known.",
                 &["topic", "partition"],
             )?,
             partition_time_lag: make.ratios(
                 "partition_time_lag_seconds",
-                "How long ago the log took the oldest record not committed yet; 0 at the input's end.",
+                "About how long ago the log took the oldest record not committed yet; 0 at the input's end.",
                 &["stage", "partition"],
             )?,
             restore_remaining: make.gauges(
@@ -381,7 +366,11 @@ impl Families {
                 "Time that writes waited for RocksDB to flush or compact.",
                 &["stage", "partition"],
             )?,
-            rocksdb_block_cache: rocksdb_block_cache.with_label_values::<&str>(&[]),
+            rocksdb_block_cache: make.gauges(
+                "rocksdb_block_cache_bytes",
+                "Blocks of files that RocksDB keeps at hand.",
+                &["stage", "partition"],
+            )?,
             reference_records: make.counters(
                 "reference_records_total",
                 "Records about accounts, templates and usage that were learned.",
@@ -432,11 +421,11 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// The metrics of one worker of a stage. The names are all that it will ever read and write; its tallies
-    /// speak of them by their place in these lists.
+    /// The metrics of one worker. The names are all that it will ever read and write; its tallies speak of them
+    /// by their place in these lists.
     #[must_use]
-    pub fn worker(&self, stage: Stage, names: &Names) -> Arc<Worker> {
-        Arc::new(Worker::new(Arc::clone(&self.families), stage, names))
+    pub fn worker(&self, names: &Names) -> Arc<Worker> {
+        Arc::new(Worker::new(Arc::clone(&self.families), names))
     }
 
     /// The metrics of a partition that was assigned. They vanish when the task is dropped.
@@ -459,7 +448,7 @@ impl Metrics {
         alive
     }
 
-    /// Records of a reference topic were learned.
+    /// Records of a reference topic were learned; none, to make its series.
     pub fn reference_learned(&self, topic: &str, records: u64) {
         self.families.reference_records.with_label_values(&[topic]).inc_by(records);
     }
@@ -467,11 +456,6 @@ impl Metrics {
     /// Until when facts have been learned.
     pub fn reference_watermark(&self, at: Timestamp) {
         self.families.reference_watermark.set(seconds(at.millis()));
-    }
-
-    /// How much of files RocksDB keeps at hand, all stores together: they share one cache.
-    pub fn block_cache(&self, bytes: u64) {
-        self.families.rocksdb_block_cache.set(whole(bytes));
     }
 }
 
@@ -484,6 +468,8 @@ pub struct Names {
     pub outputs: Vec<String>,
     /// Where it writes changed rows.
     pub changelogs: Vec<String>,
+    /// Why its producer may have to be made again.
+    pub recycled: Vec<&'static str>,
 }
 
 /// How long the steps of one commit took.
@@ -501,68 +487,29 @@ pub struct CommitTimes {
 /// each record goes through a [`Tally`].
 pub struct Worker {
     families: Arc<Families>,
-    stage: Stage,
     consumed: Vec<IntCounter>,
     outputs: Vec<IntCounter>,
     changelogs: Vec<IntCounter>,
-    events_folded: IntCounter,
-    unknown_events: IntCounter,
-    deadlines_fired: IntCounter,
-    record_lateness: Histogram,
     transactions: Vec<IntCounter>,
-    transaction_seconds: Histogram,
-    commit_seconds: Histogram,
     commit_steps: Vec<Histogram>,
-    recycled: Vec<IntCounter>,
-    spent: Vec<Counter>,
-    throttled: IntCounter,
-    heartbeats_written: IntCounter,
-    merge_passes: IntCounter,
 }
 
 impl Worker {
-    fn new(families: Arc<Families>, stage: Stage, names: &Names) -> Self {
-        let name = stage.name();
+    fn new(families: Arc<Families>, names: &Names) -> Self {
         let of = |counters: &IntCounterVec, labels: &[String]| -> Vec<IntCounter> {
-            labels.iter().map(|label| counters.with_label_values(&[name, label])).collect()
+            labels.iter().map(|label| counters.with_label_values(&[label])).collect()
         };
         let consumed = of(&families.records_consumed, &names.inputs);
         let outputs = of(&families.outputs, &names.outputs);
         let changelogs = of(&families.changelog_records, &names.changelogs);
         let outcomes = Outcome::ALL.iter();
-        let transactions =
-            outcomes.map(|outcome| families.transactions.with_label_values(&[name, outcome.name()])).collect();
+        let transactions = outcomes.map(|outcome| families.transactions.with_label_values(&[outcome.name()])).collect();
         let steps = Step::ALL.iter();
-        let commit_steps =
-            steps.map(|step| families.commit_step_seconds.with_label_values(&[name, step.name()])).collect();
-        let whys = Recycled::ALL.iter();
-        let recycled = whys.map(|why| families.producer_recycled.with_label_values(&[name, why.name()])).collect();
-        let activities = Activity::ALL.iter().map(|activity| match activity {
-            Activity::Fold => &families.fold_seconds,
-            Activity::Blocked => &families.blocked_seconds,
-            Activity::Poll => &families.poll_seconds,
-        });
-        let spent = activities.map(|family| family.with_label_values(&[name])).collect();
-        Self {
-            stage,
-            consumed,
-            outputs,
-            changelogs,
-            events_folded: families.events_folded.with_label_values(&[name]),
-            unknown_events: families.unknown_events.with_label_values(&[name]),
-            deadlines_fired: families.deadlines_fired.with_label_values(&[name]),
-            record_lateness: families.record_lateness.with_label_values(&[name]),
-            transactions,
-            transaction_seconds: families.transaction_seconds.with_label_values(&[name]),
-            commit_seconds: families.commit_seconds.with_label_values(&[name]),
-            commit_steps,
-            recycled,
-            spent,
-            throttled: families.throttled.with_label_values(&[name]),
-            heartbeats_written: families.heartbeats_written.with_label_values(&[name]),
-            merge_passes: families.merge_passes.with_label_values(&[name]),
-            families,
+        let commit_steps = steps.map(|step| families.commit_step_seconds.with_label_values(&[step.name()])).collect();
+        for why in &names.recycled {
+            families.producer_recycled.with_label_values(&[why]);
         }
+        Self { consumed, outputs, changelogs, transactions, commit_steps, families }
     }
 
     /// An empty tally.
@@ -579,7 +526,7 @@ impl Worker {
             dead_letters: Vec::new(),
             verdicts: vec![0; ANSWERS * Reason::ALL.len()],
             asked: Vec::new(),
-            lateness: self.record_lateness.local(),
+            lateness: self.families.record_lateness.local(),
             worker: Arc::clone(self),
         }
     }
@@ -591,8 +538,8 @@ impl Worker {
 
     /// A transaction was committed: how long after its first record, and how long ending it took.
     pub fn commit_took(&self, since_first_record: Duration, times: CommitTimes) {
-        self.transaction_seconds.observe(since_first_record.as_secs_f64());
-        self.commit_seconds.observe((times.drain + times.offsets + times.commit).as_secs_f64());
+        self.families.transaction_seconds.observe(since_first_record.as_secs_f64());
+        self.families.commit_seconds.observe((times.drain + times.offsets + times.commit).as_secs_f64());
         for step in Step::ALL {
             let took = match step {
                 Step::Drain => times.drain,
@@ -603,24 +550,34 @@ impl Worker {
         }
     }
 
-    /// The producer was dropped and made again.
-    pub fn producer_recycled(&self, why: Recycled) {
-        self.recycled[why as usize].inc();
+    /// The producer was dropped and made again. The reason is one of those that the program's own text holds.
+    pub fn producer_recycled(&self, why: &'static str) {
+        self.families.producer_recycled.with_label_values(&[why]).inc();
     }
 
     /// Time went into something.
     pub fn spent(&self, activity: Activity, time: Duration) {
-        self.spent[activity as usize].inc_by(time.as_secs_f64());
+        let spent = match activity {
+            Activity::Fold => &self.families.fold_seconds,
+            Activity::Blocked => &self.families.blocked_seconds,
+            Activity::Poll => &self.families.poll_seconds,
+        };
+        spent.inc_by(time.as_secs_f64());
     }
 
     /// Events were written to move the time of idle partitions.
     pub fn heartbeats_written(&self, events: u64) {
-        self.heartbeats_written.inc_by(events);
+        self.families.heartbeats_written.inc_by(events);
     }
 
     /// An input was passed over after the bounded wait.
     pub fn merge_passed(&self, times: u64) {
-        self.merge_passes.inc_by(times);
+        self.families.merge_passes.inc_by(times);
+    }
+
+    /// What is committed was written into a store.
+    pub fn checkpoint_took(&self, time: Duration) {
+        self.families.checkpoint_seconds.observe(time.as_secs_f64());
     }
 }
 
@@ -685,26 +642,15 @@ impl Tally {
         }
     }
 
-    /// An ask that the log took at `arrived_at` was answered.
-    pub fn verdict(&mut self, verdict: &Verdict, arrived_at: Timestamp) {
-        // A verdict's reasons are never empty.
-        let reason = verdict.reasons.first().map_or(Reason::Malformed, |cited| cited.reason);
-        self.answered(verdict.answer, reason, arrived_at);
-    }
-
-    /// An ask that could not be understood was answered so.
-    pub fn malformed(&mut self, arrived_at: Timestamp) {
-        self.answered(Answer::Unknown, Reason::Malformed, arrived_at);
+    /// An ask was answered, with this first reason. `arrived_at` is when the log took it, where that is known.
+    pub fn answered(&mut self, answer: Answer, reason: Reason, arrived_at: Option<Timestamp>) {
+        self.verdicts[answer as usize * Reason::ALL.len() + reason as usize] += 1;
+        self.asked.extend(arrived_at);
     }
 
     /// An ask was answered `unknown`, because its number asks too often.
     pub fn throttled(&mut self) {
         self.throttled += 1;
-    }
-
-    fn answered(&mut self, answer: Answer, reason: Reason, arrived_at: Timestamp) {
-        self.verdicts[answer as usize * Reason::ALL.len() + reason as usize] += 1;
-        self.asked.push(arrived_at);
     }
 
     /// The transaction was committed at an instant of the same clock that stamps the log: all of it counts, and
@@ -722,15 +668,15 @@ impl Tally {
             }
         }
         for (counter, count) in [
-            (&worker.events_folded, &mut self.events_folded),
-            (&worker.unknown_events, &mut self.unknown_events),
-            (&worker.deadlines_fired, &mut self.deadlines_fired),
-            (&worker.throttled, &mut self.throttled),
+            (&families.events_folded, &mut self.events_folded),
+            (&families.unknown_events, &mut self.unknown_events),
+            (&families.deadlines_fired, &mut self.deadlines_fired),
+            (&families.throttled, &mut self.throttled),
         ] {
             counter.inc_by(std::mem::take(count));
         }
         for (code, count) in self.dead_letters.drain(..) {
-            families.dead_letters.with_label_values(&[worker.stage.name(), code]).inc_by(count);
+            families.dead_letters.with_label_values(&[code]).inc_by(count);
         }
         for (answer, counts) in [Answer::Allowed, Answer::Blocked, Answer::Unknown]
             .into_iter()
@@ -768,6 +714,8 @@ pub struct RocksDb {
     pub memtable_bytes: u64,
     /// Bytes yet to be compacted.
     pub pending_compaction_bytes: u64,
+    /// Bytes of files that it keeps at hand.
+    pub block_cache_bytes: u64,
     /// Errors of its own threads since it was opened.
     pub background_errors: u64,
     /// How long writes have waited since it was opened.
@@ -782,16 +730,14 @@ pub struct Task {
     partition: i32,
     inputs: Vec<String>,
     state: IntGauge,
-    lag: Vec<IntGauge>,
     time_lag: Gauge,
     poison_ratio: Gauge,
     restored: AtomicU64,
-    restore_records: IntCounter,
     restore_remaining: IntGauge,
-    checkpoint_seconds: Histogram,
     unflushed: IntGauge,
     memtable: IntGauge,
     pending_compaction: IntGauge,
+    block_cache: IntGauge,
     background_errors: IntGauge,
     write_stall: Counter,
     /// The microseconds of stalls already counted.
@@ -802,7 +748,6 @@ impl Task {
     fn new(families: Arc<Families>, stage: Stage, partition: i32, inputs: &[String]) -> Self {
         let number = partition.to_string();
         let labels = [stage.name(), number.as_str()];
-        let lag = inputs.iter().map(|topic| families.consumer_lag.with_label_values(&[topic, &number])).collect();
         let state = families.task_state.with_label_values(&labels);
         state.set(State::Restoring as i64);
         Self {
@@ -810,16 +755,14 @@ impl Task {
             partition,
             inputs: inputs.to_vec(),
             state,
-            lag,
             time_lag: families.partition_time_lag.with_label_values(&labels),
             poison_ratio: families.poison_ratio.with_label_values(&labels),
             restored: AtomicU64::new(0),
-            restore_records: families.restore_records.with_label_values(&[stage.name()]),
             restore_remaining: families.restore_remaining.with_label_values(&labels),
-            checkpoint_seconds: families.checkpoint_seconds.with_label_values(&[stage.name()]),
             unflushed: families.unflushed.with_label_values(&labels),
             memtable: families.rocksdb_memtable.with_label_values(&labels),
             pending_compaction: families.rocksdb_pending_compaction.with_label_values(&labels),
+            block_cache: families.rocksdb_block_cache.with_label_values(&labels),
             background_errors: families.rocksdb_background_errors.with_label_values(&labels),
             write_stall: families.rocksdb_write_stall.with_label_values(&labels),
             stalled: AtomicU64::new(0),
@@ -853,7 +796,8 @@ impl Task {
 
     /// Records of an input that are not committed yet; the input's place in the list the task was made with.
     pub fn set_lag(&self, input: usize, records: u64) {
-        self.lag[input].set(whole(records));
+        let number = self.partition.to_string();
+        self.families.consumer_lag.with_label_values(&[self.inputs[input].as_str(), &number]).set(whole(records));
     }
 
     /// How long ago the log took the oldest record that is not committed yet.
@@ -887,13 +831,8 @@ impl Task {
     /// Some more changelog records were read, and so many are still to be read.
     pub fn restored(&self, records: u64, remaining: u64) {
         self.restored.fetch_add(records, Ordering::Relaxed);
-        self.restore_records.inc_by(records);
+        self.families.restore_records.inc_by(records);
         self.restore_remaining.set(whole(remaining));
-    }
-
-    /// What was committed has been written into the store.
-    pub fn checkpoint_took(&self, time: Duration) {
-        self.checkpoint_seconds.observe(time.as_secs_f64());
     }
 
     /// Committed rows that are in memory and not in the store yet.
@@ -905,6 +844,7 @@ impl Task {
     pub fn set_rocksdb(&self, told: RocksDb) {
         self.memtable.set(whole(told.memtable_bytes));
         self.pending_compaction.set(whole(told.pending_compaction_bytes));
+        self.block_cache.set(whole(told.block_cache_bytes));
         self.background_errors.set(whole(told.background_errors));
         let micros = u64::try_from(told.write_stall.as_micros()).unwrap_or(u64::MAX);
         let counted = self.stalled.swap(micros, Ordering::Relaxed);
@@ -932,6 +872,7 @@ impl Drop for Task {
             &families.unflushed,
             &families.rocksdb_memtable,
             &families.rocksdb_pending_compaction,
+            &families.rocksdb_block_cache,
             &families.rocksdb_background_errors,
         ] {
             // It may be gone already, which is what is wanted.
@@ -976,6 +917,7 @@ mod tests {
             inputs: vec!["wa.events".into()],
             outputs: vec!["wa.verdicts".into(), "wa.windows".into()],
             changelogs: vec!["contacts".into()],
+            recycled: vec!["lost"],
         }
     }
 
@@ -993,7 +935,7 @@ mod tests {
     #[test]
     fn a_tally_counts_when_its_transaction_is_committed() {
         let metrics = metrics();
-        let worker = metrics.worker(Stage::Conversation, &names());
+        let worker = metrics.worker(&names());
         let mut tally = worker.tally();
         let fill = |tally: &mut Tally| {
             tally.consumed(0, 3);
@@ -1003,8 +945,8 @@ mod tests {
             tally.folded(at(900), at(700));
             tally.dead_letter("not_json");
             tally.dead_letter("not_json");
-            tally.malformed(at(0));
-            tally.answered(Answer::Allowed, Reason::TemplateApproved, at(990));
+            tally.answered(Answer::Unknown, Reason::Malformed, Some(at(0)));
+            tally.answered(Answer::Allowed, Reason::TemplateApproved, Some(at(990)));
         };
         fill(&mut tally);
         tally.aborted();
@@ -1013,22 +955,22 @@ mod tests {
         fill(&mut tally);
         drop(tally);
         let mut tally = worker.tally();
-        assert_eq!(value(&metrics, "tollgate_record_lateness_seconds_count{stage=\"conversation\"}"), Some(0.0));
+        assert_eq!(value(&metrics, "tollgate_record_lateness_seconds_count"), Some(0.0));
         fill(&mut tally);
         tally.committed(at(1000));
         tally.committed(at(2000));
         for (series, expected) in [
-            ("tollgate_records_consumed_total{stage=\"conversation\",topic=\"wa.events\"}", 3.0),
-            ("tollgate_outputs_total{stage=\"conversation\",topic=\"wa.verdicts\"}", 0.0),
-            ("tollgate_outputs_total{stage=\"conversation\",topic=\"wa.windows\"}", 2.0),
-            ("tollgate_changelog_records_total{changelog=\"contacts\",stage=\"conversation\"}", 5.0),
-            ("tollgate_events_folded_total{stage=\"conversation\"}", 2.0),
-            ("tollgate_dead_letters_total{code=\"not_json\",stage=\"conversation\"}", 2.0),
+            ("tollgate_records_consumed_total{topic=\"wa.events\"}", 3.0),
+            ("tollgate_outputs_total{topic=\"wa.verdicts\"}", 0.0),
+            ("tollgate_outputs_total{topic=\"wa.windows\"}", 2.0),
+            ("tollgate_changelog_records_total{changelog=\"contacts\"}", 5.0),
+            ("tollgate_events_folded_total", 2.0),
+            ("tollgate_dead_letters_total{code=\"not_json\"}", 2.0),
             ("tollgate_verdicts_total{reason=\"malformed\",verdict=\"unknown\"}", 1.0),
             ("tollgate_verdicts_total{reason=\"template_approved\",verdict=\"allowed\"}", 1.0),
             ("tollgate_verdicts_total{reason=\"opted_out\",verdict=\"blocked\"}", 0.0),
-            ("tollgate_record_lateness_seconds_count{stage=\"conversation\"}", 2.0),
-            ("tollgate_record_lateness_seconds_sum{stage=\"conversation\"}", 0.7),
+            ("tollgate_record_lateness_seconds_count", 2.0),
+            ("tollgate_record_lateness_seconds_sum", 0.7),
             ("tollgate_verdict_latency_seconds_count", 2.0),
             ("tollgate_verdict_latency_seconds_sum", 1.01),
             ("tollgate_build_info{version=\"1.2.3\"}", 1.0),
@@ -1041,26 +983,26 @@ mod tests {
     #[test]
     fn what_a_worker_measures_is_there_from_the_start() {
         let metrics = metrics();
-        let worker = metrics.worker(Stage::Ledger, &names());
+        let worker = metrics.worker(&names());
         for series in [
-            "tollgate_transactions_total{outcome=\"unknown\",stage=\"ledger\"}",
-            "tollgate_producer_recycled_total{stage=\"ledger\",why=\"fenced\"}",
-            "tollgate_blocked_seconds_total{stage=\"ledger\"}",
+            "tollgate_transactions_total{outcome=\"unknown\"}",
+            "tollgate_producer_recycled_total{why=\"lost\"}",
+            "tollgate_blocked_seconds_total",
         ] {
             assert_eq!(value(&metrics, series), Some(0.0), "{series}");
         }
         worker.transaction(Outcome::Unknown);
-        worker.producer_recycled(Recycled::Fenced);
+        worker.producer_recycled("lost");
         worker.spent(Activity::Blocked, Duration::from_millis(500));
         let millis = Duration::from_millis;
         worker.commit_took(millis(100), CommitTimes { drain: millis(1), offsets: millis(2), commit: millis(4) });
         for (series, expected) in [
-            ("tollgate_transactions_total{outcome=\"unknown\",stage=\"ledger\"}", 1.0),
-            ("tollgate_producer_recycled_total{stage=\"ledger\",why=\"fenced\"}", 1.0),
-            ("tollgate_blocked_seconds_total{stage=\"ledger\"}", 0.5),
-            ("tollgate_transaction_seconds_sum{stage=\"ledger\"}", 0.1),
-            ("tollgate_commit_seconds_sum{stage=\"ledger\"}", 0.007),
-            ("tollgate_commit_step_seconds_sum{stage=\"ledger\",step=\"commit\"}", 0.004),
+            ("tollgate_transactions_total{outcome=\"unknown\"}", 1.0),
+            ("tollgate_producer_recycled_total{why=\"lost\"}", 1.0),
+            ("tollgate_blocked_seconds_total", 0.5),
+            ("tollgate_transaction_seconds_sum", 0.1),
+            ("tollgate_commit_seconds_sum", 0.007),
+            ("tollgate_commit_step_seconds_sum{step=\"commit\"}", 0.004),
         ] {
             assert_eq!(value(&metrics, series), Some(expected), "{series}");
         }
@@ -1099,18 +1041,25 @@ mod tests {
         assert!(stalls.is_some_and(|stalls| (stalls - 0.9).abs() < 1e-9), "{stalls:?}");
     }
 
-    #[test]
-    fn every_metric_has_our_name_a_unit_and_a_help_text() {
+    /// All families, each with at least one series.
+    fn families() -> Vec<prometheus::proto::MetricFamily> {
         let metrics = metrics();
-        let worker = metrics.worker(Stage::Conversation, &names());
+        let worker = metrics.worker(&names());
         let mut tally = worker.tally();
         tally.dead_letter("not_json");
         tally.committed(at(0));
-        let _task = metrics.task(Stage::Conversation, 0, &names().inputs);
+        let task = metrics.task(Stage::Conversation, 0, &names().inputs);
+        task.set_lag(0, 0);
         metrics.reference_learned("wa.accounts", 1);
         metrics.reference_watermark(at(0));
-        metrics.block_cache(1);
         let families = metrics.registry.gather();
+        drop(task);
+        families
+    }
+
+    #[test]
+    fn every_metric_has_our_name_a_unit_and_a_help_text() {
+        let families = families();
         let ours: Vec<_> = families.iter().filter(|family| !family.name().starts_with("process_")).collect();
         assert!(ours.len() > 35, "only {} metrics", ours.len());
         for family in ours {
@@ -1119,5 +1068,49 @@ mod tests {
             let unit = ["_total", "_seconds", "_bytes", "_records", "_ratio", "_state", "_info", "_errors"];
             assert!(unit.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
         }
+    }
+
+    /// The rows `| name | type | labels | …` that the documentation must have.
+    fn rows() -> Vec<String> {
+        let families = families();
+        let row = |family: &prometheus::proto::MetricFamily| {
+            let labels = family.get_metric()[0].get_label().iter();
+            let mut labels: Vec<String> = labels.map(|label| format!("`{}`", label.name())).collect();
+            labels.sort_unstable();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            format!("| `{}` | {kind} | {} |", family.name(), labels.join(", "))
+        };
+        families.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_every_metric_and_no_other() {
+        let text = include_str!("../docs/metrics.md");
+        let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        let mut wanted = rows();
+        for row in &wanted {
+            let found = documented.iter().filter(|line| line.starts_with(row.as_str())).count();
+            assert_eq!(found, 1, "docs/metrics.md needs one row that begins with {row}");
+        }
+        // What the system tells of a process is there on Linux alone.
+        wanted.retain(|row| !row.contains("`process_"));
+        let ours: Vec<_> = documented.iter().filter(|line| !line.contains("`process_")).collect();
+        assert_eq!(ours.len(), wanted.len(), "docs/metrics.md has a row of a metric that is none");
+    }
+
+    #[test]
+    fn alerts_speak_of_metrics_that_there_are() {
+        let families = families();
+        let text = include_str!("../deploy/alerts.yml");
+        let mut spoken = 0;
+        for (at, _) in text.match_indices("tollgate_") {
+            let end = text[at..].find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            let name = &text[at..at + end.unwrap_or(text.len() - at)];
+            let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            let known = families.iter().any(|family| family.name() == of_histogram.unwrap_or(name));
+            assert!(known, "deploy/alerts.yml speaks of `{name}`");
+            spoken += 1;
+        }
+        assert!(spoken > 10, "only {spoken}");
     }
 }

@@ -2,10 +2,12 @@
 
 mod disk;
 mod reference;
+mod watch;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -15,15 +17,23 @@ use crate::codec::frame::Framing;
 use crate::codec::schema::{self, RecordSchema};
 use crate::config::stream::{self, Stream};
 use crate::config::{Config, Mistake};
+use crate::engine::publish::ENGINE_VERSION;
+use crate::health::{Health, Limits};
+use crate::http;
 use crate::kafka::topics::{self, Topics};
 use crate::kafka::{Kafka, Names, Settings};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
-use crate::stream::Topic;
+use crate::stream::{Log, Topic};
 use crate::worker::{Arrival, Checkpoint, Closing, Framers, Latest, Schemas, Shared, Worker};
 use disk::Stores;
+use watch::{Recorder, Watch};
 
 /// How often a failed worker is started again.
 const RESTART: Duration = Duration::from_secs(1);
+
+/// How soon a signal is noticed.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// Runs until it is told to stop, or nobody can go on.
 ///
@@ -31,6 +41,12 @@ const RESTART: Duration = Duration::from_secs(1);
 /// What was given and cannot be used, or why nobody can go on.
 pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     let Config { name, enforced, mut setup, stream, keep_payload, .. } = config;
+    let limits = Limits { silence: stream.silence, lag: stream.lag, poison: stream.poison_ratio };
+    let metrics = Metrics::new(ENGINE_VERSION).map_err(|error| vec![Mistake::new("the metrics", error.to_string())])?;
+    let metrics = Arc::new(metrics);
+    let health = Arc::new(Health::new(Arc::clone(&metrics), limits));
+    // Before anything that may take long, so that the probes can tell what is being waited for.
+    let served = stream.listen.as_deref().map(|listen| serve(listen, &metrics, &health)).transpose()?;
     let names = Names::new(stream.topics.clone());
     let partitions = check_topics(&stream, &names)?;
     let registry = stream.registry.as_ref().map(connect_registry).transpose()?.map(Arc::new);
@@ -58,8 +74,11 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     let names = Arc::new(names);
     let latest = Latest::default();
     let settings = |worker: &str| kafka_settings(&stream, worker);
-    let reference = reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(stop));
+    let reference =
+        reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(&metrics), Arc::clone(stop));
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
+    let leave = Arc::new(AtomicBool::new(false));
+    let joining = Arc::new(AtomicUsize::new(usize::from(stream.workers)));
     let (ended, ends) = channel();
     for index in 0..stream.workers {
         let worker = Started {
@@ -70,22 +89,50 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
             latest: latest.clone(),
             registry: registry.clone(),
             stores: Stores::new(stream.directory.clone(), memory / 4 / partitions.max(1) as usize),
-            stop: Arc::clone(stop),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            joining: Arc::clone(&joining),
+            leave: Arc::clone(&leave),
         };
         worker.start(ended.clone()).map_err(|error| vec![Mistake::new("a thread", error.to_string())])?;
     }
     drop(ended);
     info!(name, partitions, workers = stream.workers, "runs");
-    wait(&ends, stop)
+    let ended = wait(&ends, stop, &leave, &health);
+    if let Some(Err(error)) = served.map(http::Served::stop) {
+        warn!(%error, "metrics and probes were not served to the end");
+    }
+    ended
 }
 
-/// Waits until all workers have ended. The first that cannot go on stops the others.
-fn wait(ends: &Receiver<Result<(), Mistake>>, stop: &AtomicBool) -> Result<(), Vec<Mistake>> {
+fn serve(listen: &str, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<http::Served, Vec<Mistake>> {
+    let served = http::serve(listen, Arc::clone(metrics), Arc::clone(health));
+    let served = served.map_err(|error| vec![Mistake::new("http.listen", format!("`{listen}`: {error}"))])?;
+    info!(address = %served.address(), "serves /metrics, /livez, /readyz and /startupz");
+    Ok(served)
+}
+
+/// Waits until all workers have ended. The first that cannot go on stops the others. Who asks is told that this
+/// process is leaving before any worker begins to.
+fn wait(
+    ends: &Receiver<Result<(), Mistake>>,
+    stop: &AtomicBool,
+    leave: &AtomicBool,
+    health: &Health,
+) -> Result<(), Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    for end in ends {
-        if let Err(mistake) = end {
-            stop.store(true, Ordering::Relaxed);
-            mistakes.push(mistake);
+    loop {
+        match ends.recv_timeout(NOTICE) {
+            Ok(Err(mistake)) => {
+                stop.store(true, Ordering::Relaxed);
+                mistakes.push(mistake);
+            }
+            Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if stop.load(Ordering::Relaxed) {
+            health.drain();
+            leave.store(true, Ordering::Release);
         }
     }
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
@@ -100,29 +147,52 @@ struct Started {
     latest: Latest,
     registry: Option<Arc<Registry>>,
     stores: Stores,
-    stop: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    /// How many workers have not been assigned anything yet, and be it nothing.
+    joining: Arc<AtomicUsize>,
+    leave: Arc<AtomicBool>,
 }
 
 impl Started {
     fn start(self, ended: Sender<Result<(), Mistake>>) -> std::io::Result<()> {
         thread::Builder::new().name(self.name.clone()).spawn(move || {
             let place = self.name.clone();
+            // A worker that panics must not leave the others to run as if nothing were missing.
+            let done = catch_unwind(AssertUnwindSafe(|| self.work()));
+            let done = done.unwrap_or_else(|_| Err("it panicked; its message is above, report it".to_owned()));
             // Whoever waits for the end has gone only with the whole process.
-            let _ = ended.send(self.work().map_err(|why| Mistake::new(place, why)));
+            let _ = ended.send(done.map_err(|why| Mistake::new(place, why)));
         })?;
         Ok(())
     }
 
     fn work(self) -> Result<(), String> {
+        let pulse = Arc::new(self.health.worker(self.name.as_str()));
+        let recorder = Recorder::new(&self.metrics, &self.names, &self.shared, Arc::clone(&pulse));
+        let mut watch = Watch::new(Arc::clone(&self.metrics), &self.shared);
         let kafka = Kafka::connect(self.settings, self.names).map_err(|failure| failure.to_string())?;
         let schemas = schemas(self.registry);
-        let mut worker =
-            Worker::new(kafka, self.stores, self.shared, self.latest, schemas).map_err(|error| error.to_string())?;
-        while !self.stop.load(Ordering::Relaxed) {
+        let worker = Worker::new(kafka, self.stores, self.shared, self.latest, schemas);
+        let mut worker = worker.map_err(|error| error.to_string())?.observed_by(Box::new(recorder));
+        let mut joined = false;
+        while !self.leave.load(Ordering::Acquire) {
             worker.turn().map_err(|halted| halted.to_string())?;
+            let (now, wall) = (worker.log().now(), worker.log().wall());
+            let joins = !joined && worker.has_joined();
+            if joins || watch.is_due(now) {
+                watch.look(&worker.tasks(), now, wall);
+            }
+            if joins {
+                joined = true;
+                if self.joining.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    self.health.joined();
+                }
+            }
         }
         info!(worker = self.name, "stops");
         worker.stop().map_err(|halted| halted.to_string())?;
+        pulse.retire();
         Ok(())
     }
 }

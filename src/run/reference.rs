@@ -12,20 +12,48 @@ use crate::codec::frame::Writers;
 use crate::codec::{records, reference, schema};
 use crate::domain::reference::Reference;
 use crate::kafka::{Names, Settings, ends};
+use crate::metrics::Metrics;
 use crate::stream::{Failure, Reader, Records, Topic};
 use crate::worker::Latest;
 use crate::zones::Zones;
 
+/// How often the topics are looked for before the start is given up, and how long after each other.
+const ASKED: u32 = 30;
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Reads everything there is, then goes on reading on a thread of its own.
 ///
 /// The error says why the topics cannot be read.
-pub fn start(settings: &Settings, names: &Arc<Names>, latest: Latest, stop: Arc<AtomicBool>) -> Result<(), String> {
-    let slots = ends(settings, names, &[Topic::Accounts, Topic::Templates]).map_err(|failure| failure.to_string())?;
+pub fn start(
+    settings: &Settings,
+    names: &Arc<Names>,
+    latest: Latest,
+    metrics: Arc<Metrics>,
+    stop: Arc<AtomicBool>,
+) -> Result<(), String> {
+    for topic in [Topic::Accounts, Topic::Templates] {
+        metrics.reference_learned(names.name(topic), 0);
+    }
+    let mut asked = 1;
+    let slots = loop {
+        match ends(settings, names, &[Topic::Accounts, Topic::Templates]) {
+            Ok(slots) => break slots,
+            // Topics that were just made are not known to every broker yet.
+            Err(Failure::Busy(why)) if asked < ASKED && !stop.load(Ordering::Relaxed) => {
+                warn!(why, "the reference topics are looked for again");
+                asked += 1;
+                thread::sleep(AGAIN);
+            }
+            Err(failure) => return Err(failure.to_string()),
+        }
+    };
     let from: Vec<_> = slots.iter().map(|(slot, start, _)| (*slot, *start)).collect();
     let mut follower = Follower {
         reader: crate::kafka::ChangelogReader::open(settings, names, &from).map_err(|failure| failure.to_string())?,
         learner: Learner::new().map_err(|error| error.to_string())?,
         records: Records::default(),
+        names: Arc::clone(names),
+        metrics,
     };
     while slots.iter().any(|(slot, _, end)| follower.reader.position(*slot) < *end) {
         follower.step().map_err(|failure| failure.to_string())?;
@@ -54,6 +82,8 @@ struct Follower<R> {
     reader: R,
     learner: Learner,
     records: Records,
+    names: Arc<Names>,
+    metrics: Arc<Metrics>,
 }
 
 impl<R: Reader> Follower<R> {
@@ -63,6 +93,10 @@ impl<R: Reader> Follower<R> {
         self.reader.poll(Duration::from_millis(200), &mut self.records)?;
         for head in self.records.heads() {
             self.learner.learn(head.slot.topic, head.offset, self.records.value(head));
+            self.metrics.reference_learned(self.names.name(head.slot.topic), 1);
+        }
+        if let Some(watermark) = self.learner.known.watermark() {
+            self.metrics.reference_watermark(watermark);
         }
         Ok(!self.records.heads().is_empty())
     }
