@@ -198,7 +198,16 @@ impl Kafka {
         let data = DataQueue::new(Arc::new(consumer), names.for_c());
         #[allow(clippy::disallowed_methods, reason = "decides when transactions close, and nothing that is published")]
         let started = Instant::now();
-        Ok(Self { names, settings, producer: None, data, owned: Vec::new(), reading: None, reached: BTreeMap::new(), started })
+        Ok(Self {
+            names,
+            settings,
+            producer: None,
+            data,
+            owned: Vec::new(),
+            reading: None,
+            reached: BTreeMap::new(),
+            started,
+        })
     }
 
     /// Answers an assignment of the group: takes all of it, and reads the part that is wanted.

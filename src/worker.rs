@@ -382,11 +382,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.do_duty()?;
         // Before anything is read: what was read and not kept comes again, and nothing may come before it. Where the
         // log cannot be told now, because the group is changing, only the change is taken in.
-        let told = match self.assign() {
-            Ok(()) => true,
-            Err(Trouble::Log(Failure::Busy(_))) => false,
+        match self.assign() {
+            Ok(()) | Err(Trouble::Log(Failure::Busy(_))) => {}
             Err(trouble) => return Err(trouble),
-        };
+        }
         let wait = self.wait();
         let mut records = std::mem::take(&mut self.records);
         records.clear();

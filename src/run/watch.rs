@@ -115,6 +115,10 @@ impl Observer for Recorder {
         self.worker.heartbeats_written(1);
     }
 
+    fn passed_over(&mut self) {
+        self.worker.merge_passed(1);
+    }
+
     fn committed(&mut self, wall: i64) {
         self.tally.committed(Timestamp::from_millis(wall).unwrap_or(Timestamp::EARLIEST));
         self.worker.transaction(Outcome::Committed);

@@ -208,7 +208,8 @@ fn every_planted_fault_is_found() {
     let mut missed = Vec::new();
     println!("{:<24}{:>6}  what it was found by", "planted", "seed");
     for plant in Plant::ALL {
-        let found = (0..3_000).find_map(|seed| play(seed, &ground, plant, false).1.err().map(|anomaly| (seed, anomaly)));
+        let found =
+            (0..3_000).find_map(|seed| play(seed, &ground, plant, false).1.err().map(|anomaly| (seed, anomaly)));
         match found {
             Some((seed, anomaly)) => {
                 let mut anomaly = format!("{anomaly:?}");

@@ -67,9 +67,7 @@ impl Transactions {
 
     /// Whether the last transaction of a transactional id has been decided on, whether or not it has ended.
     pub fn is_decided(&self, identity: usize) -> bool {
-        self.states
-            .get(&identity)
-            .is_some_and(|state| matches!(state.phase, Phase::Preparing(_) | Phase::Complete(_)))
+        self.states.get(&identity).is_some_and(|state| matches!(state.phase, Phase::Preparing(_) | Phase::Complete(_)))
     }
 
     fn prepare(&mut self, identity: usize, ending: Ending) {

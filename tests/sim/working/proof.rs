@@ -375,7 +375,10 @@ fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u
     for (position, number) in contacts.iter().zip(1..) {
         let from: Vec<NextOffset> = position.inputs.iter().map(|range| range.from).collect();
         if position.sequence != number || from != next {
-            return torn(format!("transaction {number} is {} and reads from {from:?}, not {next:?}", position.sequence));
+            return torn(format!(
+                "transaction {number} is {} and reads from {from:?}, not {next:?}",
+                position.sequence
+            ));
         }
         next = position.inputs.iter().map(|range| range.next).collect();
     }
