@@ -486,12 +486,12 @@ pub struct CommitTimes {
 /// What one worker measures of itself. Its methods are for once a batch or a transaction; what is counted for
 /// each record goes through a [`Tally`].
 pub struct Worker {
-    families: Arc<Families>,
     consumed: Vec<IntCounter>,
     outputs: Vec<IntCounter>,
     changelogs: Vec<IntCounter>,
     transactions: Vec<IntCounter>,
     commit_steps: Vec<Histogram>,
+    families: Arc<Families>,
 }
 
 impl Worker {

@@ -167,6 +167,14 @@ const OURS: [&str; 14] = [
 ];
 
 impl Builder<'_> {
+    fn refuse_ours(&mut self, place: &str, properties: &BTreeMap<String, String>) {
+        let taken: Vec<&str> = OURS.into_iter().filter(|ours| properties.contains_key(*ours)).collect();
+        if !taken.is_empty() {
+            let problem = format!("{taken:?} are set by Tollgate itself: exactly-once depends on them");
+            self.wrong(&format!("kafka.{place}"), problem);
+        }
+    }
+
     pub(super) fn stream(
         &mut self,
         raw: RawKafka,
@@ -177,11 +185,7 @@ impl Builder<'_> {
     ) -> Stream {
         let mut common = raw.properties;
         for (place, properties) in [("properties", &common), ("consumer", &raw.consumer), ("producer", &raw.producer)] {
-            let taken: Vec<&str> = OURS.into_iter().filter(|ours| properties.contains_key(*ours)).collect();
-            if !taken.is_empty() {
-                let problem = format!("{taken:?} are set by Tollgate itself: exactly-once depends on them");
-                self.wrong(&format!("kafka.{place}"), problem);
-            }
+            self.refuse_ours(place, properties);
         }
         let bootstrap = std::env::var(BOOTSTRAP_VARIABLE).ok().or(raw.bootstrap);
         common.insert("bootstrap.servers".into(), bootstrap.unwrap_or_else(|| "localhost:9092".into()));

@@ -107,21 +107,21 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let began = self.log.now();
         self.write_changelogs()?;
-        let mut steps = Steps::default();
-        steps.drain = self.step_of_closing(L::drain)?;
+        let drain = self.step_of_closing(L::drain)?;
+        let mut offsets = Duration::ZERO;
         if let Some(open) = &mut self.transaction {
             let positions: Vec<_> = open.reads.iter().map(|(slot, (_, next))| (*slot, *next)).collect();
             open.sent = true;
             if !positions.is_empty() {
-                steps.offsets = self.step_of_closing(|log| log.send_offsets(&positions))?;
+                offsets = self.step_of_closing(|log| log.send_offsets(&positions))?;
             }
         }
-        steps.commit = self.step_of_closing(L::commit)?;
+        let commit = self.step_of_closing(L::commit)?;
         let now = self.log.now();
         let cost = now.saturating_sub(began);
         self.commit_cost = (self.commit_cost * 7 + cost) / 8;
-        steps.whole = self.transaction.as_ref().map_or(cost, |open| now.saturating_sub(open.began));
-        self.observer.took(steps);
+        let whole = self.transaction.as_ref().map_or(cost, |open| now.saturating_sub(open.began));
+        self.observer.took(Steps { whole, drain, offsets, commit });
         self.committed()
     }
 
