@@ -251,6 +251,8 @@ pub struct Worker<L: Log, D: Disk> {
     /// Records whose fold panicked; they go to the dead letters instead.
     poison: BTreeSet<(Slot, i64)>,
     duty: Duty,
+    /// Whether the log has yet to be told that everything is given up.
+    leaves: bool,
     /// Whether what is read must be told to the log anew.
     stale: bool,
     /// Whether memory asks for the transaction to be closed after the present record.
@@ -293,6 +295,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             commit_cost: Duration::ZERO,
             poison: BTreeSet::new(),
             duty: Duty::Recycle(recycled::START),
+            leaves: false,
             stale: false,
             wants_close: false,
             records: Records::default(),
@@ -505,7 +508,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.give_up()?;
         match closed {
-            Err(Trouble::Halt(why)) => Err(Trouble::Halt(why)),
+            Err(Trouble::Halt(why) | Trouble::Log(Failure::Halt(why))) => Err(Trouble::Halt(why)),
             Ok(()) | Err(Trouble::Log(_)) => Ok(()),
         }
     }
@@ -528,12 +531,16 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.slots.clear();
         self.stale = false;
         self.poison.clear();
-        self.log.unassign()?;
-        Ok(())
+        self.leaves = true;
+        self.assign()
     }
 
     /// Tells the log what to read, if that has changed.
     fn assign(&mut self) -> Result<(), Trouble> {
+        if self.leaves {
+            self.log.unassign()?;
+            self.leaves = false;
+        }
         if !self.stale {
             return Ok(());
         }

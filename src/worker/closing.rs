@@ -29,6 +29,10 @@ pub struct Closing {
 /// more than a third of the time.
 const WORTH: u32 = 2;
 
+/// How often between two checkpoints the ends of the changelogs are looked at. What lies behind the last look is
+/// restored again, which does no harm: they are the same rows.
+const LOOKS: u32 = 4;
+
 impl Closing {
     /// Whether a transaction is so large that it must be closed whatever waits.
     pub(super) fn is_full(&self, open: &Transaction) -> bool {
@@ -108,6 +112,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let began = self.log.now();
         self.write_changelogs()?;
         let drain = self.step_of_closing(L::drain)?;
+        self.look_at_ends()?;
         let mut offsets = Duration::ZERO;
         if let Some(open) = &mut self.transaction {
             let positions: Vec<_> = open.reads.iter().map(|(slot, (_, next))| (*slot, *next)).collect();
@@ -129,6 +134,36 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let (done, took) = self.ask(step);
         done.map_err(in_transaction)?;
         Ok(took)
+    }
+
+    /// Learns how far the changelogs are, for the stores.
+    ///
+    /// It must be now: positions that are taken after this say that the partitions were the worker's, so that
+    /// all that the changelogs hold is in its rows too. Later they may hold what somebody else has folded, and a
+    /// store that claimed to have it would lose it.
+    fn look_at_ends(&mut self) -> Result<(), Trouble> {
+        let now = self.log.now();
+        let interval = self.shared.checkpoint.age / LOOKS;
+        let Some(open) = &mut self.transaction else {
+            return Ok(());
+        };
+        for (partition, position, _) in &mut open.closing {
+            let Some(task) = self.conversations.get_mut(partition) else {
+                continue;
+            };
+            if !task.looks_again(now, interval) {
+                continue;
+            }
+            let mut end = |topic| match self.log.end(Slot { topic, partition: *partition }) {
+                Ok(end) => Ok(Some(end)),
+                Err(Failure::Busy(_)) => Ok(None),
+                Err(failure) => Err(in_transaction(failure)),
+            };
+            if let (Some(contacts), Some(messages)) = (end(Topic::Contacts)?, end(Topic::Messages)?) {
+                (position.contacts, position.messages) = (contacts, messages);
+            }
+        }
+        Ok(())
     }
 
     /// Adds to the transaction what it changes, and the commit record of every partition it touches.
@@ -225,21 +260,32 @@ impl<L: Log, D: Disk> Worker<L, D> {
             let expected = |next: bool| -> Vec<Option<NextOffset>> {
                 reads.values().map(|(from, to)| if next { Some(*to) } else { *from }).collect()
             };
-            if found == expected(true) {
-                true
-            } else if found == expected(false) {
-                false
-            } else {
-                return Err(Trouble::Halt(
-                    "the committed positions are neither those before a transaction nor those behind it: it was torn, \
-                     or somebody else has set them; stop all members and compare positions with the changelogs"
-                        .to_owned(),
-                ));
+            let (before, behind) = (expected(false), expected(true));
+            // Where nothing moves, as between two deadlines, positions tell nothing; and where they are others, somebody
+            // may have taken the partitions over. The changelogs tell.
+            if before == behind || (found != before && found != behind) {
+                self.restore_anew();
+                return Ok(());
             }
+            found == behind
         } else {
             false
         };
         if happened { self.committed() } else { self.rewind().map_err(Trouble::from) }
+    }
+
+    /// Forgets the state of all that the transaction has read, for it to be restored. Whether state and positions
+    /// agree is seen to before anything is folded.
+    fn restore_anew(&mut self) {
+        let reads = self.transaction.take().map(|open| open.reads).unwrap_or_default();
+        for slot in reads.into_keys() {
+            if let Some(task) = self.conversations.get_mut(&slot.partition).filter(|_| slot.topic != Topic::Charges) {
+                *task = super::Conversation::joining();
+            }
+            if let Some(task) = self.ledgers.get_mut(&slot.partition).filter(|_| slot.topic == Topic::Charges) {
+                *task = super::Ledger::joining();
+            }
+        }
     }
 
     /// Writes rows to the stores where enough of them wait.
@@ -263,22 +309,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn write_out(&mut self, partition: Partition) -> Result<(), Trouble> {
         self.observer.alive();
-        // The stored positions may lie before the truth, never behind it: rows that are restored twice are the
-        // same rows. Where they cannot be learned now the rows wait.
-        let end = |log: &mut L, topic| match log.end(Slot { topic, partition }) {
-            Ok(end) => Ok(Some(end)),
-            Err(Failure::Busy(_)) => Ok(None),
-            Err(failure) => Err(Trouble::Log(failure)),
-        };
-        let (Some(contacts), Some(messages)) =
-            (end(&mut self.log, Topic::Contacts)?, end(&mut self.log, Topic::Messages)?)
-        else {
-            return Ok(());
-        };
         let wall = self.log.wall();
         if let Some(task) = self.conversations.get_mut(&partition) {
             let began = self.log.now();
-            task.write_out(contacts, messages, wall)?;
+            task.write_out(wall)?;
             self.observer.checkpoint(self.log.now().saturating_sub(began));
         }
         Ok(())

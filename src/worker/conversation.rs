@@ -23,7 +23,7 @@ use crate::engine::{Advanced, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
 use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
-/// How many outputs of deadlines are gathered before they are published.
+/// How many outputs of deadlines are gathered before they are published, unless a transaction is smaller.
 const ROOM: usize = 1_000;
 
 /// How long a partition waits before it asks again for a schema that could not be had.
@@ -64,6 +64,8 @@ struct Running<S> {
     outputs: u64,
     /// Since when rows wait for the store.
     waiting_since: Option<Duration>,
+    /// When the ends of the changelogs were last looked at.
+    looked_at: Duration,
     /// When the last record was folded, or the last heartbeat written.
     last_sign: Duration,
     /// Until when the partition waits for a schema.
@@ -107,6 +109,7 @@ impl<S: Store> Conversation<S> {
             records: 0,
             outputs: 0,
             waiting_since: None,
+            looked_at: now,
             last_sign: now,
             paused_until: None,
         }));
@@ -220,15 +223,25 @@ impl<S: Store> Conversation<S> {
         Ok(())
     }
 
-    /// Writes all rows that wait to the store.
+    /// Whether the ends of the changelogs are to be looked at again; then it counts as done.
+    pub fn looks_again(&mut self, now: Duration, interval: Duration) -> bool {
+        let Some(task) = self.running.as_mut().filter(|task| now.saturating_sub(task.looked_at) >= interval) else {
+            return false;
+        };
+        task.looked_at = now;
+        true
+    }
+
+    /// Writes all rows that wait to the store, with the last known ends of the changelogs: those may lie before the
+    /// truth, never behind it.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn write_out(&mut self, contacts: NextOffset, messages: NextOffset, wall: i64) -> Result<(), store::Error> {
+    pub fn write_out(&mut self, wall: i64) -> Result<(), store::Error> {
         let Some(task) = &mut self.running else {
             return Ok(());
         };
-        task.position = Position { contacts, messages, written_at: wall, ..task.position.clone() };
+        task.position.written_at = wall;
         let row = task.position.write();
         if let Some(engine) = &mut task.engine {
             let row = engine.position_row(&row);
@@ -475,11 +488,12 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Fires the deadlines that an arrival has passed, in as many transactions as they need.
     fn advance(&mut self, partition: Partition, arrived_at: Timestamp) -> Result<(), Trouble> {
+        let room = self.shared.closing.records.min(ROOM);
         loop {
             let mut outputs = std::mem::take(&mut self.outputs);
             let engine = self.running(partition).and_then(|task| task.engine.as_mut());
             let (advanced, fired) = engine.map_or((Ok(Advanced::Done), 0), |engine| {
-                (engine.advance(arrived_at, ROOM, &mut outputs), engine.take_fired())
+                (engine.advance(arrived_at, room, &mut outputs), engine.take_fired())
             });
             self.outputs = outputs;
             let advanced = advanced?;

@@ -65,6 +65,8 @@ struct Restoring<S> {
     committed: Vec<Option<NextOffset>>,
     batch: Batch,
     bytes: usize,
+    /// Whether something was read that is not in the store.
+    dirty: bool,
     /// Since when everything is read and does not agree, and when it is looked at again.
     disagrees: Option<(Duration, Duration)>,
     halted: bool,
@@ -107,6 +109,7 @@ fn damaged(error: state::Error) -> Trouble {
 impl<S: Store> Restoring<S> {
     /// Takes in a record of a changelog.
     fn apply(&mut self, topic: Topic, key: &[u8], value: Option<&[u8]>) -> Result<(), Trouble> {
+        self.dirty = true;
         if key == keys::meta() {
             let row = value.unwrap_or_default();
             let position = engine::position_of(row).and_then(|bytes| Position::read(&bytes)).map_err(damaged)?;
@@ -141,7 +144,7 @@ impl<S: Store> Restoring<S> {
         let row = engine::position_row(self.row.as_deref(), &self.position.write()).map_err(damaged)?;
         self.batch.put(keys::meta(), row);
         self.store.commit(std::mem::take(&mut self.batch))?;
-        self.bytes = 0;
+        (self.bytes, self.dirty) = (0, false);
         Ok(())
     }
 }
@@ -243,6 +246,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             committed,
             batch: Batch::default(),
             bytes: 0,
+            dirty: false,
             disagrees: None,
             halted: false,
         };
@@ -279,11 +283,12 @@ impl<L: Log, D: Disk> Worker<L, D> {
             task.applied += 1;
         }
         let wall = self.log.wall();
+        let chunk = self.shared.checkpoint.bytes.min(CHUNK);
         for (partition, task) in partitions.iter_mut() {
             let partition = *partition;
             task.contacts.next = reader.position(Slot { topic: Topic::Contacts, partition });
             task.messages.next = reader.position(Slot { topic: Topic::Messages, partition });
-            if task.bytes >= CHUNK {
+            if task.bytes >= chunk {
                 self.observer.alive();
                 task.write(wall)?;
             }
@@ -324,7 +329,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
                  Put the partitions back, or fold the events again into new changelogs and a new state"
             )));
         }
-        if task.bytes > 0 || task.row.is_none() {
+        if task.dirty || task.row.is_none() {
             task.write(wall)?;
         }
         let mut read = Vec::with_capacity(task.committed.len());
