@@ -97,10 +97,7 @@ fn case(seed: u64, ground: &Ground) -> Case {
         partitions,
         read,
         feeds,
-        faults: match std::env::var_os("SIM_QUIET") {
-            Some(_) => Faults::NONE,
-            None => Faults::draw(&mut random),
-        },
+        faults: Faults::draw(&mut random),
         calm_from: span + random.between(2, 6) * SECOND,
         timing: Timing::default(),
     };

@@ -277,7 +277,7 @@ fn found(broker: &Broker, shared: &Shared) -> Found {
     let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
     let mut found = Found::default();
     for (slot, log) in broker.logs() {
-        for (record, (key, value)) in log.visible() {
+        for (_, (key, value)) in log.visible() {
             let bytes = value.as_deref().unwrap_or_default();
             let from = match slot.topic {
                 Topic::Verdicts | Topic::Windows | Topic::WindowState | Topic::Outcomes => slot.partition,
@@ -294,7 +294,6 @@ fn found(broker: &Broker, shared: &Shared) -> Found {
                 }
                 _ => continue,
             };
-            let _ = record;
             found.published.entry((slot, from)).or_default().push((key.clone(), value.clone()));
         }
     }
