@@ -71,6 +71,11 @@ impl Broker {
         printed(&mut command)
     }
 
+    /// Where its data is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

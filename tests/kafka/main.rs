@@ -1,0 +1,16 @@
+//! The stream processor on a real Kafka: separate processes that are killed, stopped and started again, and a fold
+//! without any of that which says what must have come out.
+
+#![cfg(feature = "kafka")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+#[path = "../broker/mod.rs"]
+mod broker;
+mod chaos;
+mod cluster;
+mod deadlines;
+mod oracle;
+mod produce;
+mod reading;
+mod runs;
+mod segments;
