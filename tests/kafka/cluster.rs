@@ -28,7 +28,8 @@ pub fn shared_broker() -> Arc<Broker> {
     static BROKER: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
     let mut known = BROKER.lock().unwrap_or_else(PoisonError::into_inner);
     known.upgrade().unwrap_or_else(|| {
-        let broker = Arc::new(Broker::start());
+        // It is never killed, so nobody waits for its session to end; on a machine that is busy it keeps it.
+        let broker = Arc::new(Broker::start_with(&["broker.session.timeout.ms=60000"]));
         *known = Arc::downgrade(&broker);
         broker
     })
@@ -66,13 +67,20 @@ impl Deployment {
     pub fn create(broker: &Broker, plan: Plan) -> Self {
         let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
         let deployment = Self { plan, bootstrap: broker.bootstrap().to_owned(), directory };
-        let partitions = deployment.plan.partitions.to_string();
-        let output = tollgate(&deployment.config_file("topics"))
-            .args(["topics", "--create", "--partitions", &partitions, "--replication", "1", "--config"])
-            .arg(deployment.config_file("topics"))
-            .output()
-            .expect("the binary runs");
-        assert!(output.status.success(), "topics are made: {}", String::from_utf8_lossy(&output.stderr));
+        let (partitions, config) = (deployment.plan.partitions.to_string(), deployment.config_file("topics"));
+        // On a machine that is busy the broker may lose touch with itself for a moment.
+        for attempt in 1.. {
+            let output = tollgate(&config)
+                .args(["topics", "--create", "--partitions", &partitions, "--replication", "1", "--config"])
+                .arg(&config)
+                .output()
+                .expect("the binary runs");
+            if output.status.success() {
+                break;
+            }
+            assert!(attempt < 20, "topics are made: {}", String::from_utf8_lossy(&output.stderr));
+            thread::sleep(Duration::from_millis(500));
+        }
         deployment
     }
 

@@ -203,7 +203,9 @@ fn check_charges_position(positions: &Positions, deployment: &Deployment, findin
     for (partition, stands) in committed(positions, deployment, Topic::Charges) {
         let behind = last.get(&partition).map(|offset| offset + 1);
         findings.unless(stands == behind, Anomaly::TornTransaction, || {
-            format!("charges, partition {partition}: the group stands at {stands:?}, and the last charge before {behind:?}")
+            format!(
+                "charges, partition {partition}: the group stands at {stands:?}, and the last charge before {behind:?}"
+            )
         });
     }
 }
@@ -277,7 +279,10 @@ impl Changelogs {
                     self.meta = Some(row.to_vec());
                 }
                 Err(error) => findings.add(Anomaly::TornTransaction, || {
-                    format!("{topic:?}, partition {}, offset {}: no commit record: {error}", read.partition, read.offset)
+                    format!(
+                        "{topic:?}, partition {}, offset {}: no commit record: {error}",
+                        read.partition, read.offset
+                    )
                 }),
             }
             return;
@@ -468,7 +473,8 @@ impl Oracle {
         findings: &mut Findings,
     ) {
         let known = self.reference(changelog.last().and_then(|commit| commit.watermark));
-        let (engine, _) = Engine::open(Arc::clone(&self.setup), Zones::new(), known, Memory::default()).expect("memory");
+        let (engine, _) =
+            Engine::open(Arc::clone(&self.setup), Zones::new(), known, Memory::default()).expect("memory");
         let mut fold = Fold { oracle: self, partition, engine, outputs: Vec::new(), expected };
         let mut next = 0;
         for commit in &changelog.commits {
@@ -632,13 +638,7 @@ impl Fold<'_> {
         }
     }
 
-    fn letter(
-        &mut self,
-        offset: i64,
-        (key, value): (Option<&[u8]>, Option<&[u8]>),
-        problem: &Problem,
-        at: Timestamp,
-    ) {
+    fn letter(&mut self, offset: i64, (key, value): (Option<&[u8]>, Option<&[u8]>), problem: &Problem, at: Timestamp) {
         let oracle = self.oracle;
         let partition = i32::try_from(self.partition).expect("few partitions");
         let place = Place { topic: &oracle.config.input, partition, offset, key };
@@ -852,7 +852,9 @@ fn compare(deployment: &Deployment, expected: &mut Outputs, figures: &mut Figure
         for (topic, partition, offset, id) in strangers {
             match id.and_then(|id| ids.get(&(topic, id))) {
                 Some(from) => findings.add(Anomaly::StaleState, || {
-                    format!("{topic:?}, partition {partition}, offset {offset}: it is not what follows from input {from:?}")
+                    format!(
+                        "{topic:?}, partition {partition}, offset {offset}: it is not what follows from input {from:?}"
+                    )
                 }),
                 None => findings.add(Anomaly::AbortedRead, || {
                     format!("{topic:?}, partition {partition}, offset {offset}: it follows from nothing in the input")

@@ -80,8 +80,7 @@ pub fn scan_from(
             Some(Err(_)) => {}
             Some(Ok(message)) => {
                 let partition = u32::try_from(message.partition()).expect("a partition");
-                let read =
-                    Read { partition, offset: message.offset(), key: message.key(), value: message.payload() };
+                let read = Read { partition, offset: message.offset(), key: message.key(), value: message.payload() };
                 if each(read).is_break() {
                     return;
                 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Deployment, Plan, shared_broker};
+use tollgate::stream::Topic;
+
+use crate::cluster::{Deployment, Plan, Process, data, shared_broker};
 use crate::oracle;
 use crate::produce::{Loader, traffic};
-use crate::reading::Positions;
+use crate::segments::transactions;
 
 /// How long a run of a test may take.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 #[test]
 fn one_worker_drains_its_input_exactly_once() {
@@ -25,8 +27,106 @@ fn one_worker_drains_its_input_exactly_once() {
     loader.finish();
     let mut processes = [deployment.start("a")];
     deployment.wait_until_drained(&mut processes, LIMIT);
-    processes.into_iter().for_each(crate::cluster::Process::terminate);
+    processes.into_iter().for_each(Process::terminate);
     let figures = oracle::check(&deployment);
     assert_eq!(figures.records, 20_004);
     assert!(figures.outputs > 10_000 && figures.stored > 1_000, "{figures:?}");
+}
+
+#[test]
+fn two_processes_share_the_partitions() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "shared", ..Plan::default() });
+    let settings = traffic(2, 20_000, 600);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let mut processes = [deployment.start("a"), deployment.start("b")];
+    loader.stream(&settings, |sent| {
+        // Some of it arrives after both have joined.
+        if sent == 10_000 {
+            deployment.wait_until_drained(&mut processes, LIMIT);
+        }
+    });
+    loader.finish();
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    for instance in ["a", "b"] {
+        let stores = std::fs::read_dir(deployment.state(instance)).map_or(0, Iterator::count);
+        assert!(stores > 0, "`{instance}` has had a partition");
+    }
+    assert_eq!(oracle::check(&deployment).records, 20_000);
+}
+
+#[test]
+fn a_worker_that_is_killed_again_and_again_loses_and_repeats_nothing() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "killed", ..Plan::default() });
+    let settings = traffic(3, 60_000, 1_500);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let mut process = Some(deployment.start("a"));
+    loader.stream(&settings, |sent| {
+        if sent % 12_000 == 0 {
+            // Long enough for it to be in the middle of what was sent.
+            std::thread::sleep(Duration::from_millis(1_500));
+            process.take().expect("a process").kill();
+            process = Some(deployment.start("a"));
+        }
+    });
+    loader.finish();
+    let mut processes = [process.take().expect("a process")];
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    assert_eq!(oracle::check(&deployment).records, 60_000);
+}
+
+#[test]
+fn a_worker_that_is_asked_to_end_in_the_middle_leaves_nothing_open() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "asked", ..Plan::default() });
+    let settings = traffic(4, 30_000, 900);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let mut process = Some(deployment.start("a"));
+    loader.stream(&settings, |sent| {
+        if sent % 10_000 == 0 {
+            std::thread::sleep(Duration::from_millis(1_500));
+            process.take().expect("a process").terminate();
+            for topic in Topic::WRITTEN {
+                let found = transactions(&data(&broker), &deployment.topic(topic), deployment.plan.partitions);
+                assert_eq!((found.open_records, found.cut_off().len()), (0, 0), "{topic:?}: everything is committed");
+            }
+            process = Some(deployment.start("a"));
+        }
+    });
+    loader.finish();
+    let mut processes = [process.take().expect("a process")];
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    assert_eq!(oracle::check(&deployment).aborted, 0);
+}
+
+#[test]
+fn a_state_that_was_lost_is_built_anew_from_the_changelogs() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "lost", ..Plan::default() });
+    let settings = traffic(5, 20_000, 600);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let mut process = Some(deployment.start("a"));
+    loader.stream(&settings, |sent| {
+        if sent == 12_000 {
+            let mut processes = [process.take().expect("a process")];
+            deployment.wait_until_drained(&mut processes, LIMIT);
+            let [running] = processes;
+            running.kill();
+            std::fs::remove_dir_all(deployment.state("a")).expect("the state is there to be lost");
+            process = Some(deployment.start("a"));
+        }
+    });
+    loader.finish();
+    let mut processes = [process.take().expect("a process")];
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    assert_eq!(oracle::check(&deployment).records, 20_000);
 }
