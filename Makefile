@@ -52,16 +52,18 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
 # for how long, and how often the broker is killed. With CHAOS_INPUTS=2 events come by two topics, and what depends on
 # their order is not compared. `make test` runs a minute of it.
-export CHAOS_EVENTS CHAOS_SECONDS CHAOS_KILLS CHAOS_STOPS CHAOS_STOP_SECONDS CHAOS_BROKER_KILLS
-chaos: CHAOS_EVENTS ?= 5000000
-chaos: CHAOS_SECONDS ?= 900
-chaos: CHAOS_KILLS ?= 20
-chaos: CHAOS_STOPS ?= 3
-chaos: CHAOS_STOP_SECONDS ?= 30
-chaos: CHAOS_BROKER_KILLS ?= 5
+CHAOS_EVENTS ?= 5000000
+CHAOS_SECONDS ?= 900
+CHAOS_KILLS ?= 20
+CHAOS_STOPS ?= 3
+CHAOS_STOP_SECONDS ?= 30
+CHAOS_BROKER_KILLS ?= 5
+CHAOS_INPUTS ?= 1
 chaos: ## Kill and stop workers and the broker under load; outputs must be those of the fold alone
 	@deploy/needs.sh rust cc libclang
-	$(CARGO) test --test kafka -- --nocapture chaos::
+	CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_STOPS=$(CHAOS_STOPS) \
+	  CHAOS_STOP_SECONDS=$(CHAOS_STOP_SECONDS) CHAOS_BROKER_KILLS=$(CHAOS_BROKER_KILLS) CHAOS_INPUTS=$(CHAOS_INPUTS) \
+	  $(CARGO) test --test kafka -- --nocapture chaos::
 
 kafka: ## A Kafka broker on this machine, on the loopback interface; tells its address
 	@deploy/kafka/broker.sh start target/kafka-broker
