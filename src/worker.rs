@@ -466,7 +466,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if self.restore.is_reading() {
             return Duration::ZERO;
         }
-        if !self.is_running() {
+        if self.stale || !self.is_running() {
             return AGAIN;
         }
         match &self.transaction {

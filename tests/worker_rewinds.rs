@@ -1,0 +1,244 @@
+//! What a worker does with records that are on their way while its positions are set back: they lie ahead of what is
+//! folded next, and are read again.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate::codec::frame::Framing;
+use tollgate::config::{self, Overrides};
+use tollgate::engine;
+use tollgate::store::{self, Memory, keys};
+use tollgate::stream::{Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::worker::headers::Headers;
+use tollgate::worker::position::Position;
+use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Shared, Worker};
+use tollgate::zones::Zones;
+
+const INPUT: Slot = Slot { topic: Topic::Input(0), partition: Partition(0) };
+const CHARGES: Slot = Slot { topic: Topic::Charges, partition: Partition(0) };
+
+/// How many records the input has.
+const RECORDS: i64 = 100;
+
+/// A log of one partition that fails as it is told.
+#[derive(Default)]
+struct Scripted {
+    now: u64,
+    assigned: bool,
+    /// Where the next poll goes on.
+    cursor: Option<i64>,
+    /// What the next calls of `commit` do: nothing, where they succeed.
+    commits: VecDeque<Option<Failure>>,
+    /// How often a new producer cannot be had, once one has to be made in the middle.
+    busy: usize,
+    tainted: bool,
+    /// There is no producer.
+    gone: bool,
+    in_transaction: bool,
+    positions: Vec<(Slot, NextOffset)>,
+    committed: BTreeMap<Slot, NextOffset>,
+    /// The last commit record of the open transaction, and of those that were committed.
+    open: Option<Vec<u8>>,
+    last: Option<Vec<u8>>,
+}
+
+struct Nothing;
+
+impl Reader for Nothing {
+    fn poll(&mut self, _: Duration, _: &mut Records) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn position(&self, _: Slot) -> NextOffset {
+        NextOffset::START
+    }
+}
+
+impl Log for Scripted {
+    type Reader = Nothing;
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.now)
+    }
+
+    fn wall(&self) -> i64 {
+        1_791_200_000_000
+    }
+
+    fn poll(&mut self, _: Duration, records: &mut Records) -> Result<Found, Failure> {
+        self.now += 1;
+        if !std::mem::replace(&mut self.assigned, true) {
+            return Ok(Found::Assigned(vec![INPUT, CHARGES]));
+        }
+        // Whatever the worker means to read next: what is on its way comes until it says so.
+        if let Some(cursor) = self.cursor {
+            let end = (cursor + 10).min(RECORDS);
+            for offset in cursor..end {
+                let at = 1_791_200_000_000 + offset;
+                let text = format!("{{\"kind\":\"heartbeat\",\"phone_number_id\":\"\",\"occurred_at\":{at}}}");
+                records.push(INPUT, offset, at, None, Some(text.as_bytes()));
+            }
+            self.cursor = Some(end);
+            // An answer was late, and it is noticed while records come.
+            self.tainted |= self.busy > 0 && !self.in_transaction && cursor > 20;
+        }
+        Ok(Found::Records)
+    }
+
+    fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        self.cursor = slots.iter().find(|(slot, _)| *slot == INPUT).map(|(_, next)| next.offset());
+        Ok(())
+    }
+
+    fn unassign(&mut self) -> Result<(), Failure> {
+        self.cursor = None;
+        Ok(())
+    }
+
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+        Ok(slots.iter().map(|slot| self.committed.get(slot).copied()).collect())
+    }
+
+    fn start(&mut self, _: Slot) -> Result<NextOffset, Failure> {
+        Ok(NextOffset::START)
+    }
+
+    fn end(&mut self, _: Slot) -> Result<NextOffset, Failure> {
+        Ok(NextOffset::START)
+    }
+
+    fn reader(&mut self, _: &[(Slot, NextOffset)]) -> Result<Nothing, Failure> {
+        Ok(Nothing)
+    }
+
+    fn recycle(&mut self) -> Result<(), Failure> {
+        self.gone = self.assigned && self.busy > 0;
+        self.tainted = false;
+        if self.gone {
+            self.busy -= 1;
+            return Err(Failure::Busy("the predecessor's transaction is ending".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn tainted(&self) -> Option<&'static str> {
+        self.tainted.then_some("slow answer")
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if self.gone {
+            return Err(Failure::Recycle("there is no producer".to_owned()));
+        }
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+        if slot.topic == Topic::Contacts && key == Some(&keys::meta()) {
+            self.open = value.map(<[u8]>::to_vec);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        self.positions = positions.to_vec();
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.in_transaction = false;
+        if let Some(failure) = self.commits.pop_front().flatten() {
+            return Err(failure);
+        }
+        self.committed.extend(std::mem::take(&mut self.positions));
+        self.last = self.open.take();
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+struct InMemory;
+
+impl Disk for InMemory {
+    type Store = Memory;
+
+    fn open(&mut self, _: Partition) -> Result<Memory, store::Error> {
+        Ok(Memory::default())
+    }
+
+    fn discard(&mut self, _: Partition) -> Result<(), store::Error> {
+        Ok(())
+    }
+}
+
+fn shared() -> Shared {
+    let text = "[deployment]\nkey = \"tests name invented people only\"\n";
+    let config = config::parse(text, String::new(), PathBuf::new(), &Overrides::default(), &Zones::new());
+    let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    Shared {
+        setup: Arc::new(config.setup),
+        name: config.name,
+        enforced: true,
+        framers: Framers::new(|_| Framing::SingleObject).expect("schemas of ours"),
+        inputs: config.stream.inputs,
+        charges: "charges".to_owned(),
+        partitions: 1,
+        arrival: Arrival::Log,
+        keep_payload: false,
+        headers: Headers::Off,
+        heartbeats: false,
+        closing: Closing { age: Duration::from_millis(2), records: 1_000, bytes: 1 << 20 },
+        checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
+        tombstones_kept: Duration::from_hours(24),
+        patience: Duration::from_secs(10),
+    }
+}
+
+/// Runs a worker until the group stands at the end, and returns how many records its transactions have folded.
+fn folded(log: Scripted) -> u64 {
+    let schemas = Box::new(|_| Ok(None));
+    let mut worker = Worker::new(log, InMemory, Arc::new(shared()), Latest::default(), schemas).expect("a worker");
+    for turn in 0.. {
+        worker.turn().expect("nothing that happens is a reason to halt");
+        let log = worker.log();
+        if log.committed.get(&INPUT).is_some_and(|next| next.offset() == RECORDS) {
+            break;
+        }
+        assert!(turn < 1_000, "everything is folded in the end");
+    }
+    let row = worker.log().last.clone().expect("a commit record");
+    let position = engine::position_of(&row).and_then(|bytes| Position::read(&bytes)).expect("a position");
+    assert_eq!(position.inputs.last().map(|range| range.next.offset()), Some(RECORDS));
+    position.records
+}
+
+#[test]
+fn an_aborted_transaction_is_folded_again_before_what_was_on_its_way() {
+    let abort = || Some(Failure::Abort("a record was not delivered".to_owned()));
+    let log = Scripted { commits: [None, abort(), None, abort(), abort()].into(), ..Scripted::default() };
+    assert_eq!(folded(log), RECORDS.unsigned_abs());
+}
+
+#[test]
+fn a_transaction_whose_producer_is_gone_is_folded_again_before_what_was_on_its_way() {
+    let gone = || Some(Failure::Recycle("no answer".to_owned()));
+    let log = Scripted { commits: [None, gone(), None, gone()].into(), ..Scripted::default() };
+    assert_eq!(folded(log), RECORDS.unsigned_abs());
+}
+
+#[test]
+fn records_that_came_while_no_producer_could_be_had_are_read_again() {
+    let log = Scripted { busy: 3, ..Scripted::default() };
+    assert_eq!(folded(log), RECORDS.unsigned_abs());
+}
