@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint chaos kafka kafka-stop bench sim fuzz clean
+.PHONY: help demo build test lint chaos kafka kafka-stop bench bench-stream sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -71,15 +71,21 @@ kafka: ## A Kafka broker on this machine, on the loopback interface; tells its a
 kafka-stop: ## End that broker
 	@deploy/kafka/broker.sh stop target/kafka-broker
 
-bench: ## The fold alone, then the whole replay; run it on an idle machine
-	@deploy/needs.sh rust cc libclang
+bench: ## The fold, the whole replay, the stream processor on Kafka; run it on an idle machine
+	@deploy/needs.sh rust cc libclang java maven
 	$(CARGO) bench --bench fold
 	$(CARGO) bench --bench replay
+	$(CARGO) bench --bench stream
+
+# benches/stream/README.md lists what may be set: PART=ladder, RUNS=5, EVENTS=20000000, …
+bench-stream: ## Only the stream processor on Kafka, beside a pass-through and Kafka Streams
+	@deploy/needs.sh rust cc libclang java maven
+	$(CARGO) bench --bench stream
 
 # libFuzzer comes inside a crate and needs no nightly. What it learns stays in target/fuzz; an input that fails is kept
 # beside the corpus, where plain `cargo test` runs it for ever after. The linker is told to ignore what only the test
 # binary defines, because the instrumented command is built beside it.
-SECONDS = 60
+SECONDS ?= 60
 FUZZ_TARGETS = frames inputs stream state rate_card scenario config
 FUZZ_FLAGS = --cfg fuzzing --cfg fuzzing_libfuzzer -Cpasses=sancov-module \
   -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
