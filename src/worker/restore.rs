@@ -150,6 +150,12 @@ impl<S: Store> Restoring<S> {
 }
 
 impl<L: Log, D: Disk> Worker<L, D> {
+    /// A partition whose state does not agree with the group's positions, and that waits for somebody to look.
+    #[must_use]
+    pub fn halted(&self) -> Option<Partition> {
+        self.restore.partitions.iter().find(|(_, task)| task.halted).map(|(partition, _)| *partition)
+    }
+
     /// Brings partitions that were assigned closer to being folded.
     pub(super) fn admit(&mut self) -> Result<(), Trouble> {
         match self.join() {

@@ -126,8 +126,8 @@ fn work<L: Log, D: Disk>(
         if let Err(halted) = worker.turn() {
             return Ended::Halted(halted.0);
         }
-        if let Some(why) = worker.stats().halted.values().next() {
-            return Ended::Halted(why.clone());
+        if let Some(partition) = worker.halted() {
+            return Ended::Halted(format!("partition {} halted", partition.0));
         }
     }
     // What could not be committed is folded again by whoever comes next.
