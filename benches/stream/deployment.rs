@@ -8,6 +8,9 @@ use tollgate::config::{self, Overrides};
 use tollgate::kafka::{Names, Settings};
 use tollgate::zones::Zones;
 
+/// How often topics are asked for before a bench gives up.
+const MAKE: usize = 5;
+
 /// The command that is measured.
 pub fn tollgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
@@ -46,12 +49,22 @@ impl Deployment {
         std::fs::write(&file, text).expect("a configuration can be written");
         let made = Self { name: name.to_owned(), file, events: events.to_owned() };
         let partitions = partitions.to_string();
-        let output = tollgate()
-            .args(["topics", "--create", "--replication", "1", "--partitions", &partitions, "--config"])
-            .arg(&made.file)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the command can be started");
+        let create = || {
+            tollgate()
+                .args(["topics", "--create", "--replication", "1", "--partitions", &partitions, "--config"])
+                .arg(&made.file)
+                .stdin(Stdio::null())
+                .output()
+                .expect("the command can be started")
+        };
+        // On a busy machine the broker may not show in time what it has just made. The command may be repeated.
+        let mut output = create();
+        for _ in 1..MAKE {
+            if output.status.success() {
+                break;
+            }
+            output = create();
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "the topics of {name} cannot be made:\n{said}");
         made
