@@ -12,6 +12,9 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(20);
 
+/// How often a broker is asked for the end of a partition.
+const ASKED: usize = 20;
+
 /// A broker that may be asked.
 #[derive(Clone)]
 pub struct Cluster {
@@ -38,6 +41,18 @@ impl Cluster {
             eprintln!("topics stay: {error}");
         }
     }
+}
+
+/// Where a partition ends. Of a topic that was just made, a busy broker may not know everything yet; so it is asked again.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    for _ in 0..ASKED {
+        match consumer.fetch_watermarks(topic, partition, QUESTION) {
+            Ok((_, end)) => return end,
+            Err(error) => eprintln!("`{topic}`, partition {partition}: {error}; asked again"),
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("`{topic}`, partition {partition}: the broker does not tell its end");
 }
 
 /// Looks at how far a group is, without waiting for transactions that are about to move it on.
@@ -76,8 +91,7 @@ impl Watch {
 
     /// Where each partition ends.
     pub fn ends(&self) -> Vec<i64> {
-        let end = |partition| self.consumer.fetch_watermarks(&self.topic, partition, QUESTION);
-        (0..self.partitions).map(|partition| end(partition).expect("the broker can be asked").1).collect()
+        (0..self.partitions).map(|partition| end(&self.consumer, &self.topic, partition)).collect()
     }
 
     /// Whether the group has read every record. Behind the last one a transaction's marker may lie, and nobody commits a
@@ -103,10 +117,7 @@ impl Reading {
     /// Of what is written to a topic from now on.
     pub fn from_now(cluster: &Cluster, topic: &str) -> Self {
         // Asked for, because the client would look up the end by itself some time later.
-        Self::from(cluster, topic, |consumer, partition| {
-            let (_, end) = consumer.fetch_watermarks(topic, partition, QUESTION).expect("the broker can be asked");
-            Offset::Offset(end)
-        })
+        Self::from(cluster, topic, |consumer, partition| Offset::Offset(end(consumer, topic, partition)))
     }
 
     fn from(cluster: &Cluster, topic: &str, first: impl Fn(&BaseConsumer, i32) -> Offset) -> Self {
