@@ -378,6 +378,10 @@ impl Log for Kafka {
             Brought::Error { topic, partition, offset, code } => {
                 let name = names.slot(topic, partition).map_or("", |slot| names.name(slot.topic));
                 match code {
+                    // It has lost its place, as it may when all brokers were away. Ours is still known.
+                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange if offset < 0 => {
+                        failure = Some(Failure::Busy(format!("`{name}`, partition {partition}: {code}")));
+                    }
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                         failure = Some(Failure::Halt(format!(
                             "`{name}`, partition {partition}: the log no longer holds offset {offset}; records that were \

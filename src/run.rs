@@ -290,7 +290,7 @@ pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<
 }
 
 /// How often topics that were just made are looked at again.
-const SETTLED: usize = 25;
+const SETTLED: usize = 150;
 
 fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake>> {
     let wrong = |why: String| vec![Mistake::new("registry", why)];
