@@ -1,7 +1,7 @@
 //! What a worker does with records that are on their way while its positions are set back: they lie ahead of what is
 //! folded next, and are read again.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ const RECORDS: i64 = 100;
 
 /// A log of one partition that fails as it is told.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each stands for something else that may be so")]
 struct Scripted {
     now: u64,
     assigned: bool,

@@ -180,9 +180,7 @@ impl Deployment {
             for process in &mut *processes {
                 process.assert_runs();
             }
-            if now() > end {
-                panic!("after {limit:?} there is still something to do: {left}\n{}", logs(processes));
-            }
+            assert!(now() <= end, "after {limit:?} there is still something to do: {left}\n{}", logs(processes));
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -260,7 +258,7 @@ impl Process {
     /// Asks it to end, and waits until it has. It must end in order.
     pub fn terminate(mut self) {
         self.signal("TERM");
-        let end = now() + Duration::from_secs(60);
+        let end = now() + Duration::from_mins(1);
         loop {
             match self.ended() {
                 Some(status) => {
@@ -291,11 +289,6 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         let from = lines.len().saturating_sub(60);
         format!("--- {}\n{}\n", self.instance, lines[from..].join("\n"))
-    }
-
-    /// How often a text is in what it has said.
-    pub fn has_said(&self, text: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().matches(text).count()
     }
 
     fn signal(&self, name: &str) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tollgate::codec::ask::MalformedAsk;
@@ -210,9 +211,15 @@ fn check_charges_position(positions: &Positions, deployment: &Deployment, findin
     }
 }
 
+/// Where a key or a value lies among the bytes of a partition.
+type Part = Option<Range<usize>>;
+
+/// A record of the input: its offset, its key and its value.
+type Given<'r> = (i64, Option<&'r [u8]>, Option<&'r [u8]>);
+
 /// A partition of an input, as it was read.
 struct Input {
-    heads: Vec<(i64, Option<std::ops::Range<usize>>, Option<std::ops::Range<usize>>)>,
+    heads: Vec<(i64, Part, Part)>,
     bytes: Vec<u8>,
 }
 
@@ -231,9 +238,9 @@ impl Input {
         input
     }
 
-    fn record(&self, index: usize) -> Option<(i64, Option<&[u8]>, Option<&[u8]>)> {
+    fn record(&self, index: usize) -> Option<Given<'_>> {
         let (offset, key, value) = self.heads.get(index)?;
-        let part = |range: &Option<std::ops::Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
+        let part = |range: &Part| range.clone().and_then(|range| self.bytes.get(range));
         Some((*offset, part(key), part(value)))
     }
 }
@@ -593,7 +600,7 @@ impl Fold<'_> {
     }
 
     /// Moves time to a record's arrival for as long as `wanted` says.
-    fn advance(&mut self, record: (i64, Option<&[u8]>, Option<&[u8]>), wanted: impl Fn(&Engine<Memory>) -> bool) {
+    fn advance(&mut self, record: Given<'_>, wanted: impl Fn(&Engine<Memory>) -> bool) {
         let (offset, _, value) = record;
         let said = match self.oracle.decode(value) {
             Decoded::Event(_, said) | Decoded::Heartbeat(said) => said,
@@ -612,7 +619,7 @@ impl Fold<'_> {
         }
     }
 
-    fn record(&mut self, record: (i64, Option<&[u8]>, Option<&[u8]>)) {
+    fn record(&mut self, record: Given<'_>) {
         self.advance(record, |_| true);
         let (offset, key, value) = record;
         match self.oracle.decode(value) {
