@@ -231,6 +231,7 @@ enum Duty {
 }
 
 /// One worker.
+#[allow(clippy::struct_excessive_bools, reason = "each is a note to a later step of the same turn")]
 pub struct Worker<L: Log, D: Disk> {
     log: L,
     disk: D,

@@ -1,6 +1,6 @@
 //! The broker that other tests run on: it starts, it is killed, and it comes back as itself.
 
-#![cfg(feature = "kafka")]
+#![cfg(feature = "broker")]
 
 mod broker;
 

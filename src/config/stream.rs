@@ -189,37 +189,7 @@ impl Builder<'_> {
         }
         let bootstrap = std::env::var(BOOTSTRAP_VARIABLE).ok().or(raw.bootstrap);
         common.insert("bootstrap.servers".into(), bootstrap.unwrap_or_else(|| "localhost:9092".into()));
-        let topics = raw.topics;
-        let inputs = topics.events.unwrap_or_else(|| vec!["wa.events".into()]);
-        if inputs.is_empty() || inputs.len() > 100 {
-            self.wrong("kafka.topics.events", "name between one and a hundred topics");
-        }
-        let named = [
-            (Topic::Accounts, topics.accounts, "wa.accounts"),
-            (Topic::Templates, topics.templates, "wa.templates"),
-            (Topic::Verdicts, topics.verdicts, "wa.verdicts"),
-            (Topic::Billing, topics.billing, "wa.billing"),
-            (Topic::Windows, topics.windows, "wa.windows"),
-            (Topic::WindowState, topics.window_state, "wa.window-state"),
-            (Topic::Outcomes, topics.outcomes, "wa.outcomes"),
-            (Topic::DeadLetters, topics.dead_letters, "wa.dead-letters"),
-            (Topic::Charges, topics.charges, "tollgate.charges"),
-            (Topic::Contacts, topics.contacts_changelog, "tollgate.conversation-contacts-changelog"),
-            (Topic::Messages, topics.messages_changelog, "tollgate.conversation-messages-changelog"),
-        ];
-        let mut topics: Vec<(Topic, String)> =
-            (0..).zip(&inputs).map(|(index, name)| (Topic::Input(index), name.clone())).collect();
-        topics.extend(named.map(|(topic, name, default)| (topic, name.unwrap_or_else(|| default.to_owned()))));
-        let mut names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
-        names.sort_unstable();
-        if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(name, next)| name == next) {
-            let problem = format!("`{twice}` is named twice; every topic needs a name of its own");
-            self.wrong("kafka.topics", problem);
-        }
-        if let Some(wrong) = topics.iter().find(|(_, name)| !is_topic_name(name)) {
-            let problem = format!("`{}` is no name of a topic: 1 to 249 letters, digits, `.`, `_` and `-`", wrong.1);
-            self.wrong("kafka.topics", problem);
-        }
+        let (inputs, topics) = self.topics(raw.topics);
         let mut length = |setting: &str, value: Option<&str>, default: u64| {
             let value = value.map(|value| (value, parse_duration(value)));
             match value {
@@ -289,6 +259,41 @@ impl Builder<'_> {
             lag,
             poison_ratio,
         }
+    }
+
+    /// The input topics, and all topics by what they are for.
+    fn topics(&mut self, topics: RawTopics) -> (Vec<String>, Vec<(Topic, String)>) {
+        let inputs = topics.events.unwrap_or_else(|| vec!["wa.events".into()]);
+        if inputs.is_empty() || inputs.len() > 100 {
+            self.wrong("kafka.topics.events", "name between one and a hundred topics");
+        }
+        let named = [
+            (Topic::Accounts, topics.accounts, "wa.accounts"),
+            (Topic::Templates, topics.templates, "wa.templates"),
+            (Topic::Verdicts, topics.verdicts, "wa.verdicts"),
+            (Topic::Billing, topics.billing, "wa.billing"),
+            (Topic::Windows, topics.windows, "wa.windows"),
+            (Topic::WindowState, topics.window_state, "wa.window-state"),
+            (Topic::Outcomes, topics.outcomes, "wa.outcomes"),
+            (Topic::DeadLetters, topics.dead_letters, "wa.dead-letters"),
+            (Topic::Charges, topics.charges, "tollgate.charges"),
+            (Topic::Contacts, topics.contacts_changelog, "tollgate.conversation-contacts-changelog"),
+            (Topic::Messages, topics.messages_changelog, "tollgate.conversation-messages-changelog"),
+        ];
+        let mut topics: Vec<(Topic, String)> =
+            (0..).zip(&inputs).map(|(index, name)| (Topic::Input(index), name.clone())).collect();
+        topics.extend(named.map(|(topic, name, default)| (topic, name.unwrap_or_else(|| default.to_owned()))));
+        let mut names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
+        if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(name, next)| name == next) {
+            let problem = format!("`{twice}` is named twice; every topic needs a name of its own");
+            self.wrong("kafka.topics", problem);
+        }
+        if let Some(wrong) = topics.iter().find(|(_, name)| !is_topic_name(name)) {
+            let problem = format!("`{}` is no name of a topic: 1 to 249 letters, digits, `.`, `_` and `-`", wrong.1);
+            self.wrong("kafka.topics", problem);
+        }
+        (inputs, topics)
     }
 }
 

@@ -12,6 +12,7 @@ use tollgate::codec::reference::{self, Learned};
 use tollgate::codec::webhook::{Parsed, Part, Settings};
 use tollgate::codec::{event, frame, frame::Framing, frame::Writers, schema};
 use tollgate::config::{self, Config, Overrides};
+use tollgate::domain::effect::What;
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::engine::publish::{Publisher, Record};

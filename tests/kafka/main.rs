@@ -1,7 +1,7 @@
 //! The stream processor on a real Kafka: separate processes that are killed, stopped and started again, and a fold
 //! without any of that which says what must have come out.
 
-#![cfg(all(feature = "kafka", feature = "rocksdb"))]
+#![cfg(all(feature = "broker", feature = "rocksdb"))]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 #[path = "../broker/mod.rs"]

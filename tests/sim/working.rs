@@ -11,6 +11,7 @@ use std::time::Duration;
 use tollgate::codec::frame::Framing;
 use tollgate::store;
 use tollgate::stream::{Log, Partition, Topic};
+use tollgate::worker::headers::Headers;
 use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Schemas, Shared, Worker};
 
 use crate::disk::{Disks, SimDisk};
@@ -73,6 +74,7 @@ fn case(seed: u64, ground: &Ground) -> Case {
         partitions,
         arrival,
         keep_payload: random.happens(5_000),
+        headers: Headers::Off,
         heartbeats: true,
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
