@@ -93,8 +93,16 @@ fn a_worker_that_is_asked_to_end_in_the_middle_leaves_nothing_open() {
             std::thread::sleep(Duration::from_millis(1_500));
             process.take().expect("a process").terminate();
             for topic in Topic::WRITTEN {
-                let found = transactions(&data(&broker), &deployment.topic(topic), deployment.plan.partitions);
-                assert_eq!((found.open_records, found.cut_off().len()), (0, 0), "{topic:?}: everything is committed");
+                // The end of a transaction is decided when it is answered, and reaches its partitions after that.
+                let look = || {
+                    let found = transactions(&data(&broker), &deployment.topic(topic), deployment.plan.partitions);
+                    (found.open_records, found.cut_off().len())
+                };
+                let waited = (0..50).find(|_| {
+                    std::thread::sleep(Duration::from_millis(100));
+                    look() == (0, 0)
+                });
+                assert!(waited.is_some(), "{topic:?}: records open and cut off: {:?}; everything is committed", look());
             }
             process = Some(deployment.start("a"));
         }

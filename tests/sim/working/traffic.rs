@@ -101,12 +101,8 @@ pub fn make(random: &mut Random, ground: &Ground, partitions: u32, span: Micros,
     for _ in 0..random.below(8) {
         feeds.push(stray(random, partitions, span, Topic::Input(0)));
     }
-    // Records of several inputs come in any order, so there is only one that says anything, and that moves time.
-    if arrival == Arrival::Field && random.happens(5_000) {
-        for _ in 0..=random.below(8) {
-            feeds.push(stray(random, partitions, span, Topic::Input(1)));
-        }
-    }
+    // One input: of several, one that stays behind is passed over, and what is published says so, which the plain
+    // fold cannot know.
     feeds.sort_by_key(|feed| feed.at);
     Traffic { feeds, reference: Arc::new(known(&references, &ground.zones)) }
 }
