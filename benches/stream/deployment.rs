@@ -33,7 +33,9 @@ impl Deployment {
     ///
     /// Accounts and templates are shared by all deployments of a broker; events by those that name the same topic.
     pub fn make(directory: &Path, bootstrap: &str, name: &str, events: &str, partitions: u32) -> Self {
-        let cards = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards").join(name);
+        let cards = |name: &str| {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards").join(name).display().to_string()
+        };
         let topics = crate::shape::WRITTEN.map(|(_, key, usual)| format!("{key} = \"{name}.{usual}\"\n")).concat();
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"a bench has no secrets\"\n\

@@ -141,7 +141,7 @@ impl Sender {
 
     /// Waits until everything is there.
     pub fn flush(&self) {
-        self.producer.flush(Duration::from_secs(60)).expect("events reach the broker");
+        self.producer.flush(Duration::from_mins(1)).expect("events reach the broker");
     }
 }
 
@@ -158,7 +158,9 @@ pub fn send_references(sender: &Sender, known: &loadgen::References) {
     for template in &known.templates {
         bytes.clear();
         templates.write(template, &mut bytes).expect("a record");
-        let key = [&template.account_id, &template.name, &template.language].map(|part| part.as_str()).join("/");
+        let key = [&template.account_id, &template.name, &template.language]
+            .map(tollgate::codec::text::Text::as_str)
+            .join("/");
         sender.send("wa.templates", 0, key.as_bytes(), &bytes);
     }
     sender.flush();

@@ -27,7 +27,7 @@ pub fn run(settings: &Settings) {
     let mut seen: Vec<(Duration, u64)> = Vec::new();
     let mut look = |usage: &crate::process::Usage| {
         let at = began.elapsed();
-        if seen.last().is_none_or(|(last, _)| at - *last >= Duration::from_secs(1)) {
+        if seen.last().is_none_or(|(last, _)| at.saturating_sub(*last) >= Duration::from_secs(1)) {
             seen.push((at, usage.resident));
         }
     };

@@ -64,6 +64,7 @@ impl Table {
 }
 
 /// The step at which a fault met a process; 0 outside of transactions.
+#[allow(clippy::match_same_arms, reason = "in the order in which a transaction goes")]
 const fn step(fault: Fault, moment: Moment, fresh: bool) -> u8 {
     let before = matches!(fault, Fault::CrashBefore) || matches!(fault, Fault::Stopped) && fresh;
     let after = matches!(fault, Fault::CrashAfter);

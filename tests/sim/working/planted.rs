@@ -350,7 +350,7 @@ impl Store for WrongStore {
             let is_position = key == keys::meta();
             let lost = match self.plant {
                 Plant::StoreLosesPosition => is_position && self.written > 1,
-                Plant::StoreLosesRows => !is_position && self.written % 20 == 0,
+                Plant::StoreLosesRows => !is_position && self.written.is_multiple_of(20),
                 _ => false,
             };
             match value {

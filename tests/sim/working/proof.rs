@@ -331,8 +331,12 @@ fn compare<T: Ord + Describe>(what: &str, expected: &[T], found: &[T]) -> Result
         return Ok(());
     }
     let mut count: BTreeMap<&T, (usize, usize)> = BTreeMap::new();
-    expected.iter().for_each(|one| count.entry(one).or_default().0 += 1);
-    found.iter().for_each(|one| count.entry(one).or_default().1 += 1);
+    for one in expected {
+        count.entry(one).or_default().0 += 1;
+    }
+    for one in found {
+        count.entry(one).or_default().1 += 1;
+    }
     let first = |wrong: fn(usize, usize) -> bool| {
         let (one, (must, is)) = count.iter().find(|(_, (must, is))| wrong(*must, *is))?;
         let at = found.iter().position(|other| other == *one).or(expected.iter().position(|other| other == *one));
