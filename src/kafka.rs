@@ -172,6 +172,8 @@ pub struct Kafka {
     data: DataQueue<Group>,
     /// What the group has given this member.
     owned: Vec<Slot>,
+    /// When an assignment is answered even if not all of it is ready.
+    answer_by: Duration,
     /// Which of it is being read; nothing before the group has its answer.
     reading: Option<BTreeSet<Slot>>,
     /// Where reading last came to a partition's end.
@@ -204,6 +206,7 @@ impl Kafka {
             producer: None,
             data,
             owned: Vec::new(),
+            answer_by: Duration::ZERO,
             reading: None,
             reached: BTreeMap::new(),
             started,
@@ -350,6 +353,7 @@ impl Log for Kafka {
             return Ok(match change {
                 Change::Assigned(slots) => {
                     self.owned.clone_from(&slots);
+                    self.answer_by = self.now() + QUESTION;
                     self.reading = None;
                     Found::Assigned(slots)
                 }
@@ -398,6 +402,10 @@ impl Log for Kafka {
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
         self.reached.clear();
         let wanted: BTreeSet<Slot> = slots.iter().map(|(slot, _)| *slot).collect();
+        // Partitions that are taken without a position have to be moved later; most are ready within seconds.
+        if self.reading.is_none() && slots.len() < self.owned.len() && self.now() < self.answer_by {
+            return Err(Failure::Busy("waits for the state of other partitions".to_owned()));
+        }
         let done = match &self.reading {
             None => self.answer(slots, &wanted),
             Some(reading) => self.move_to(slots, &wanted, reading),
