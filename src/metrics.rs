@@ -292,7 +292,7 @@ impl Families {
             poll_seconds: make.seconds("poll_seconds_total", "Time spent waiting for records.", &[])?.with_label_values::<&str>(&[]),
             throttled: make.counters(
                 "throttled_total",
-                "Asks answered `unknown: throttled`, because their number asked too often. Nothing is throttled yet.",
+                "Asks answered `unknown: throttled`, because their number asked too often.",
                 &[],
             )?.with_label_values::<&str>(&[]),
             heartbeats_written: make.counters(
@@ -302,7 +302,7 @@ impl Families {
             )?.with_label_values::<&str>(&[]),
             merge_passes: make.counters(
                 "merge_passes_total",
-                "Times that one of several inputs was passed over after the bounded wait. None is waited for yet.",
+                "Records folded although an earlier one of another input may still come, after the bounded wait.",
                 &[],
             )?.with_label_values::<&str>(&[]),
             restore_records: make.counters(

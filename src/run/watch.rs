@@ -100,6 +100,9 @@ impl Observer for Recorder {
 
     fn answered(&mut self, answer: Answer, reason: Reason, appended_at: i64) {
         self.tally.answered(answer, reason, Timestamp::from_millis(appended_at));
+        if reason == Reason::Throttled {
+            self.tally.throttled();
+        }
     }
 
     fn published(&mut self, topic: Topic) {
