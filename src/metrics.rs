@@ -222,16 +222,20 @@ impl Families {
                 &["topic"],
             )?,
             events_folded: make.counters("events_folded_total", "Events folded.", &[])?.with_label_values::<&str>(&[]),
-            unknown_events: make.counters(
-                "unknown_events_total",
-                "Events of a kind that this version does not know; they change nothing.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            deadlines_fired: make.counters(
-                "deadlines_fired_total",
-                "Deadlines that partition time has passed, such as the end of a window.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
+            unknown_events: make
+                .counters(
+                    "unknown_events_total",
+                    "Events of a kind that this version does not know; they change nothing.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            deadlines_fired: make
+                .counters(
+                    "deadlines_fired_total",
+                    "Deadlines that partition time has passed, such as the end of a window.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
             outputs: make.counters("outputs_total", "Records published.", &["topic"])?,
             changelog_records: make.counters(
                 "changelog_records_total",
@@ -244,30 +248,27 @@ impl Families {
                 &["code"],
             )?,
             verdicts: make.counters("verdicts_total", "Verdicts, by their first reason.", &["verdict", "reason"])?,
-            record_lateness: make.histograms(
-                "record_lateness_seconds",
-                "From what an event tells of to the log's taking it.",
-                &[],
-                &LATENESS,
-            )?.with_label_values::<&str>(&[]),
+            record_lateness: make
+                .histograms(
+                    "record_lateness_seconds",
+                    "From what an event tells of to the log's taking it.",
+                    &[],
+                    &LATENESS,
+                )?
+                .with_label_values::<&str>(&[]),
             verdict_latency: verdict_latency.with_label_values::<&str>(&[]),
-            transactions: make.counters(
-                "transactions_total",
-                "Transactions, by how they ended.",
-                &["outcome"],
-            )?,
-            transaction_seconds: make.histograms(
-                "transaction_seconds",
-                "From a transaction's first record to its commit.",
-                &[],
-                &DURATIONS,
-            )?.with_label_values::<&str>(&[]),
-            commit_seconds: make.histograms(
-                "commit_seconds",
-                "Ending a transaction: all steps of commit_step_seconds together.",
-                &[],
-                &DURATIONS,
-            )?.with_label_values::<&str>(&[]),
+            transactions: make.counters("transactions_total", "Transactions, by how they ended.", &["outcome"])?,
+            transaction_seconds: make
+                .histograms("transaction_seconds", "From a transaction's first record to its commit.", &[], &DURATIONS)?
+                .with_label_values::<&str>(&[]),
+            commit_seconds: make
+                .histograms(
+                    "commit_seconds",
+                    "Ending a transaction: all steps of commit_step_seconds together.",
+                    &[],
+                    &DURATIONS,
+                )?
+                .with_label_values::<&str>(&[]),
             commit_step_seconds: make.histograms(
                 "commit_step_seconds",
                 "A step of ending a transaction.",
@@ -279,43 +280,38 @@ impl Families {
                 "Producers dropped and made again under their transactional id.",
                 &["why"],
             )?,
-            fold_seconds: make.seconds(
-                "fold_seconds_total",
-                "Time spent in folding and in making records.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            blocked_seconds: make.seconds(
-                "blocked_seconds_total",
-                "Time spent waiting for the broker to answer.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            poll_seconds: make.seconds("poll_seconds_total", "Time spent waiting for records.", &[])?.with_label_values::<&str>(&[]),
-            throttled: make.counters(
-                "throttled_total",
-                "Asks answered `unknown: throttled`, because their number asked too often.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            heartbeats_written: make.counters(
-                "heartbeats_written_total",
-                "Events written to move the time of an idle partition.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            merge_passes: make.counters(
-                "merge_passes_total",
-                "Records folded although an earlier one of another input may still come, after the bounded wait.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            restore_records: make.counters(
-                "restore_records_total",
-                "Changelog records read to bring a store up to date.",
-                &[],
-            )?.with_label_values::<&str>(&[]),
-            checkpoint_seconds: make.histograms(
-                "checkpoint_seconds",
-                "Writing what is committed into the store.",
-                &[],
-                &DURATIONS,
-            )?.with_label_values::<&str>(&[]),
+            fold_seconds: make
+                .seconds("fold_seconds_total", "Time spent in folding and in making records.", &[])?
+                .with_label_values::<&str>(&[]),
+            blocked_seconds: make
+                .seconds("blocked_seconds_total", "Time spent waiting for the broker to answer.", &[])?
+                .with_label_values::<&str>(&[]),
+            poll_seconds: make
+                .seconds("poll_seconds_total", "Time spent waiting for records.", &[])?
+                .with_label_values::<&str>(&[]),
+            throttled: make
+                .counters(
+                    "throttled_total",
+                    "Asks answered `unknown: throttled`, because their number asked too often.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            heartbeats_written: make
+                .counters("heartbeats_written_total", "Events written to move the time of an idle partition.", &[])?
+                .with_label_values::<&str>(&[]),
+            merge_passes: make
+                .counters(
+                    "merge_passes_total",
+                    "Records folded although an earlier one of another input may still come, after the bounded wait.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            restore_records: make
+                .counters("restore_records_total", "Changelog records read to bring a store up to date.", &[])?
+                .with_label_values::<&str>(&[]),
+            checkpoint_seconds: make
+                .histograms("checkpoint_seconds", "Writing what is committed into the store.", &[], &DURATIONS)?
+                .with_label_values::<&str>(&[]),
             task_state: make.gauges(
                 "task_state",
                 "What a partition's task does: 0 restoring, 1 running, 2 paused, 3 halted.",
