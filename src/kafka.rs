@@ -30,6 +30,10 @@ pub use reader::ChangelogReader;
 /// How long a question to the brokers may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
+/// How long an assignment waits for those of its partitions that are not ready. Most are within a second; what is
+/// ready does not wait longer for what is not.
+const GRACE: Duration = Duration::from_millis(0);
+
 /// The names of all topics, by what they are for.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -72,7 +76,15 @@ impl Names {
         Some(Slot { topic: *topic, partition: Partition(u32::try_from(partition).ok()?) })
     }
 
-    fn list(&self, slots: &[(Slot, NextOffset)]) -> TopicPartitionList {
+    fn partitions(&self, slots: &mut dyn Iterator<Item = &Slot>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for slot in slots {
+            list.add_partition(self.name(slot.topic), number(slot.partition));
+        }
+        list
+    }
+
+    fn positions(&self, slots: &[(Slot, NextOffset)]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(slots.len());
         for (slot, next) in slots {
             // An offset that a position holds is never negative, so it is always taken.
@@ -217,21 +229,25 @@ impl Kafka {
     ///
     /// Partitions are forwarded to the data queue before they are taken, and stay so until they are given up:
     /// taking the same ones again would end the forwarding behind our back. What is not wanted yet is paused.
-    fn answer(&mut self, slots: &[(Slot, NextOffset)], wanted: &BTreeSet<Slot>) -> Result<(), KafkaError> {
-        let mut list = self.names.list(slots);
-        let mut later = TopicPartitionList::new();
+    ///
+    /// It is taken at its end as a number, never as `Offset::End`: librdkafka looks that one up on its own, and when
+    /// a seek overtakes the answer, it looks it up once more and goes there, past every record in between.
+    fn answer(&mut self, slots: &[(Slot, NextOffset)], wanted: &BTreeSet<Slot>) -> Result<(), Failure> {
+        let later: Vec<Slot> = self.owned.iter().filter(|slot| !wanted.contains(slot)).copied().collect();
+        let ends = later.iter().map(|slot| Ok((*slot, self.end_of(*slot)?))).collect::<Result<Vec<_>, Failure>>()?;
         for slot in &self.owned {
-            let (name, partition) = (self.names.name(slot.topic), number(slot.partition));
             if let Some(place) = self.names.place(slot.topic) {
-                self.data.forward(place, partition);
-            }
-            if !wanted.contains(slot) {
-                list.add_partition_offset(name, partition, Offset::End)?;
-                later.add_partition(name, partition);
+                self.data.forward(place, number(slot.partition));
             }
         }
-        self.consumer().assign(&list)?;
-        if later.count() > 0 { self.consumer().pause(&later) } else { Ok(()) }
+        let all: Vec<_> = slots.iter().copied().chain(ends).collect();
+        self.consumer().assign(&self.names.positions(&all)).map_err(unassignable)?;
+        self.pause(&mut later.iter())
+    }
+
+    fn pause(&self, slots: &mut dyn Iterator<Item = &Slot>) -> Result<(), Failure> {
+        let list = self.names.partitions(slots);
+        if list.count() > 0 { self.consumer().pause(&list).map_err(unassignable) } else { Ok(()) }
     }
 
     /// Reads what is wanted from new positions, and pauses the rest.
@@ -240,34 +256,24 @@ impl Kafka {
         slots: &[(Slot, NextOffset)],
         wanted: &BTreeSet<Slot>,
         reading: &BTreeSet<Slot>,
-    ) -> Result<(), KafkaError> {
-        let list = |slots: &mut dyn Iterator<Item = &Slot>| {
-            let mut list = TopicPartitionList::new();
-            for slot in slots {
-                list.add_partition(self.names.name(slot.topic), number(slot.partition));
-            }
-            list
-        };
-        let paused = list(&mut reading.difference(wanted));
-        if paused.count() > 0 {
-            self.consumer().pause(&paused)?;
-        }
+    ) -> Result<(), Failure> {
+        self.pause(&mut reading.difference(wanted))?;
         if slots.is_empty() {
             return Ok(());
         }
         // A partition that was taken a moment ago may not have begun to be read, and cannot be moved before.
         let deadline = self.started.elapsed() + QUESTION;
         loop {
-            let moved = self.consumer().seek_partitions(self.names.list(slots), QUESTION)?;
+            let moved = self.consumer().seek_partitions(self.names.positions(slots), QUESTION).map_err(unassignable)?;
             let failed = moved.elements().iter().find_map(|element| element.error().err());
             match failed {
                 None => break,
-                Some(error) if self.started.elapsed() > deadline => return Err(error),
+                Some(error) if self.started.elapsed() > deadline => return Err(unassignable(error)),
                 Some(_) => std::thread::sleep(Duration::from_millis(2)),
             }
         }
-        let resumed = list(&mut wanted.difference(reading));
-        if resumed.count() > 0 { self.consumer().resume(&resumed) } else { Ok(()) }
+        let resumed = self.names.partitions(&mut wanted.difference(reading));
+        if resumed.count() > 0 { self.consumer().resume(&resumed).map_err(unassignable) } else { Ok(()) }
     }
 
     fn consumer(&self) -> &BaseConsumer<Group> {
@@ -283,6 +289,16 @@ impl Kafka {
         let found = self.consumer().fetch_watermarks(name, number(slot.partition), QUESTION);
         found.map_err(|error| Failure::Busy(format!("the ends of `{name}`, partition {}: {error}", slot.partition.0)))
     }
+
+    /// With `read_committed` this is the last stable offset.
+    fn end_of(&self, slot: Slot) -> Result<NextOffset, Failure> {
+        self.watermarks(slot).map(|(_, high)| position(high))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unassignable(error: KafkaError) -> Failure {
+    Failure::Busy(format!("the assignment: {error}"))
 }
 
 /// All partitions of topics, each with its beginning and its end as of now.
@@ -353,7 +369,7 @@ impl Log for Kafka {
             return Ok(match change {
                 Change::Assigned(slots) => {
                     self.owned.clone_from(&slots);
-                    self.answer_by = self.now() + QUESTION;
+                    self.answer_by = self.now() + GRACE;
                     self.reading = None;
                     Found::Assigned(slots)
                 }
@@ -406,11 +422,10 @@ impl Log for Kafka {
         if self.reading.is_none() && slots.len() < self.owned.len() && self.now() < self.answer_by {
             return Err(Failure::Busy("waits for the state of other partitions".to_owned()));
         }
-        let done = match &self.reading {
-            None => self.answer(slots, &wanted),
-            Some(reading) => self.move_to(slots, &wanted, reading),
-        };
-        done.map_err(|error| Failure::Busy(format!("the assignment: {error}")))?;
+        match &self.reading {
+            None => self.answer(slots, &wanted)?,
+            Some(reading) => self.move_to(slots, &wanted, reading)?,
+        }
         self.reading = Some(wanted);
         Ok(())
     }
@@ -423,10 +438,7 @@ impl Log for Kafka {
     }
 
     fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
-        let mut list = TopicPartitionList::with_capacity(slots.len());
-        for slot in slots {
-            list.add_partition(self.names.name(slot.topic), number(slot.partition));
-        }
+        let list = self.names.partitions(&mut slots.iter());
         let busy = |error: KafkaError| Failure::Busy(format!("the committed positions: {error}"));
         let found = self.consumer().committed_offsets(list, QUESTION).map_err(busy)?;
         slots
@@ -449,8 +461,7 @@ impl Log for Kafka {
     }
 
     fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
-        // With `read_committed` the upper mark is the last stable offset.
-        self.watermarks(slot).map(|(_, high)| position(high))
+        self.end_of(slot)
     }
 
     fn glance(&self, slot: Slot) -> Glance {
@@ -501,7 +512,7 @@ impl Log for Kafka {
     }
 
     fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
-        let list = self.names.list(positions);
+        let list = self.names.positions(positions);
         // Fresh at every commit: it says which generation of the group the positions come from.
         let member = self.consumer().group_metadata();
         let member = member.ok_or_else(|| Failure::Abort("the worker is no member of the group".to_owned()))?;

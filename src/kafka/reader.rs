@@ -52,7 +52,7 @@ impl ChangelogReader {
                 data.forward(place, number(slot.partition));
             }
         }
-        data.consumer().assign(&names.list(from)).map_err(halt("the reader"))?;
+        data.consumer().assign(&names.positions(from)).map_err(halt("the reader"))?;
         Ok(Self { names: Arc::clone(names), data, positions: from.iter().copied().collect() })
     }
 }
