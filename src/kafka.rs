@@ -32,7 +32,7 @@ const QUESTION: Duration = Duration::from_secs(10);
 
 /// How long an assignment waits for those of its partitions that are not ready. Most are within a second; what is
 /// ready does not wait longer for what is not.
-const GRACE: Duration = Duration::from_millis(0);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The names of all topics, by what they are for.
 #[derive(Clone, Debug)]
