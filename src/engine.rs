@@ -10,6 +10,7 @@ pub mod publish;
 mod table;
 mod timers;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -72,7 +73,16 @@ pub struct Prepared {
     pub event: Event,
     message: Option<MessageKey>,
     request: Option<[u8; 16]>,
-    aliases: Vec<[u8; 16]>,
+    /// Nothing where they are hardly ever asked for: a message that is known knows its contact.
+    aliases: Option<Vec<[u8; 16]>>,
+}
+
+fn aliases_of(event: &Event, key: &DeploymentKey) -> Vec<[u8; 16]> {
+    match (&event.group, &event.contact) {
+        (Some(group), _) => vec![key.alias(&event.number, Alias::Group, group.as_str())],
+        (None, Some(identity)) => key.aliases(&event.number, identity).collect(),
+        (None, None) => Vec::new(),
+    }
 }
 
 impl Prepared {
@@ -98,11 +108,8 @@ impl Prepared {
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => (None, None),
         };
-        let aliases = match (&event.group, &event.contact) {
-            (Some(group), _) => vec![key.alias(number, Alias::Group, group.as_str())],
-            (None, Some(identity)) => key.aliases(number, identity).collect(),
-            (None, None) => Vec::new(),
-        };
+        let about_known = matches!(event.happening, Happening::SendAccepted(_) | Happening::Status(_));
+        let aliases = (!about_known).then(|| aliases_of(&event, key));
         Self { event, message, request, aliases }
     }
 }
@@ -505,8 +512,12 @@ impl<S: Store> Engine<S> {
         let contact_number = if let Some(number) = held {
             Some(number)
         } else {
-            let found = find_contact(&mut self.aliases, aliases, &self.store)?;
-            match found {
+            let aliases = match aliases {
+                Some(aliases) => Cow::Borrowed(aliases),
+                None => Cow::Owned(aliases_of(event, &self.setup.key)),
+            };
+            let found = find_contact(&mut self.aliases, &aliases, &self.store)?;
+            let number = match found {
                 Some(number) => Some(number),
                 None if aliases.is_empty() => None,
                 None => {
@@ -516,11 +527,12 @@ impl<S: Store> Engine<S> {
                     self.contacts.row(number, &self.store)?.value = Some((index, contact));
                     Some(number)
                 }
+            };
+            if let Some(number) = number {
+                name_contact(&mut self.aliases, &aliases, number, &self.store)?;
             }
+            number
         };
-        if let (Some(number), None) = (contact_number, held) {
-            name_contact(&mut self.aliases, aliases, number, &self.store)?;
-        }
         let entry = &mut self.numbers[index.0 as usize];
         let account = account_for(&self.setup, &self.reference, entry, event.account.as_ref(), event.occurred_at);
         let mut contact = match contact_number {

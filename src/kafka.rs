@@ -325,6 +325,10 @@ pub fn ends(
     Ok(found)
 }
 
+fn nowhere(topic: Topic) -> Failure {
+    Failure::Halt(format!("{topic:?} has no topic; report this"))
+}
+
 /// An error that no repetition mends.
 fn halt(what: &'static str) -> impl Fn(KafkaError) -> Failure {
     move |error| Failure::Halt(format!("{what}: {error}"))
@@ -488,8 +492,7 @@ impl Log for Kafka {
     }
 
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
-        let place = self.names.place(slot.topic);
-        let place = place.ok_or_else(|| Failure::Halt(format!("{:?} has no topic; report this", slot.topic)))?;
+        let place = self.names.place(slot.topic).ok_or_else(|| nowhere(slot.topic))?;
         self.producer()?.produce(place, number(slot.partition), key, value)
     }
 
@@ -504,7 +507,8 @@ impl Log for Kafka {
             return self.produce(slot, key, value);
         }
         let names = Arc::clone(&self.names);
-        self.producer()?.produce_with(names.name(slot.topic), number(slot.partition), key, value, headers)
+        let place = names.place(slot.topic).ok_or_else(|| nowhere(slot.topic))?;
+        self.producer()?.produce_with((place, names.name(slot.topic)), number(slot.partition), key, value, headers)
     }
 
     fn drain(&mut self) -> Result<(), Failure> {

@@ -126,7 +126,7 @@ impl World {
         // What has been used up of a month is told by the platform, a delivery each.
         for index in 0..used {
             let mut event = world.base("status", 99, start);
-            event.status = Some(records::Status {
+            event.status = Some(Box::new(records::Status {
                 message_id: Some(format!("used-{index}").into()),
                 status: "delivered".into(),
                 pricing: Some(records::Pricing {
@@ -136,7 +136,7 @@ impl World {
                     ..records::Pricing::default()
                 }),
                 ..records::Status::default()
-            });
+            }));
             world.fold(&event);
         }
         world
@@ -233,11 +233,11 @@ fn check(zone_name: &str, used: u32, steps: &[(i64, Step)]) -> Result<(), TestCa
             Step::Inbound { contact, opens } => {
                 let mut event = world.base("message", *contact, at);
                 let kind = if *opens { "text" } else { "edit" };
-                event.message = Some(records::Message {
+                event.message = Some(Box::new(records::Message {
                     message_id: format!("in-{index}").into(),
                     r#type: kind.into(),
                     ..records::Message::default()
-                });
+                }));
                 world.fold(&event);
                 if *opens {
                     oracle.inbound.push((*contact, at));
@@ -245,12 +245,12 @@ fn check(zone_name: &str, used: u32, steps: &[(i64, Step)]) -> Result<(), TestCa
             }
             Step::Ask { contact, ahead } => {
                 let mut event = world.base("send_requested", *contact, at);
-                event.send_requested = Some(records::SendRequested {
+                event.send_requested = Some(Box::new(records::SendRequested {
                     request_id: format!("ask-{index}").into(),
                     content: content(Sent::Service),
                     evaluate_for: Some(at + ahead),
                     ..records::SendRequested::default()
-                });
+                }));
                 let told = world.fold(&event);
                 let Some(What::Verdict(verdict)) = told.first() else {
                     return Err(TestCaseError::fail("no verdict"));
@@ -261,11 +261,11 @@ fn check(zone_name: &str, used: u32, steps: &[(i64, Step)]) -> Result<(), TestCa
             Step::Send { contact, what, takes } => {
                 let message = format!("wamid-{index}");
                 let mut accepted = world.base("send_accepted", *contact, at);
-                accepted.send_accepted = Some(records::SendAccepted {
+                accepted.send_accepted = Some(Box::new(records::SendAccepted {
                     message_id: message.clone().into(),
                     content: Some(content(*what)),
                     ..records::SendAccepted::default()
-                });
+                }));
                 world.fold(&accepted);
                 let mut told = Vec::new();
                 let delivered = if *what == Sent::Reaction { at } else { at + takes };
@@ -273,11 +273,11 @@ fn check(zone_name: &str, used: u32, steps: &[(i64, Step)]) -> Result<(), TestCa
                     if *what == Sent::Reaction { &[("sent", 0)] } else { &[("sent", 0), ("delivered", *takes)] };
                 for (stage, after) in stages {
                     let mut event = world.base("status", *contact, at + after);
-                    event.status = Some(records::Status {
+                    event.status = Some(Box::new(records::Status {
                         message_id: Some(message.clone().into()),
                         status: (*stage).into(),
                         ..records::Status::default()
-                    });
+                    }));
                     told.extend(world.fold(&event));
                 }
                 let tolls: Vec<Toll> = told

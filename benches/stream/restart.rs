@@ -42,7 +42,11 @@ fn message(encoder: &mut Encoder, contact: u64, serial: u64, at: i64, take: &mut
         received_at: Some(at),
         provenance: "live".into(),
         contact: Some(records::Person { wa_id: Some(phone.into()), ..records::Person::default() }),
-        message: Some(records::Message { message_id: id.into(), r#type: "text".into(), ..records::Message::default() }),
+        message: Some(Box::new(records::Message {
+            message_id: id.into(),
+            r#type: "text".into(),
+            ..records::Message::default()
+        })),
         ..records::Event::default()
     };
     take(&encoder.encode(&event));

@@ -15,11 +15,31 @@ use crate::domain::time::Timestamp;
 #[must_use]
 pub fn hash(fields: &[&[u8]]) -> [u8; 16] {
     let mut sha = Sha256::new();
-    for field in fields {
-        sha.update(length(field));
-        sha.update(field);
-    }
+    gather(fields, |bytes| sha.update(bytes));
     first_half(&sha.finalize())
+}
+
+/// Hands over fields, each behind its length. All at once where they are as short as ids are: what is fed in pieces is
+/// copied and counted piece by piece, which costs as much as the hashing.
+fn gather(fields: &[&[u8]], mut feed: impl FnMut(&[u8])) {
+    let mut together = [0; 256];
+    let mut end = 0;
+    for field in fields {
+        for part in [&length(field), *field] {
+            if together.len() - end < part.len() {
+                feed(&together[..end]);
+                end = 0;
+            }
+            match together.get_mut(end..end + part.len()) {
+                Some(place) => {
+                    place.copy_from_slice(part);
+                    end += part.len();
+                }
+                None => feed(part),
+            }
+        }
+    }
+    feed(&together[..end]);
 }
 
 fn length(field: &[u8]) -> [u8; 4] {
@@ -53,8 +73,8 @@ pub fn hex(id: [u8; 16]) -> Text<'static> {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    // Digits are ASCII, so nothing is lost.
-    String::from_utf8_lossy(&digits).into_owned().into()
+    // Digits are ASCII, so this is always text.
+    std::str::from_utf8(&digits).unwrap_or_default().to_owned().into()
 }
 
 /// The id that [`hex`] wrote; `None` for any other text.
@@ -227,10 +247,7 @@ impl DeploymentKey {
 
     fn name(&self, fields: &[&[u8]]) -> [u8; 16] {
         let mut hmac = self.0.clone();
-        for field in fields {
-            hmac.update(&length(field));
-            hmac.update(field);
-        }
+        gather(fields, |bytes| hmac.update(bytes));
         first_half(&hmac.finalize().into_bytes())
     }
 
@@ -312,6 +329,16 @@ mod tests {
         let written: Vec<String> = ids.into_iter().map(|id| hex(id).as_str().to_owned()).collect();
         let golden = include_str!("../../tests/golden/ids.txt");
         assert_eq!(written.join("\n"), golden.trim_end());
+    }
+
+    #[test]
+    fn fields_of_any_length_are_hashed_as_one_text() {
+        for sizes in [[0, 0, 0], [250, 2, 3], [248, 1, 300], [256, 256, 256], [1_000, 5, 252]] {
+            let fields = sizes.map(|size| vec![b'x'; size]);
+            let whole: Vec<u8> = fields.iter().flat_map(|field| [&length(field)[..], field].concat()).collect();
+            let parts: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+            assert_eq!(hash(&parts), first_half(&Sha256::digest(&whole)), "{sizes:?}");
+        }
     }
 
     #[test]

@@ -261,26 +261,26 @@ impl<'a> Reader<'_, 'a> {
         if kind.as_str() == "system" {
             let system = item.system.0.as_ref();
             event.kind = "identity_change".into();
-            event.identity_change = Some(records::IdentityChange {
+            event.identity_change = Some(Box::new(records::IdentityChange {
                 message_id: Some(message_id),
                 r#type: system.and_then(|system| system.r#type.text()).unwrap_or_else(|| "unstated".into()),
                 new_wa_id: system.and_then(|system| system.wa_id.text()),
                 new_user_id: system.and_then(|system| system.user_id.text()),
                 new_parent_user_id: system.and_then(|system| system.parent_user_id.text()),
-            });
+            }));
             return self.event(event);
         }
         let consent = self.keyword(item).filter(|_| provenance == "live").map(|state| {
             let mut consent = event.clone();
             consent.kind = "consent".into();
-            consent.consent = Some(records::Consent {
+            consent.consent = Some(Box::new(records::Consent {
                 scope: "marketing".into(),
                 state: state.into(),
                 source: Some("keyword".into()),
-            });
+            }));
             consent
         });
-        event.message = Some(records::Message {
+        event.message = Some(Box::new(records::Message {
             message_id,
             subtype: item.subtype(kind.as_str()),
             reaction_removed: kind.as_str() == "reaction" && item.reaction_removed(),
@@ -294,7 +294,7 @@ impl<'a> Reader<'_, 'a> {
                 ctwa_clid: referral.ctwa_clid.text(),
             }),
             error_codes: item.error_codes(),
-        });
+        }));
         self.event(event);
         if let Some(consent) = consent {
             self.event(consent);
@@ -329,11 +329,11 @@ impl<'a> Reader<'_, 'a> {
         if item.r#type.as_str() == Some("call") {
             let mut event = about.event("call", occurred_at);
             event.contact = recipient;
-            event.call = Some(records::Call {
+            event.call = Some(Box::new(records::Call {
                 call_id: id,
                 event: status.as_str().to_ascii_lowercase().into(),
                 direction: Some("business_initiated".into()),
-            });
+            }));
             return self.event(event);
         }
         let mut event = about.event("status", occurred_at);
@@ -341,7 +341,7 @@ impl<'a> Reader<'_, 'a> {
         event.group_id = if in_group { item.recipient_id.text() } else { None };
         let conversation = item.conversation.0.as_ref();
         let pricing = item.pricing.0.as_ref().or_else(|| conversation.and_then(|known| known.pricing.0.as_ref()));
-        event.status = Some(records::Status {
+        event.status = Some(Box::new(records::Status {
             message_id: Some(id),
             request_id: None,
             status,
@@ -355,7 +355,7 @@ impl<'a> Reader<'_, 'a> {
             }),
             errors: item.errors(),
             callback_data: item.biz_opaque_callback_data.text(),
-        });
+        }));
         self.event(event);
     }
 
@@ -376,7 +376,7 @@ impl<'a> Reader<'_, 'a> {
             about.sender(item)
         };
         event.contact = Some(person);
-        event.call = Some(records::Call { call_id, event: call, direction });
+        event.call = Some(Box::new(records::Call { call_id, event: call, direction }));
         self.event(event);
     }
 
@@ -389,7 +389,7 @@ impl<'a> Reader<'_, 'a> {
         };
         let mut event = about.event("preference", occurred_at);
         event.contact = Some(about.person(item.wa_id.text(), item.user_id.as_text(), item.parent_user_id.as_text()));
-        event.preference = Some(records::Preference { category, value });
+        event.preference = Some(Box::new(records::Preference { category, value }));
         self.event(event);
     }
 
@@ -402,13 +402,13 @@ impl<'a> Reader<'_, 'a> {
         let (previous_parent, current_parent) = item.parent_user_id.change();
         let mut event = about.event("identity_change", occurred_at);
         event.contact = Some(about.person(item.wa_id.text(), previous, previous_parent));
-        event.identity_change = Some(records::IdentityChange {
+        event.identity_change = Some(Box::new(records::IdentityChange {
             message_id: None,
             r#type: "user_changed_user_id".into(),
             new_wa_id: None,
             new_user_id: current,
             new_parent_user_id: current_parent,
-        });
+        }));
         self.event(event);
     }
 
@@ -422,14 +422,14 @@ impl<'a> Reader<'_, 'a> {
         let code = item.code.integer().and_then(|code| i32::try_from(code).ok());
         let mut event = about.event("unknown", occurred_at);
         event.group_id = item.group_id.text();
-        event.unknown = Some(records::Unknown {
+        event.unknown = Some(Box::new(records::Unknown {
             name: match (name, code) {
                 (Some(name), _) => format!("{field}/{}", name.as_str()).into(),
                 (None, Some(_)) => format!("{field}/error").into(),
                 (None, None) => field.to_owned().into(),
             },
             error_codes: code.into_iter().chain(item.error_codes()).collect(),
-        });
+        }));
         self.event(event);
     }
 }

@@ -361,7 +361,7 @@ impl<'a> About<'a> {
         let id = ids::window_event(self.number, key, kind, edge.opened_at, transition, edge.revision);
         let count = |count: Option<u32>| count.map(small);
         records::WindowEvent {
-            envelope: self.envelope(hex(id), format!("tollgate.window.{transition}.v1").into()),
+            envelope: self.envelope(hex(id), event_type(edge.transition).into()),
             window_id: hex(ids::window(self.number, key, kind, edge.opened_at)),
             phone_number_id: self.number.as_str().into(),
             account_id: self.account_id(),
@@ -393,7 +393,7 @@ impl<'a> About<'a> {
 
     fn state(&self, state: Option<&'a ContactState>) -> records::WindowStateRow<'a> {
         let contact_key = hex(self.contact_key().0);
-        let key = format!("{}/{}", self.number.as_str(), contact_key.as_str());
+        let key = [self.number.as_str(), "/", contact_key.as_str()].concat();
         let value = state.map(|state| records::WindowState {
             envelope: self.envelope(key.clone().into(), "tollgate.window.state.v1".into()),
             phone_number_id: self.number.as_str().into(),
@@ -446,6 +446,16 @@ impl<'a> About<'a> {
             disagrees: outcome.disagrees,
             revision: small(outcome.revision),
         }
+    }
+}
+
+const fn event_type(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Opened => "tollgate.window.opened.v1",
+        Transition::Refreshed => "tollgate.window.refreshed.v1",
+        Transition::Closing => "tollgate.window.closing.v1",
+        Transition::Closed => "tollgate.window.closed.v1",
+        Transition::Corrected => "tollgate.window.corrected.v1",
     }
 }
 

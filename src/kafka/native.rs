@@ -1,5 +1,5 @@
 //! What librdkafka offers and its Rust wrapper does not: records in batches from a queue of one's own, records
-//! produced without a look-up and an allocation each, and a wait for the producer's queue that ends when it does.
+//! produced in batches to topics that were looked up once, and a wait for the producer's queue that ends when it does.
 //!
 //! The only file with `unsafe`. Each block says why it is sound. Pointers never leave this file, and both types
 //! keep the client that theirs belong to alive.
@@ -166,16 +166,39 @@ impl<C: ConsumerContext> Drop for DataQueue<C> {
     }
 }
 
-/// Produces to topics that were looked up once.
+/// How many records are handed over at once.
+const TOGETHER: usize = 64;
+
+/// In a batch whose records name their partitions themselves.
+const NO_PARTITION: i32 = -1;
+
+/// Produces to topics that were looked up once, and hands records over some at a time: librdkafka takes its locks
+/// and looks at its clocks once a call.
 pub struct Outlets<C: ProducerContext + 'static> {
-    topics: Vec<*mut c::rd_kafka_topic_t>,
+    topics: Vec<Outlet>,
+    messages: Vec<c::rd_kafka_message_t>,
     producer: BaseProducer<C>,
 }
 
-// SAFETY: librdkafka's objects may be used from any thread.
+/// A topic, and the records it is to get next.
+struct Outlet {
+    topic: *mut c::rd_kafka_topic_t,
+    held: Vec<Held>,
+    /// Their keys and values, one behind the other.
+    bytes: Vec<u8>,
+}
+
+/// A record that is to be handed over: the lengths of its parts.
+struct Held {
+    partition: i32,
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+// SAFETY: librdkafka's objects may be used from any thread; the messages point nowhere between two calls.
 unsafe impl<C: ProducerContext + 'static> Send for Outlets<C> {}
 
-/// The record is not taken: the producer's queue is full, or it refuses.
+/// The first record that is not taken, and why: the producer's queue is full, or it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotTaken(pub RDKafkaErrorCode);
 
@@ -185,9 +208,10 @@ impl<C: ProducerContext + 'static> Outlets<C> {
         let client = producer.client().native_ptr();
         let topics = names.iter().map(|name| {
             // SAFETY: the client is alive, the name ends in a zero byte, and no configuration is handed over.
-            unsafe { c::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) }
+            let topic = unsafe { c::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
+            Outlet { topic, held: Vec::new(), bytes: Vec::new() }
         });
-        Self { topics: topics.collect(), producer }
+        Self { topics: topics.collect(), messages: Vec::new(), producer }
     }
 
     /// The producer.
@@ -195,39 +219,79 @@ impl<C: ProducerContext + 'static> Outlets<C> {
         &self.producer
     }
 
-    /// Hands a record over; its bytes are copied.
+    /// Copies a record. Tells whether there are so many of its topic that they should be handed over.
+    pub fn hold(&mut self, topic: usize, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> bool {
+        let Some(outlet) = self.topics.get_mut(topic) else {
+            return true;
+        };
+        let mut copied = |part: &[u8]| {
+            outlet.bytes.extend_from_slice(part);
+            part.len()
+        };
+        outlet.held.push(Held { partition, key: key.map(&mut copied), value: value.map(&mut copied) });
+        outlet.held.len() >= TOGETHER
+    }
+
+    /// How many topics there are.
+    pub const fn count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Forgets all records that were not handed over.
+    pub fn forget(&mut self) {
+        for outlet in &mut self.topics {
+            outlet.held.clear();
+            outlet.bytes.clear();
+        }
+    }
+
+    /// Hands over what is held for a topic.
     ///
     /// # Errors
-    /// If it is not taken.
-    pub fn produce(
-        &self,
-        topic: usize,
-        partition: i32,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<(), NotTaken> {
+    /// If a record is not taken. Those before it were, and it is the first of those that are still held.
+    pub fn hand_over(&mut self, topic: usize) -> Result<(), NotTaken> {
         let unknown = NotTaken(RDKafkaErrorCode::UnknownTopic);
-        let topic = *self.topics.get(topic).filter(|topic| !topic.is_null()).ok_or(unknown)?;
-        let part = |part: Option<&[u8]>| part.map_or((ptr::null(), 0), |part| (part.as_ptr(), part.len()));
-        let ((key, key_length), (value, length)) = (part(key), part(value));
-        // SAFETY: the topic is alive, and with F_COPY librdkafka only reads the bytes during the call.
-        let refused = unsafe {
-            c::rd_kafka_produce(
-                topic,
-                partition,
-                c::RD_KAFKA_MSG_F_COPY,
-                value.cast_mut().cast(),
-                length,
-                key.cast(),
-                key_length,
-                ptr::null_mut(),
-            )
+        let outlet = self.topics.get_mut(topic).filter(|outlet| !outlet.topic.is_null()).ok_or(unknown)?;
+        self.messages.clear();
+        let mut rest = outlet.bytes.as_slice();
+        let mut part = |length: Option<usize>| {
+            let (part, after) = rest.split_at(length.unwrap_or(0));
+            rest = after;
+            (length.map_or(ptr::null(), |_| part.as_ptr()), part.len())
         };
-        if refused == 0 {
-            return Ok(());
+        for held in &outlet.held {
+            let ((key, key_len), (payload, len)) = (part(held.key), part(held.value));
+            self.messages.push(c::rd_kafka_message_t {
+                err: c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+                rkt: ptr::null_mut(),
+                partition: held.partition,
+                payload: payload.cast_mut().cast(),
+                len,
+                key: key.cast_mut().cast(),
+                key_len,
+                offset: 0,
+                _private: ptr::null_mut(),
+            });
         }
-        // SAFETY: reads the calling thread's last error, which the call has just set.
-        Err(NotTaken(unsafe { c::rd_kafka_last_error() }.into()))
+        // SAFETY: the topic is alive, the messages are as many as told, and with F_COPY librdkafka only reads their
+        // bytes, which are not moved during the call.
+        unsafe {
+            c::rd_kafka_produce_batch(
+                outlet.topic,
+                NO_PARTITION,
+                c::RD_KAFKA_MSG_F_COPY | c::RD_KAFKA_MSG_F_PARTITION,
+                self.messages.as_mut_ptr(),
+                i32::try_from(self.messages.len()).unwrap_or(i32::MAX),
+            );
+        }
+        let refused =
+            |message: &c::rd_kafka_message_t| message.err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let first = self.messages.iter().position(refused);
+        let taken = first.unwrap_or(outlet.held.len());
+        let length: usize =
+            outlet.held.drain(..taken).map(|held| held.key.unwrap_or(0) + held.value.unwrap_or(0)).sum();
+        outlet.bytes.drain(..length);
+        first.map_or(Ok(()), |first| Err(NotTaken(self.messages[first].err.into())))
     }
 
     /// Sends everything at once and waits up to so many milliseconds until it has arrived. Tells whether it has.
@@ -240,9 +304,9 @@ impl<C: ProducerContext + 'static> Outlets<C> {
 
 impl<C: ProducerContext + 'static> Drop for Outlets<C> {
     fn drop(&mut self) {
-        for topic in self.topics.drain(..).filter(|topic| !topic.is_null()) {
+        for outlet in self.topics.drain(..).filter(|outlet| !outlet.topic.is_null()) {
             // SAFETY: each was made by `new`, and the client is dropped after this.
-            unsafe { c::rd_kafka_topic_destroy(topic) };
+            unsafe { c::rd_kafka_topic_destroy(outlet.topic) };
         }
     }
 }

@@ -108,21 +108,27 @@ impl Transactional {
         self.outlets.producer().poll(Duration::ZERO);
     }
 
-    pub fn begin(&self) -> Result<(), Failure> {
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        self.outlets.forget();
         *self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.outlets.producer().begin_transaction().map_err(|error| meaning("the beginning", &error))
     }
 
+    /// Adds a record to the transaction: it is handed over with others, at the latest when they are drained.
     pub fn produce(
-        &self,
+        &mut self,
         topic: usize,
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<(), Failure> {
+        if self.outlets.hold(topic, partition, key, value) { self.hand_over(topic) } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self, topic: usize) -> Result<(), Failure> {
         let began = now();
         loop {
-            match self.outlets.produce(topic, partition, key, value) {
+            match self.outlets.hand_over(topic) {
                 Ok(()) => return Ok(()),
                 Err(NotTaken(RDKafkaErrorCode::QueueFull)) if began.elapsed() < self.patience => {
                     self.serve();
@@ -134,13 +140,15 @@ impl Transactional {
     }
 
     pub fn produce_with(
-        &self,
-        topic: &str,
+        &mut self,
+        (place, topic): (usize, &str),
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[(&'static str, String)],
     ) -> Result<(), Failure> {
+        // What came before it goes before it.
+        self.hand_over(place)?;
         let began = now();
         loop {
             let held = headers.iter().fold(OwnedHeaders::new(), |held, (key, value)| {
@@ -168,7 +176,8 @@ impl Transactional {
     }
 
     /// Waits until every record is in the log. Without this the calls that follow would each take 100 ms.
-    pub fn drain(&self) -> Result<(), Failure> {
+    pub fn drain(&mut self) -> Result<(), Failure> {
+        (0..self.outlets.count()).try_for_each(|topic| self.hand_over(topic))?;
         let began = now();
         while !self.outlets.flush(SLICE_MS) {
             self.serve();
@@ -194,7 +203,8 @@ impl Transactional {
         })
     }
 
-    pub fn abort(&self) -> Result<(), Failure> {
+    pub fn abort(&mut self) -> Result<(), Failure> {
+        self.outlets.forget();
         // What is queued and under way would hold up the abort, which serves no events itself.
         self.outlets.producer().purge(PurgeConfig::default().queue().inflight());
         let began = now();

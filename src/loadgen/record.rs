@@ -133,60 +133,63 @@ impl Scribe {
         let kind = match arrival.what {
             What::Said { form, about, client, clicked, provenance, .. } => {
                 let object = about.map(|_| object);
-                event.message = Some(message(form, subject, object, client, clicked));
+                event.message = Some(Box::new(message(form, subject, object, client, clicked)));
                 event.provenance = provenance_word(provenance).into();
                 "message"
             }
             What::Called { event: stage, by_person, .. } => {
                 let direction = if by_person { "user_initiated" } else { "business_initiated" };
                 let word = call_word(stage).into();
-                event.call =
-                    Some(records::Call { call_id: subject.into(), event: word, direction: Some(direction.into()) });
+                event.call = Some(Box::new(records::Call {
+                    call_id: subject.into(),
+                    event: word,
+                    direction: Some(direction.into()),
+                }));
                 "call"
             }
             What::Preference { stop } => {
                 let value = if stop { "stop" } else { "resume" }.into();
-                event.preference = Some(records::Preference { category: "marketing_messages".into(), value });
+                event.preference = Some(Box::new(records::Preference { category: "marketing_messages".into(), value }));
                 "preference"
             }
             What::Moved { ids_change } => {
-                event.identity_change = Some(self.identity_change(arrival, ids_change));
+                event.identity_change = Some(Box::new(self.identity_change(arrival, ids_change)));
                 "identity_change"
             }
             What::Consent { all, given } => {
                 through = None;
-                event.consent = Some(records::Consent {
+                event.consent = Some(Box::new(records::Consent {
                     scope: if all { "all" } else { "marketing" }.into(),
                     state: if given { "given" } else { "withdrawn" }.into(),
                     source: Some("web_form".into()),
-                });
+                }));
                 "consent"
             }
             What::Asked { content, evaluate_for, .. } => {
                 through = None;
-                event.send_requested = Some(records::SendRequested {
+                event.send_requested = Some(Box::new(records::SendRequested {
                     request_id: subject.into(),
                     content: say(content, account, category_of(content)),
                     evaluate_for,
                     time_to_live_seconds: None,
                     attributes: BTreeMap::new(),
-                });
+                }));
                 "send_requested"
             }
             What::Accepted { request, content, held, .. } => {
                 through = None;
                 let status = if held { "held_for_quality_assessment" } else { "accepted" };
-                event.send_accepted = Some(records::SendAccepted {
+                event.send_accepted = Some(Box::new(records::SendAccepted {
                     request_id: request.map(|_| object.into()),
                     message_id: subject.into(),
                     message_status: Some(status.into()),
                     content: content.map(|content| say(content, account, category_of(content))),
                     time_to_live_seconds: None,
-                });
+                }));
                 "send_accepted"
             }
             What::Reported(report) => {
-                event.status = Some(status(&report, subject, object));
+                event.status = Some(Box::new(status(&report, subject, object)));
                 "status"
             }
             What::Heartbeat => {
@@ -197,12 +200,13 @@ impl Scribe {
             }
             What::Throughput => {
                 let value = Some("80".into());
-                event.number_fact = Some(records::NumberFact { name: "throughput".into(), value, until: None });
+                event.number_fact =
+                    Some(Box::new(records::NumberFact { name: "throughput".into(), value, until: None }));
                 "number_fact"
             }
             What::Unknown => {
                 let name = "business_username_updates".into();
-                event.unknown = Some(records::Unknown { name, error_codes: Vec::new() });
+                event.unknown = Some(Box::new(records::Unknown { name, error_codes: Vec::new() }));
                 "unknown"
             }
         };

@@ -169,11 +169,11 @@ impl<'v> Stage<'v> {
             self.now = first - Millis::days(40);
             for number in self.numbers() {
                 let mut event = self.about_contact("consent", &number, self.now, None);
-                event.consent = Some(records::Consent {
+                event.consent = Some(Box::new(records::Consent {
                     scope: "all".into(),
                     state: "given".into(),
                     source: Some("web_form".into()),
-                });
+                }));
                 self.fold(&event)?;
             }
         }
@@ -230,7 +230,7 @@ impl<'v> Stage<'v> {
         for index in 0..count {
             let mut event = self.base("status", "P1", start);
             event.contact = Some(records::Person { wa_id: Some("12025550199".into()), ..records::Person::default() });
-            event.status = Some(records::Status {
+            event.status = Some(Box::new(records::Status {
                 message_id: Some(format!("given-{index}").into()),
                 status: "delivered".into(),
                 pricing: Some(records::Pricing {
@@ -240,7 +240,7 @@ impl<'v> Stage<'v> {
                     ..records::Pricing::default()
                 }),
                 ..records::Status::default()
-            });
+            }));
             self.fold(&event)?;
         }
         Ok(())
@@ -369,18 +369,20 @@ impl<'v> Stage<'v> {
             Happening::Status(line) => messages.push(self.status(line)?),
             Happening::Preference(value) => {
                 let mut event = self.about_contact("preference", "P1", when, None);
-                event.preference =
-                    Some(records::Preference { category: "marketing_messages".into(), value: value.clone().into() });
+                event.preference = Some(Box::new(records::Preference {
+                    category: "marketing_messages".into(),
+                    value: value.clone().into(),
+                }));
                 self.fold(&event)?;
             }
             Happening::Consent(scope, given) => {
                 let mut event = self.about_contact("consent", "P1", when, None);
                 let state = if *given { "given" } else { "withdrawn" };
-                event.consent = Some(records::Consent {
+                event.consent = Some(Box::new(records::Consent {
                     scope: scope.clone().into(),
                     state: state.into(),
                     source: Some("import".into()),
-                });
+                }));
                 self.fold(&event)?;
             }
             Happening::Template { template, fact: name, value, title, from } => {
@@ -406,7 +408,7 @@ impl<'v> Stage<'v> {
             Happening::Coexistence => {
                 let mut event = self.base("number_fact", "P1", when);
                 let name = "coexistence_since".into();
-                event.number_fact = Some(records::NumberFact { name, ..records::NumberFact::default() });
+                event.number_fact = Some(Box::new(records::NumberFact { name, ..records::NumberFact::default() }));
                 self.fold(&event)?;
             }
             Happening::Time => {
@@ -429,17 +431,18 @@ impl<'v> Stage<'v> {
             inbound.kind.split_once(':').map_or((inbound.kind.as_str(), None), |(kind, rest)| (kind, Some(rest)));
         if kind == "call" {
             let mut event = self.about_contact("call", &number, at, inbound.by.as_deref());
-            event.call = Some(records::Call {
+            event.call = Some(Box::new(records::Call {
                 call_id: self.name("wacid", inbound.name.as_deref()).into(),
                 event: "connect".into(),
                 direction: Some("user_initiated".into()),
-            });
+            }));
             return self.fold(&event);
         }
         if kind == "system" {
             let mut event = self.about_contact("identity_change", &number, at, inbound.by.as_deref());
             let r#type = detail.unwrap_or("user_changed_number").to_owned().into();
-            event.identity_change = Some(records::IdentityChange { r#type, ..records::IdentityChange::default() });
+            event.identity_change =
+                Some(Box::new(records::IdentityChange { r#type, ..records::IdentityChange::default() }));
             return self.fold(&event);
         }
         let mut event = self.about_contact("message", &number, at, inbound.by.as_deref());
@@ -448,7 +451,7 @@ impl<'v> Stage<'v> {
             "unreact" => ("reaction", true),
             other => (other, false),
         };
-        event.message = Some(records::Message {
+        event.message = Some(Box::new(records::Message {
             message_id: self.name("in", inbound.name.as_deref()).into(),
             r#type: r#type.to_owned().into(),
             subtype: detail
@@ -463,17 +466,17 @@ impl<'v> Stage<'v> {
             }),
             error_codes: if kind == "unsupported" { vec![131_051] } else { Vec::new() },
             context_message_id: None,
-        });
+        }));
         self.fold(&event)
     }
 
     fn call(&mut self, kind: &str) -> Result<(), Mistake> {
         let mut event = self.about_contact("call", "P1", self.now, None);
-        event.call = Some(records::Call {
+        event.call = Some(Box::new(records::Call {
             call_id: self.name("wacid", None).into(),
             event: kind.to_owned().into(),
             direction: Some("business_initiated".into()),
-        });
+        }));
         self.fold(&event)
     }
 
@@ -507,12 +510,12 @@ impl<'v> Stage<'v> {
         let request = format!("ask-{}", self.asked);
         let mut event = self.about_contact("send_requested", out.number.as_deref().unwrap_or("P1"), when, None);
         event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
-        event.send_requested = Some(records::SendRequested {
+        event.send_requested = Some(Box::new(records::SendRequested {
             request_id: request.clone().into(),
             content: content(&out.content),
             evaluate_for: out.evaluate_for.map(|when| self.instant(when)).transpose()?.map(Timestamp::millis),
             ..records::SendRequested::default()
-        });
+        }));
         self.fold(&event)?;
         Ok(request)
     }
@@ -522,12 +525,12 @@ impl<'v> Stage<'v> {
         let account = out.account.clone().unwrap_or_else(|| "A".into());
         let mut accepted = self.about_contact("send_accepted", &number, when, None);
         accepted.account_id = Some(account.clone().into());
-        accepted.send_accepted = Some(records::SendAccepted {
+        accepted.send_accepted = Some(Box::new(records::SendAccepted {
             request_id: Some(request.to_owned().into()),
             message_id: message.to_owned().into(),
             message_status: out.held.then(|| "held_for_quality_assessment".into()),
             ..records::SendAccepted::default()
-        });
+        }));
         self.fold(&accepted)?;
         if out.undelivered {
             return Ok(());
@@ -548,7 +551,7 @@ impl<'v> Stage<'v> {
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
-            event.status = Some(self.status_record(message, stage, pricing, code)?);
+            event.status = Some(Box::new(self.status_record(message, stage, pricing, code)?));
             if at > self.now { self.later(at, event) } else { self.fold(&event)? }
         }
         Ok(())
@@ -583,7 +586,7 @@ impl<'v> Stage<'v> {
         if line.nobody {
             event.contact = None;
         }
-        event.status = Some(self.status_record(&message, &line.status, line.pricing.as_ref(), line.code)?);
+        event.status = Some(Box::new(self.status_record(&message, &line.status, line.pricing.as_ref(), line.code)?));
         self.fold(&event)?;
         Ok(message)
     }

@@ -37,24 +37,21 @@ impl<S: Store> Pending<S> {
     /// Writes all rows that wait to the store behind, in one batch with a row more: the position.
     ///
     /// # Errors
-    /// If the store cannot be written; then nothing was, and all rows still wait.
+    /// If the store cannot be written; then nothing was. There is no going on: the rows are in the changelog alone.
     pub fn write_out(&mut self, position: (Vec<u8>, Vec<u8>)) -> Result<(), Error> {
-        let mut batch = Batch::default();
-        // Sorted, as the store wants them.
+        self.bytes = 0;
         #[allow(clippy::iter_over_hash_type, reason = "sorted right after")]
-        let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        for (key, value) in rows {
+        let mut rows: Vec<_> = self.rows.drain().collect();
+        // As the store wants them.
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let mut batch = Batch::default();
+        for (key, value) in rows.into_iter().chain([(position.0, Some(position.1))]) {
             match value {
-                Some(value) => batch.put(key.clone(), value.clone()),
-                None => batch.delete(key.clone()),
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
             }
         }
-        batch.put(position.0, position.1);
-        self.behind.commit(batch)?;
-        self.rows.clear();
-        self.bytes = 0;
-        Ok(())
+        self.behind.commit(batch)
     }
 }
 

@@ -52,6 +52,9 @@ impl Rocks {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_write_buffer_size(memory / 9);
         options.set_max_write_buffer_number(3);
+        // Most messages are new: that one is not here either is known without a search.
+        options.set_memtable_prefix_bloom_ratio(0.02);
+        options.set_memtable_whole_key_filtering(true);
         options.set_max_background_jobs(2);
         // The log of RocksDB's own doings is for its authors; keep one small file of it.
         options.set_keep_log_file_num(1);

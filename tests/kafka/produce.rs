@@ -187,7 +187,7 @@ pub fn messages(number: &str, people: Range<u64>, at: i64, mut each: impl FnMut(
             received_at: Some(at),
             provenance: "live".into(),
             contact: Some(contact),
-            message: Some(message),
+            message: Some(Box::new(message)),
             ..records::Event::default()
         });
     }

@@ -23,11 +23,18 @@ struct Encoder<'a> {
 /// Appends an integer in Avro's zigzag form of variable length.
 pub(super) fn long(value: i64, out: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    if rest < 0x80 {
+        return out.push(rest as u8);
+    }
+    let mut bytes = [0; 10];
+    let mut end = 0;
     while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
+        bytes[end] = (rest & 0x7f) as u8 | 0x80;
+        end += 1;
         rest >>= 7;
     }
-    out.push(rest as u8);
+    bytes[end] = rest as u8;
+    out.extend_from_slice(&bytes[..=end]);
 }
 
 /// Appends bytes behind their length.

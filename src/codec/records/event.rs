@@ -10,7 +10,7 @@ fn live() -> Text<'static> {
 }
 
 records! {
-    /// One event. `kind` says which of the sections is filled.
+    /// One event. `kind` says which of the sections is filled. They are in boxes, because all but one are empty.
     Event {
         event_id: Option<Text<'a>>,
         kind: Text<'a>,
@@ -24,16 +24,16 @@ records! {
         provenance: Text<'a>,
         contact: Option<Person<'a>>,
         group_id: Option<Text<'a>>,
-        message: Option<Message<'a>>,
-        call: Option<Call<'a>>,
-        preference: Option<Preference<'a>>,
-        identity_change: Option<IdentityChange<'a>>,
-        send_requested: Option<SendRequested<'a>>,
-        send_accepted: Option<SendAccepted<'a>>,
-        status: Option<Status<'a>>,
-        consent: Option<Consent<'a>>,
-        number_fact: Option<NumberFact<'a>>,
-        unknown: Option<Unknown<'a>>,
+        message: Option<Box<Message<'a>>>,
+        call: Option<Box<Call<'a>>>,
+        preference: Option<Box<Preference<'a>>>,
+        identity_change: Option<Box<IdentityChange<'a>>>,
+        send_requested: Option<Box<SendRequested<'a>>>,
+        send_accepted: Option<Box<SendAccepted<'a>>>,
+        status: Option<Box<Status<'a>>>,
+        consent: Option<Box<Consent<'a>>>,
+        number_fact: Option<Box<NumberFact<'a>>>,
+        unknown: Option<Box<Unknown<'a>>>,
     }
 
     /// A person, by every id an event gives.
