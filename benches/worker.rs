@@ -8,6 +8,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench that cannot go on stops")]
 #![allow(clippy::cast_precision_loss, reason = "a figure is read to three digits")]
+#![allow(clippy::cast_possible_wrap, reason = "offsets of a few million")]
 
 mod measure;
 
