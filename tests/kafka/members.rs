@@ -86,7 +86,6 @@ impl Group<'_> {
             assert!(now() < end, "owners are {found:?}, not {expected:?}\n{}", logs(&self.processes));
             self.processes.iter_mut().for_each(Process::assert_runs);
         };
-        println!("members: {} own {owners:?}", expected.len());
         let topics: Vec<String> =
             [Topic::Input(0), Topic::Input(1), Topic::Charges].map(|topic| self.deployment.topic(topic)).into();
         for partition in 0..self.deployment.plan.partitions {
