@@ -116,7 +116,9 @@ impl Month {
         let read = |line| serde_json::from_str::<records::Event<'_>>(line).expect("an event");
         let mut events: Vec<_> = month.lines().chain(late.lines()).map(read).collect();
         events.sort_by_key(|event| event.received_at);
-        events.iter().for_each(|event| loader.event(event));
+        for event in &events {
+            loader.event(event);
+        }
         loader.finish();
     }
 }

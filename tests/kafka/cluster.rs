@@ -123,7 +123,7 @@ impl Deployment {
     pub fn config_file(&self, instance: &str) -> PathBuf {
         let Plan { name, inputs, json, settings, registry, .. } = &self.plan;
         let payload = if self.plan.pointers { "pointer" } else { "full" };
-        let registry: String = registry.iter().map(|url| format!("[registry]\nurls = [\"{url}\"]\n")).collect();
+        let registry = registry.as_ref().map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
         let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards");
         let card = |file: &str| format!("{:?}", cards.join(file).display().to_string());
         let topic = |what: &str| format!("{name}.{what}");
