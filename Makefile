@@ -34,7 +34,7 @@ build: ## The command, with RocksDB: target/release/tollgate
 	$(CARGO) build --release
 
 test: ## Everything that must hold, as CI runs it
-	@deploy/needs.sh rust cc libclang java maven
+	@deploy/needs.sh rust cc libclang java maven python
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features broker -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet

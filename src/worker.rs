@@ -619,19 +619,28 @@ impl<L: Log, D: Disk> Worker<L, D> {
             Topic::Input(index) => shared.inputs.get(usize::from(index)).map_or("", String::as_str),
             _ => shared.charges.as_str(),
         };
-        let (key, value) = (records.key(head), records.value(head));
-        let place = crate::engine::publish::Place {
-            topic,
-            partition: i32::try_from(head.slot.partition.0).unwrap_or(i32::MAX),
-            offset: head.offset,
-            key,
-        };
+        let value = records.value(head);
         let size = value.map_or(0, <[u8]>::len);
-        let payload = value.filter(|value| shared.keep_payload && value.len() <= LARGEST_PAYLOAD);
-        let record = self.publisher.dead_letter(place, problem, payload, size as u64, at);
+        let payload = value.filter(|value| shared.keep_payload && value.len() <= LARGEST_LETTER);
         let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        shared.framers.dead_letter.write(&record, &mut bytes).map_err(unwritable)?;
+        // What makes a letter too large is left out: the record, or its key, which a letter has twice, or both. A letter
+        // that the log does not take would be aborted with everything else, again and again.
+        let mut key = records.key(head);
+        for (kept_key, kept_payload) in [(key, payload), (key, None), (None, payload), (None, None)] {
+            key = kept_key;
+            let place = crate::engine::publish::Place {
+                topic,
+                partition: i32::try_from(head.slot.partition.0).unwrap_or(i32::MAX),
+                offset: head.offset,
+                key,
+            };
+            let record = self.publisher.dead_letter(place, problem, kept_payload, size as u64, at);
+            bytes.clear();
+            shared.framers.dead_letter.write(&record, &mut bytes).map_err(unwritable)?;
+            if bytes.len() + key.map_or(0, <[u8]>::len) <= LARGEST_LETTER {
+                break;
+            }
+        }
         let slot = Slot { topic: Topic::DeadLetters, partition: head.slot.partition };
         let produced = self.produce(slot, key, Some(&bytes));
         self.bytes = bytes;
@@ -639,8 +648,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 }
 
-/// The largest record that a dead letter repeats; of a larger one it says where it is.
-const LARGEST_PAYLOAD: usize = 1 << 20;
+/// The largest dead letter, in bytes: a record of the usual largest size fits into it, and it fits into its topic.
+const LARGEST_LETTER: usize = (1 << 20) + 32_768;
 
 /// A failure inside of a transaction: there is no going on with half of a record published.
 fn in_transaction(failure: Failure) -> Trouble {

@@ -1,5 +1,5 @@
 //! What a worker does with records that are on their way while its positions are set back: they lie ahead of what is
-//! folded next, and are read again.
+//! folded next, and are read again. And with an assignment that it cannot fold: it says so and halts.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -222,6 +222,19 @@ fn folded(log: Scripted) -> u64 {
     let position = engine::position_of(&row).and_then(|bytes| Position::read(&bytes)).expect("a position");
     assert_eq!(position.inputs.last().map(|range| range.next.offset()), Some(RECORDS));
     position.records
+}
+
+#[test]
+fn an_assignment_that_parts_what_belongs_together_halts_the_worker_and_says_how_to_mend_it() {
+    let mut shared = shared();
+    shared.inputs = vec!["received".to_owned(), "sent".to_owned()];
+    // The log assigns the partition of the first input alone.
+    let schemas = Box::new(|_| Ok(None));
+    let worker = Worker::new(Scripted::default(), InMemory, Arc::new(shared), Latest::default(), schemas);
+    let halted = worker.expect("a worker").turn().expect_err("half of a partition is not folded");
+    for told in ["[0]", "`sent`", "equally many partitions", "assignor `range`"] {
+        assert!(halted.0.contains(told), "{told} in: {halted}");
+    }
 }
 
 #[test]

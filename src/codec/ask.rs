@@ -3,6 +3,10 @@
 use super::records;
 use crate::domain::time::Timestamp;
 
+/// How long a number or an id may be that an answer repeats, in bytes. An answer must fit into its topic, and nobody
+/// who waits for one has made up an id that is longer.
+const LONGEST: usize = 4_096;
+
 /// An ask of which only number and id can be read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MalformedAsk {
@@ -45,6 +49,24 @@ impl MalformedAsk {
     }
 
     fn readable(ask: Self) -> Option<Self> {
-        Some(ask).filter(|ask| !ask.number.is_empty() && !ask.request.is_empty())
+        let some = |text: &str| (1..=LONGEST).contains(&text.len());
+        Some(ask).filter(|ask| some(&ask.number) && some(&ask.request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_no_answer_has_room_for_are_not_answered() {
+        let ask = |length: usize| {
+            let id = "r".repeat(length);
+            MalformedAsk::of_json(
+                format!("{{\"phone_number_id\":\"1\",\"send_requested\":{{\"request_id\":\"{id}\"}}}}").as_bytes(),
+            )
+        };
+        assert!(ask(1).is_some() && ask(LONGEST).is_some());
+        assert!(ask(0).is_none() && ask(LONGEST + 1).is_none());
     }
 }

@@ -42,6 +42,8 @@ pub enum Problem {
     Word,
     /// It is negative.
     Negative,
+    /// It is a word that is too long for one.
+    TooLong,
     /// It asks for something this version does not do yet.
     NotYet,
 }
@@ -53,7 +55,12 @@ impl Invalid {
         match self.problem {
             Problem::Missing => "missing_field",
             Problem::NotYet => "not_supported_yet",
-            Problem::Id(_) | Problem::Instant | Problem::Money | Problem::Word | Problem::Negative => "invalid_field",
+            Problem::Id(_)
+            | Problem::Instant
+            | Problem::Money
+            | Problem::Word
+            | Problem::Negative
+            | Problem::TooLong => "invalid_field",
         }
     }
 }
@@ -68,6 +75,7 @@ impl fmt::Display for Invalid {
             Problem::Money => write!(f, "`{field}` is no amount with a currency"),
             Problem::Word => write!(f, "`{field}` is none of the words it may be; the schema lists them"),
             Problem::Negative => write!(f, "`{field}` is negative"),
+            Problem::TooLong => write!(f, "`{field}` is longer than {LONGEST_WORD} bytes"),
             Problem::NotYet => {
                 write!(f, "`{field}` asks for something this version cannot do; keep the record and redrive it")
             }
@@ -94,6 +102,15 @@ fn missing(field: &'static str) -> Invalid {
 
 fn id<T>(field: &'static str, text: &Text<'_>, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Invalid> {
     parse(text.as_str()).map_err(|invalid| Invalid { field, problem: Problem::Id(invalid) })
+}
+
+/// How long a word may be that is passed on as it came, in bytes: as long as the platform lets names be. Outputs repeat
+/// words, and an output that its topic has no room for would never be committed.
+const LONGEST_WORD: usize = 512;
+
+fn word<'t>(field: &'static str, text: &'t Text<'_>) -> Result<&'t str, Invalid> {
+    let problem = Problem::TooLong;
+    Some(text.as_str()).filter(|word| word.len() <= LONGEST_WORD).ok_or(Invalid { field, problem })
 }
 
 fn optional<T>(
@@ -192,10 +209,13 @@ impl Reader<'_, '_> {
         let subtype = message.subtype.as_ref().map(Text::as_str);
         let kind = InboundKind::of_message(message.r#type.as_str(), subtype, unavailable, message.reaction_removed);
         let platform = message.client_platform.as_ref().map(Text::as_str);
-        let referral = message.referral.as_ref().map(|referral| Referral {
-            source_type: Term::new(referral.source_type.as_ref().map_or("", Text::as_str)),
-            on_desktop: matches!(platform, Some("desktop" | "web")),
+        let referral = message.referral.as_ref().map(|referral| {
+            let source = referral.source_type.as_ref();
+            let source = source.map_or(Ok(""), |source| word("message.referral.source_type", source))?;
+            let on_desktop = matches!(platform, Some("desktop" | "web"));
+            Ok(Referral { source_type: Term::new(source), on_desktop })
         });
+        let referral = referral.transpose()?;
         let live = self.record.provenance.as_str() == "live";
         Ok(Happening::Inbound(Inbound { kind, live, referral }))
     }
@@ -229,8 +249,8 @@ impl Reader<'_, '_> {
             "withdrawn" => false,
             _ => return Err(Invalid { field: "consent.state", problem: Problem::Word }),
         };
-        let source = Term::new(consent.source.as_ref().map_or("unstated", Text::as_str));
-        Ok(Happening::Consent(ConsentGiven { scope, given, source }))
+        let source = consent.source.as_ref().map_or(Ok("unstated"), |source| word("consent.source", source))?;
+        Ok(Happening::Consent(ConsentGiven { scope, given, source: Term::new(source) }))
     }
 
     fn send_requested(&self, ask: &records::SendRequested<'_>) -> Result<Happening, Invalid> {
@@ -302,7 +322,10 @@ fn time_to_live(field: &'static str, seconds: Option<i64>) -> Result<Option<Mill
 
 /// The old names of free-form content are taken too: what the session API called a session message.
 fn content(content: &records::Content<'_>, field: &'static str) -> Result<Content, Invalid> {
-    let category = content.category.as_ref().map(|category| Category::parse(category.as_str()));
+    let named = |field, category: &Option<Text<'_>>| {
+        category.as_ref().map(|category| word(field, category).map(Category::parse)).transpose()
+    };
+    let category = named("content.category", &content.category)?;
     match content.kind.as_str() {
         "freeform" | "session" | "service"
             if content.message_type.as_ref().is_some_and(|kind| kind.as_str() == "reaction") =>
@@ -315,11 +338,10 @@ fn content(content: &records::Content<'_>, field: &'static str) -> Result<Conten
         "direct_send" => category.map(Content::DirectSend).ok_or(missing("content.category")),
         "template" | "hsm" => {
             let template = content.template.as_ref().ok_or(missing("content.template"))?;
-            let category = template.category.as_ref().map(|category| Category::parse(category.as_str())).or(category);
             Ok(Content::Template(Template {
-                name: template.name.as_str().into(),
-                language: template.language.as_str().into(),
-                category,
+                name: word("content.template.name", &template.name)?.into(),
+                language: word("content.template.language", &template.language)?.into(),
+                category: named("content.template.category", &template.category)?.or(category),
             }))
         }
         _ => Err(Invalid { field, problem: Problem::Word }),
@@ -376,7 +398,7 @@ fn pricing(pricing: &records::Pricing<'_>) -> Result<Option<Pricing>, Invalid> {
     let Some(category) = &pricing.category else {
         return Ok(None);
     };
-    let term = |text: &Option<Text<'_>>| text.as_ref().map(|text| Term::new(text.as_str()));
+    let term = |field, text: &Option<Text<'_>>| text.as_ref().map(|text| word(field, text).map(Term::new)).transpose();
     let cost = match (&pricing.cost_amount, &pricing.cost_currency) {
         (Some(amount), Some(currency)) => {
             let parsed = Amount::parse(amount.as_str()).zip(Currency::parse(currency.as_str()));
@@ -386,10 +408,10 @@ fn pricing(pricing: &records::Pricing<'_>) -> Result<Option<Pricing>, Invalid> {
         _ => return Err(Invalid { field: "status.pricing.cost_currency", problem: Problem::Missing }),
     };
     Ok(Some(Pricing {
-        model: term(&pricing.pricing_model).unwrap_or_else(|| Term::new("")),
-        kind: term(&pricing.r#type),
-        category: Term::new(category.as_str()),
-        subtype: term(&pricing.subtype),
+        model: term("status.pricing.pricing_model", &pricing.pricing_model)?.unwrap_or_else(|| Term::new("")),
+        kind: term("status.pricing.type", &pricing.r#type)?,
+        category: Term::new(word("status.pricing.category", category)?),
+        subtype: term("status.pricing.subtype", &pricing.subtype)?,
         billable: pricing.billable,
         cost,
     }))
@@ -399,10 +421,46 @@ fn number_fact(fact: &records::NumberFact<'_>) -> Result<Happening, Invalid> {
     match (fact.name.as_str(), &fact.value) {
         ("coexistence_since", _) => Ok(Happening::NumberFact(NumberFact::Coexistence)),
         ("restriction", Some(name)) => Ok(Happening::NumberFact(NumberFact::Restriction {
-            name: name.as_str().into(),
+            name: word("number_fact.value", name)?.into(),
             until: fact.until.map(|until| instant("number_fact.until", until)).transpose()?,
         })),
         ("restriction", None) => Err(missing("number_fact.value")),
         (name, _) => Ok(Happening::Unknown(format!("number_fact/{name}").into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What keeps an ask with such a template from being an event.
+    fn problem(name: &str, category: &str) -> Option<Invalid> {
+        let template = records::Template { name: name.into(), language: "en".into(), category: Some(category.into()) };
+        let content =
+            records::Content { kind: "template".into(), template: Some(template), ..records::Content::default() };
+        let asked = records::SendRequested { request_id: "1".into(), content, ..records::SendRequested::default() };
+        let record = records::Event {
+            kind: "send_requested".into(),
+            phone_number_id: "1".into(),
+            occurred_at: 1_791_200_000_000,
+            contact: Some(records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() }),
+            send_requested: Some(asked),
+            ..records::Event::default()
+        };
+        let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
+        parse(&record, &key).err()
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_passed_on_unless_they_are_longer_than_words() {
+        let longest = "w".repeat(LONGEST_WORD);
+        assert_eq!(problem(&longest, &longest), None);
+        let longer = longest + "w";
+        for (name, category, field) in
+            [(longer.as_str(), "utility", "content.template.name"), ("hello", &longer, "content.template.category")]
+        {
+            let invalid = problem(name, category).expect("it is too long");
+            assert_eq!((invalid.field, invalid.problem, invalid.code()), (field, Problem::TooLong, "invalid_field"));
+        }
     }
 }

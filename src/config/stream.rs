@@ -151,10 +151,9 @@ pub const INSTANCE_VARIABLE: &str = "TOLLGATE_KAFKA_INSTANCE";
 /// Properties on which exactly-once depends, or that have a setting of their own.
 const OURS: [&str; 14] = [
     "bootstrap.servers",
+    "metadata.broker.list",
     "group.id",
     "group.instance.id",
-    "group.protocol",
-    "partition.assignment.strategy",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
@@ -163,7 +162,24 @@ const OURS: [&str; 14] = [
     "transaction.timeout.ms",
     "enable.idempotence",
     "acks",
+    "request.required.acks",
     "delivery.report.only.error",
+];
+
+/// Properties that decide who owns which partitions, what each may be, and why nothing else.
+const ASSIGNMENT: [(&str, &str, &str); 3] = [
+    (
+        "partition.assignment.strategy",
+        "range",
+        "other assignors give a partition's inputs and charges to different members",
+    ),
+    (
+        "group.protocol",
+        "classic",
+        "with `consumer` a process that was killed is refused under its own name until its session has ended, and \
+         partitions are given and taken one by one, which a transaction over all of them does not outlive",
+    ),
+    ("group.remote.assignor", "", "it belongs to `group.protocol=consumer`, which is not supported"),
 ];
 
 impl Builder<'_> {
@@ -172,6 +188,12 @@ impl Builder<'_> {
         if !taken.is_empty() {
             let problem = format!("{taken:?} are set by Tollgate itself: exactly-once depends on them");
             self.wrong(&format!("kafka.{place}"), problem);
+        }
+        for (property, only, why) in ASSIGNMENT {
+            if let Some(value) = properties.get(property).filter(|value| *value != only) {
+                let instead = if only.is_empty() { "leave it out".to_owned() } else { format!("it must be `{only}`") };
+                self.wrong(&format!("kafka.{place}.\"{property}\""), format!("`{value}`: {instead}; {why}"));
+            }
         }
     }
 
@@ -314,7 +336,51 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::config::{self, Overrides};
+    use crate::zones::Zones;
+
+    /// What is wrong with a configuration that passes properties on.
+    fn mistakes(section: &str, properties: &str) -> Vec<String> {
+        let text = format!("[deployment]\nkey = \"tests name invented people\"\n[{section}]\n{properties}\n");
+        let parsed = config::parse(&text, String::new(), PathBuf::new(), &Overrides::default(), &Zones::new());
+        parsed.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn assignors_and_protocols_that_would_part_what_belongs_together_are_refused() {
+        for (property, only) in [
+            ("\"partition.assignment.strategy\" = \"roundrobin\"", "it must be `range`"),
+            ("\"partition.assignment.strategy\" = \"cooperative-sticky\"", "it must be `range`"),
+            ("\"partition.assignment.strategy\" = \"range,roundrobin\"", "it must be `range`"),
+            ("\"group.protocol\" = \"consumer\"", "it must be `classic`"),
+            ("\"group.remote.assignor\" = \"uniform\"", "leave it out"),
+        ] {
+            for section in ["kafka.consumer", "kafka.properties"] {
+                let told = mistakes(section, property);
+                assert!(told.len() == 1 && told[0].contains(only), "{section}, {property}: {told:?}");
+            }
+        }
+        let both = "\"group.protocol\" = \"consumer\"\n\"group.remote.assignor\" = \"range\"";
+        assert_eq!(mistakes("kafka.consumer", both).len(), 2);
+    }
+
+    #[test]
+    fn properties_that_change_nothing_or_concern_nobody_else_are_passed_on() {
+        let same = "\"partition.assignment.strategy\" = \"range\"\n\"group.protocol\" = \"classic\"";
+        assert_eq!(mistakes("kafka.consumer", same), [""; 0]);
+        assert_eq!(mistakes("kafka.consumer", "\"fetch.min.bytes\" = \"1000\""), [""; 0]);
+    }
+
+    #[test]
+    fn what_exactly_once_depends_on_is_refused_by_every_name_it_has() {
+        for property in ["isolation.level", "acks", "request.required.acks", "metadata.broker.list"] {
+            let told = mistakes("kafka.properties", &format!("\"{property}\" = \"1\""));
+            assert!(told.len() == 1 && told[0].contains(property), "{property}: {told:?}");
+        }
+    }
 
     #[test]
     fn lengths_are_read_as_people_write_them() {

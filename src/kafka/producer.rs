@@ -9,7 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
 use super::native::{NotTaken, Outlets};
@@ -24,8 +24,8 @@ const SLICE_MS: i32 = 50;
 pub struct Marks {
     /// See [`TAINTS`]; 0 is none.
     taint: Arc<AtomicU8>,
-    /// The first record that could not be delivered, and why.
-    undelivered: Arc<Mutex<Option<String>>>,
+    /// What the first record means that could not be delivered.
+    undelivered: Arc<Mutex<Option<Failure>>>,
 }
 
 /// Why a producer must be made anew before its next transaction.
@@ -54,10 +54,21 @@ impl ProducerContext for Marks {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
+        if let Err((error, record)) = result {
+            let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+            undelivered.get_or_insert_with(|| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => too_large(record.topic()),
+                _ => Failure::Abort(format!("a record was not delivered: {error}")),
+            });
         }
     }
+}
+
+/// A record that its topic has no room for will have none when it is folded again.
+fn too_large(topic: &str) -> Failure {
+    Failure::Halt(format!(
+        "a record is larger than `{topic}` lets records be: raise the topic's `max.message.bytes` and start again"
+    ))
 }
 
 /// The producer.
@@ -186,8 +197,7 @@ impl Transactional {
             }
         }
         self.serve();
-        let undelivered = self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take();
-        undelivered.map_or(Ok(()), |why| Err(Failure::Abort(format!("a record was not delivered: {why}"))))
+        self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     pub fn send_offsets(&self, list: &TopicPartitionList, member: &ConsumerGroupMetadata) -> Result<(), Failure> {

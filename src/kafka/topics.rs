@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -143,21 +145,43 @@ impl Topics {
         Ok(findings)
     }
 
+    /// What somebody has set for topics that are there.
+    async fn settled(
+        &self,
+        there: &BTreeMap<Topic, u32>,
+    ) -> Result<BTreeMap<Topic, BTreeMap<String, String>>, KafkaError> {
+        let topics: Vec<_> = self.names.iter().filter(|(topic, _)| there.contains_key(topic)).collect();
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let resources: Vec<_> = topics.iter().map(|(_, name)| ResourceSpecifier::Topic(name)).collect();
+        let described = self.admin.describe_configs(resources.iter(), &options()).await?;
+        let mut settled = BTreeMap::new();
+        for ((topic, _), described) in topics.into_iter().zip(described) {
+            let entries = described.map_err(KafkaError::AdminOp)?.entries.into_iter();
+            let own = entries.filter(|entry| entry.source == ConfigSource::DynamicTopic);
+            settled.insert(topic, own.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+        }
+        Ok(settled)
+    }
+
     /// Makes topics that are missing, and sets what is not as it must be. Tells what it did.
     ///
     /// # Errors
     /// If the brokers refuse.
     pub async fn create(&self, partitions: u32, replication: u16) -> Result<Vec<String>, KafkaError> {
         let there = self.partitions()?;
+        let mut settled = self.settled(&there).await?;
         let mut done = Vec::new();
         let count = there.iter().find(|(topic, _)| topic.is_read()).map_or(partitions, |(_, count)| *count);
         for wanted in wanted(&self.names) {
             let settings = wanted.settings.iter();
             if there.contains_key(&wanted.topic) {
-                let mut alter = AlterConfig::new(ResourceSpecifier::Topic(&wanted.name));
-                for (setting, value, _) in settings {
-                    alter = alter.set(setting, value);
-                }
+                // What this request leaves out goes back to its default.
+                let mut all = settled.remove(&wanted.topic).unwrap_or_default();
+                all.extend(settings.map(|(setting, value, _)| ((*setting).to_owned(), value.clone())));
+                let alter = AlterConfig::new(ResourceSpecifier::Topic(&wanted.name));
+                let alter = all.iter().fold(alter, |alter, (setting, value)| alter.set(setting, value));
                 each(self.admin.alter_configs([&alter], &options()).await?)?;
                 done.push(format!("set `{}`", wanted.name));
                 continue;

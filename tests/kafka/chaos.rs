@@ -12,13 +12,13 @@
 //! | `CHAOS_SEED` | another seed, other events and other faults; without it every run has its own |
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use tollgate::stream::Topic;
 
 use crate::broker::Broker;
-use crate::cluster::{Deployment, Plan, Process, data, now};
+use crate::cluster::{Deployment, Plan, Process, data, now, wall};
 use crate::oracle;
 use crate::produce::{Loader, traffic};
 use crate::segments::{Transactions, transactions};
@@ -45,12 +45,6 @@ fn outputs_are_those_of_the_fold_whatever_is_killed_and_stopped() {
         seed: setting("CHAOS_SEED", wall().unsigned_abs()),
     };
     wanted.run();
-}
-
-#[allow(clippy::disallowed_methods, reason = "when something was killed, to compare with the broker's own times")]
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("before the end of time")
 }
 
 /// What is to happen.
@@ -120,7 +114,7 @@ impl Wanted {
         // A session that lasts longer keeps a killed broker away for longer; a shorter one it loses on a busy machine.
         let broker = Broker::start_with(&["broker.session.timeout.ms=6000"]);
         let settings = "session_timeout = \"6s\"\ntransaction_timeout = \"10s\"\n";
-        let plan = Plan { name: "chaos", partitions: 8, inputs: self.inputs, json: false, settings };
+        let plan = Plan { name: "chaos", partitions: 8, inputs: self.inputs, settings, ..Plan::default() };
         let deployment = Deployment::create(&broker, plan);
         let contacts = u32::try_from(self.events / 40).expect("at most some millions").max(1_000);
         let stream = traffic(self.seed, self.events, contacts);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use tollgate::config::{self, Config, Overrides};
@@ -21,6 +21,13 @@ use crate::reading::{Isolation, Positions, scan_from};
 #[allow(clippy::disallowed_methods, reason = "how long a test waits")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The time of day in milliseconds since the epoch, where it meets that of others: the broker's, a client's.
+#[allow(clippy::disallowed_methods, reason = "when something was killed or asked")]
+pub fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("before the end of time")
 }
 
 /// The broker that tests of one run share. It ends with the last of them.
@@ -47,11 +54,15 @@ pub struct Plan {
     pub json: bool,
     /// Lines for `[kafka]`, such as `commit_age = "1s"`.
     pub settings: &'static str,
+    /// Whether dead letters say only where their records are.
+    pub pointers: bool,
+    /// Where its schema registry is, if it has one.
+    pub registry: Option<String>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { name: "plain", partitions: 4, inputs: 1, json: false, settings: "" }
+        Self { name: "plain", partitions: 4, inputs: 1, json: false, settings: "", pointers: false, registry: None }
     }
 }
 
@@ -67,7 +78,13 @@ impl Deployment {
     pub fn create(broker: &Broker, plan: Plan) -> Self {
         let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
         let deployment = Self { plan, bootstrap: broker.bootstrap().to_owned(), directory };
-        let (partitions, config) = (deployment.plan.partitions.to_string(), deployment.config_file("topics"));
+        deployment.make_topics();
+        deployment
+    }
+
+    /// Makes topics that are missing, and sets what is not as it must be about those that are there.
+    pub fn make_topics(&self) {
+        let (partitions, config) = (self.plan.partitions.to_string(), self.config_file("topics"));
         // On a machine that is busy the broker may lose touch with itself for a moment.
         for attempt in 1.. {
             let output = tollgate(&config)
@@ -81,7 +98,6 @@ impl Deployment {
             assert!(attempt < 20, "topics are made: {}", String::from_utf8_lossy(&output.stderr));
             thread::sleep(Duration::from_millis(500));
         }
-        deployment
     }
 
     pub fn bootstrap(&self) -> &str {
@@ -104,8 +120,10 @@ impl Deployment {
     }
 
     /// The configuration of one process, written to a file.
-    fn config_file(&self, instance: &str) -> PathBuf {
-        let Plan { name, inputs, json, settings, .. } = &self.plan;
+    pub fn config_file(&self, instance: &str) -> PathBuf {
+        let Plan { name, inputs, json, settings, registry, .. } = &self.plan;
+        let payload = if self.plan.pointers { "pointer" } else { "full" };
+        let registry = registry.as_ref().map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
         let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards");
         let card = |file: &str| format!("{:?}", cards.join(file).display().to_string());
         let topic = |what: &str| format!("{name}.{what}");
@@ -130,6 +148,8 @@ impl Deployment {
              [state]\nmemory = \"256MiB\"\ndirectory = \"{instance}-state\"\n\
              [kafka]\nbootstrap = \"{}\"\ninstance = \"{instance}\"\narrival = \"field\"\nframing = \"{}\"\n{settings}\n\
              [kafka.topics]\nevents = [{}]\n{topics}\
+             [dead_letters]\npayload = \"{payload}\"\n\
+             {registry}\
              [http]\nlisten = \"off\"\n",
             card("sample-usd-2026-10-01.csv"),
             card("sample-inr-2026-10-01.csv"),
@@ -218,7 +238,7 @@ impl Deployment {
 }
 
 /// The binary, as a deployment runs it: it says what it does, and nothing of whom.
-fn tollgate(config: &Path) -> Command {
+pub fn tollgate(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command
         .env_remove("TOLLGATE_DEPLOYMENT_KEY")

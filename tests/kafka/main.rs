@@ -7,10 +7,16 @@
 #[path = "../broker/mod.rs"]
 mod broker;
 mod chaos;
+mod clients;
 mod cluster;
 mod deadlines;
+mod members;
 mod oracle;
+mod poison;
 mod produce;
 mod reading;
+#[path = "../registry_server/mod.rs"]
+mod registry_server;
 mod runs;
 mod segments;
+mod topics;

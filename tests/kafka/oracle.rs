@@ -106,6 +106,8 @@ pub struct Figures {
     pub commits: u64,
     /// Commit records between two deadlines that one record's arrival has passed.
     pub between_deadlines: u64,
+    /// Asks of several inputs that came too late for a verdict, because their topic was passed over.
+    pub late_asks: u64,
     /// Rows of the changelogs.
     pub rows: u64,
     /// Rows of stores that were compared.
@@ -520,14 +522,15 @@ impl Oracle {
     fn add_asks(&self, input: &Input, asks: &mut BTreeMap<(String, String), i64>) {
         for index in 0..input.heads.len() {
             let value = input.record(index).and_then(|(_, _, value)| value).unwrap_or_default();
-            let Ok(record) = self.writers.read::<records::Event<'_>>(value) else {
-                continue;
-            };
-            if let Some(ask) = &record.send_requested {
-                let ask = (record.phone_number_id.as_str().to_owned(), ask.request_id.as_str().to_owned());
-                asks.insert(ask, 1);
-            }
+            asks.extend(self.ask(value).map(|ask| (ask, 1)));
         }
+    }
+
+    /// The number and the id of an ask, if a record is one.
+    fn ask(&self, value: &[u8]) -> Option<(String, String)> {
+        let record = self.writers.read::<records::Event<'_>>(value).ok()?;
+        let ask = record.send_requested.as_ref()?;
+        Some((record.phone_number_id.as_str().to_owned(), ask.request_id.as_str().to_owned()))
     }
 
     /// What holds in whatever order the inputs were merged: one verdict for each ask, one line of the ledger for
@@ -546,6 +549,18 @@ impl Oracle {
             let verdict = verdict.expect("a verdict of ours");
             let ask = (verdict.phone_number_id.as_str().to_owned(), verdict.request_id.as_str().to_owned());
             *asks.entry(ask).or_default() -= 1;
+        });
+        // A topic that stays behind is passed over, and what it brings may then be too late. Such an ask is in a letter.
+        scan(bootstrap, &deployment.topic(Topic::DeadLetters), all(), Isolation::Committed, |read| {
+            let letter = reader.letters.read::<records::DeadLetter<'_>>(read.value.unwrap_or_default());
+            let letter = letter.expect("a dead letter of ours");
+            if let (Some(ask), "too_late") =
+                (letter.payload.as_ref().and_then(|kept| self.ask(&kept.0)), letter.error.as_str())
+                && let Some(left) = asks.get_mut(&ask).filter(|left| **left > 0)
+            {
+                *left -= 1;
+                figures.late_asks += 1;
+            }
         });
         for left in asks.values() {
             findings.unless(*left <= 0, Anomaly::LostWrite, || "an ask has no verdict".to_owned());

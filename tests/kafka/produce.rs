@@ -61,6 +61,8 @@ impl Loader {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "20")
+            // As large as the broker takes them.
+            .set("message.max.bytes", "8000000")
             .set("message.timeout.ms", PATIENCE.as_millis().to_string())
             .set("log_level", "2")
             .create_with_context(arrived.clone())
@@ -115,15 +117,20 @@ impl Loader {
     pub fn references(&mut self, deployment: &Deployment, settings: &Settings) {
         let known = loadgen::references(settings, &Days(Zones::new())).expect("settings of a stream");
         let (accounts, templates) = (deployment.topic(Topic::Accounts), deployment.topic(Topic::Templates));
-        for record in &known.accounts {
-            let key = record.entity_id.as_str().to_owned();
-            self.reference(&accounts, schema::ACCOUNT, &key, record);
-        }
-        for record in &known.templates {
-            let key = [record.account_id.as_str(), record.name.as_str(), record.language.as_str()].join("/");
-            self.reference(&templates, schema::TEMPLATE_HISTORY, &key, record);
-        }
+        known.accounts.iter().for_each(|record| self.account(&accounts, record));
+        known.templates.iter().for_each(|record| self.template(&templates, record));
         self.finish();
+    }
+
+    /// Sends what is known of an account.
+    pub fn account(&mut self, topic: &str, record: &records::Account<'_>) {
+        self.reference(topic, schema::ACCOUNT, record.entity_id.as_str(), record);
+    }
+
+    /// Sends what is known of a template.
+    pub fn template(&mut self, topic: &str, record: &records::TemplateHistory<'_>) {
+        let key = [record.account_id.as_str(), record.name.as_str(), record.language.as_str()].join("/");
+        self.reference(topic, schema::TEMPLATE_HISTORY, &key, record);
     }
 
     fn reference(&mut self, topic: &str, schema: RecordSchema, key: &str, record: &impl serde::Serialize) {
@@ -165,6 +172,21 @@ impl Calendar for Days {
 /// A stream of so many events about so many numbers that every partition has some.
 pub fn traffic(seed: u64, events: u64, contacts: u32) -> Settings {
     Settings { events, seed, contacts, numbers: 48, ..Settings::default() }
+}
+
+/// An ask whether a person may be sent free-form text now.
+pub fn ask<'a>(number: &'a str, person: &'a str, request: &'a str, at: i64) -> records::Event<'a> {
+    let content = records::Content { kind: "freeform".into(), ..records::Content::default() };
+    let asked = records::SendRequested { request_id: request.into(), content, ..records::SendRequested::default() };
+    records::Event {
+        kind: "send_requested".into(),
+        phone_number_id: number.into(),
+        occurred_at: at,
+        received_at: Some(at),
+        contact: Some(records::Person { wa_id: Some(person.into()), ..records::Person::default() }),
+        send_requested: Some(asked),
+        ..records::Event::default()
+    }
 }
 
 /// Inbound messages, one from each of some invented people, all at one instant.

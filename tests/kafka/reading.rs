@@ -110,9 +110,14 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// For a group, whose member this is not.
+    /// For a group, whose member this is not. Ends are those of what is decided.
     pub fn of(bootstrap: &str, group: &str) -> Self {
         Self { group: consumer(bootstrap, group, Isolation::Committed) }
+    }
+
+    /// For ends that are those of all records.
+    pub fn of_all_records(bootstrap: &str) -> Self {
+        Self { group: consumer(bootstrap, "tests-read-without-a-group", Isolation::Uncommitted) }
     }
 
     /// The group's committed positions of a topic; what cannot be learned now is an error.
@@ -134,7 +139,7 @@ impl Positions {
         Ok(committed)
     }
 
-    /// The last stable offset of a partition.
+    /// The end of a partition: for readers of committed records that is where the first open transaction began.
     pub fn end(&self, topic: &str, partition: u32) -> Result<i64, KafkaError> {
         Ok(self.group.fetch_watermarks(topic, number(partition), Duration::from_secs(5))?.1)
     }
