@@ -444,7 +444,7 @@ mod tests {
             phone_number_id: "1".into(),
             occurred_at: 1_791_200_000_000,
             contact: Some(records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() }),
-            send_requested: Some(asked),
+            send_requested: Some(Box::new(asked)),
             ..records::Event::default()
         };
         let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
