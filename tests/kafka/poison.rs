@@ -143,8 +143,10 @@ fn what_cannot_be_folded_becomes_a_dead_letter_and_the_rest_of_its_partition_is_
         "r".repeat(2_000_000)
     );
     let name = "t".repeat(600_000);
-    let long_name =
-        event(&records::Event { send_requested: Some(about_template(&name)), ..ask(NUMBER, CUSTOMER, "long", NOON) });
+    let long_name = event(&records::Event {
+        send_requested: Some(Box::new(about_template(&name))),
+        ..ask(NUMBER, CUSTOMER, "long", NOON)
+    });
     let poison: [(&str, &[u8], &[u8], bool); 9] = [
         ("unknown_framing", key, b"\x01\x02\x03", true),
         ("not_json", key, b"{", true),

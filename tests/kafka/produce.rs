@@ -184,7 +184,7 @@ pub fn ask<'a>(number: &'a str, person: &'a str, request: &'a str, at: i64) -> r
         occurred_at: at,
         received_at: Some(at),
         contact: Some(records::Person { wa_id: Some(person.into()), ..records::Person::default() }),
-        send_requested: Some(asked),
+        send_requested: Some(Box::new(asked)),
         ..records::Event::default()
     }
 }
