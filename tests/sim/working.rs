@@ -59,7 +59,7 @@ fn case(seed: u64, ground: &Ground) -> Case {
         _ => 1,
     });
     let shared = Shared {
-        setup: Arc::clone(&ground.setup),
+        setup: Arc::clone(random.pick(&ground.setups)),
         name: "simulated".to_owned(),
         enforced: true,
         framers: Framers::new(|topic| match topic {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate::domain::time::Timestamp;
 use tollgate::store::{self, Batch, Store, keys};
-use tollgate::stream::{Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::Disk;
 
 use crate::disk::{Disks, SimDisk};
@@ -155,15 +155,14 @@ impl Log for WrongLog {
         self.log.unassign()
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         if self.plant == Plant::UnstablePositions {
             let world = self.log.handle().shared.lock();
-            let committed = |slot: &Slot| world.broker.group.committed(*slot).and_then(NextOffset::at);
-            return Ok(slots.iter().map(committed).collect());
+            return Ok(slots.iter().map(|slot| world.broker.group.told(*slot)).collect());
         }
         let committed = self.log.committed(slots)?;
         if self.plant == Plant::MissingIsStart {
-            return Ok(committed.into_iter().map(|next| next.or(Some(NextOffset::START))).collect());
+            return Ok(committed.into_iter().map(|next| next.or(Some(NextOffset::START.into()))).collect());
         }
         Ok(committed)
     }
@@ -230,7 +229,7 @@ impl Log for WrongLog {
         self.log.drain()
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
         let by = match self.plant {
             Plant::OffsetsAhead => 1,
             Plant::OffsetsBehind => -1,
@@ -241,7 +240,10 @@ impl Log for WrongLog {
             }
             _ => 0,
         };
-        let moved = |(slot, next): &(Slot, NextOffset)| (*slot, NextOffset::at(next.offset() + by).unwrap_or(*next));
+        let moved = |(slot, committed): &(Slot, Committed)| {
+            let next = NextOffset::at(committed.next.offset() + by).unwrap_or(committed.next);
+            (*slot, Committed { next, ..*committed })
+        };
         let positions: Vec<_> = positions.iter().map(moved).collect();
         self.log.send_offsets(&positions)
     }

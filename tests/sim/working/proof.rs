@@ -16,7 +16,7 @@ use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Store};
-use tollgate::stream::{NextOffset, Partition, Slot, Topic};
+use tollgate::stream::{Committed, NextOffset, Partition, Slot, Topic};
 use tollgate::worker::position::Position;
 use tollgate::worker::{Arrival, Shared};
 use tollgate::zones::Zones;
@@ -375,6 +375,7 @@ fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u
         return torn("the changelogs tell of different transactions".to_owned());
     }
     let mut next: Vec<NextOffset> = vec![NextOffset::START; shared.inputs.len()];
+    let mut priced = NextOffset::START;
     for (position, number) in contacts.iter().zip(1..) {
         let from: Vec<NextOffset> = position.inputs.iter().map(|range| range.from).collect();
         if position.sequence != number || from != next {
@@ -384,13 +385,26 @@ fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u
             ));
         }
         next = position.inputs.iter().map(|range| range.next).collect();
-    }
-    for (index, next) in (0..).zip(&next) {
-        let slot = Slot { topic: Topic::Input(index), partition };
-        let wanted = (!contacts.is_empty()).then_some(next.offset());
-        if broker.group.committed(slot) != wanted {
-            return torn(format!("{:?} is committed, {wanted:?} is folded", broker.group.committed(slot)));
+        // Only the newer format tells of the ledger.
+        if let Some(range) = position.charges {
+            if range.from != priced {
+                return torn(format!("transaction {number} prices charges from {:?}, not {priced:?}", range.from));
+            }
+            priced = range.next;
         }
+    }
+    let charges = Slot { topic: Topic::Charges, partition };
+    let number = contacts.last().map(|position| position.sequence);
+    let told = contacts.last().and_then(|position| position.charges).map(|range| (charges, range.next));
+    let inputs = (0..).zip(&next).map(|(index, next)| (Slot { topic: Topic::Input(index), partition }, *next));
+    for (slot, next) in inputs.chain(told) {
+        let wanted = number.map(|_| Committed { next, number });
+        if broker.group.told(slot) != wanted {
+            return torn(format!("{:?} of {slot:?} is committed, {wanted:?} is folded", broker.group.told(slot)));
+        }
+    }
+    if broker.group.told(charges).map(|committed| committed.number) != number.map(Some) {
+        return torn(format!("transaction {number:?} is the last, and not that of {:?}", broker.group.told(charges)));
     }
     Ok(contacts.len() as u64)
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use tollgate::codec::frame::{self, Framing};
+use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{partitioner, reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
+use tollgate::engine::Setup;
 use tollgate::loadgen::{self, Calendar, Date, Settings};
 use tollgate::stream::{Partition, Slot, Topic};
 use tollgate::worker::Arrival;
@@ -22,7 +24,8 @@ const DAY: i64 = 86_400_000;
 
 /// What all runs share.
 pub struct Ground {
-    pub setup: Arc<tollgate::engine::Setup>,
+    /// As it is by default, and with the newer format of rows.
+    pub setups: [Arc<Setup>; 2],
     zones: Zones,
 }
 
@@ -31,9 +34,12 @@ impl Ground {
     pub fn new() -> Self {
         let zones = Zones::new();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo.toml");
-        let config = config::load(Some(path.as_ref()), &Overrides::default(), &zones);
-        let config = config.expect("the demo's configuration is usable");
-        Self { setup: Arc::new(config.setup), zones }
+        let setup = |write_format| {
+            let config = config::load(Some(path.as_ref()), &Overrides::default(), &zones);
+            let config = config.expect("the demo's configuration is usable");
+            Arc::new(Setup { write_format, ..config.setup })
+        };
+        Self { setups: [WriteFormat::First, WriteFormat::Second].map(setup), zones }
     }
 }
 
