@@ -147,6 +147,11 @@ pub fn check(deployment: &Deployment) -> Figures {
     let positions = Positions::of(deployment.bootstrap(), deployment.plan.name);
     let inputs: Vec<Topic> = (0..deployment.plan.inputs).map(Topic::Input).collect();
     let groups: Vec<_> = inputs.iter().map(|topic| committed(&positions, deployment, *topic)).collect();
+    let noted = inputs.iter().copied().chain([Topic::Charges]).map(|topic| {
+        let notes = positions.notes(&deployment.topic(topic), deployment.plan.partitions);
+        (topic, notes.expect("what is noted beside the group's positions"))
+    });
+    let notes: Vec<_> = noted.collect();
     let mut asks: BTreeMap<(String, String), i64> = BTreeMap::new();
     for partition in 0..deployment.plan.partitions {
         let changelog = Changelogs::read(deployment, partition, &mut findings);
@@ -162,6 +167,12 @@ pub fn check(deployment: &Deployment) -> Figures {
         findings.unless(last == group, Anomaly::TornTransaction, || {
             format!("partition {partition}: the last commit record ends at {last:?}, and the group stands at {group:?}")
         });
+        for (topic, notes) in &notes {
+            let note = changelog.last().map_or_else(String::new, |last| format!("transaction {}", last.sequence));
+            findings.unless(notes.get(&partition) == Some(&note), Anomaly::TornTransaction, || {
+                format!("{topic:?}, partition {partition}: {:?} is noted, and not `{note}`", notes.get(&partition))
+            });
+        }
         if let [input] = &records[..] {
             oracle.fold(partition, input, &changelog, &mut expected, &mut findings);
         } else {
