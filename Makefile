@@ -106,10 +106,12 @@ fuzz: ## Bytes nobody meant, guided by coverage: SECONDS for each of FUZZ_TARGET
 # A seed decides a whole run; one that fails prints how to play it again. Needs neither RocksDB nor librdkafka.
 SEEDS = 20000
 
-sim: ## The worker in a simulated Kafka on its worst days: SEEDS runs, and what they met
+sim: ## The worker in a simulated Kafka on its worst days: SEEDS runs, what they met, and a tenth as many of other courses
 	@deploy/needs.sh rust cc
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --no-default-features --test sim -- --exact --nocapture \
-	  working::the_worker_does_everything_exactly_once_whatever_goes_wrong
+	  working::the_worker_does_everything_exactly_once_whatever_goes_wrong \
+	  working::two_inputs_are_folded_exactly_once_whatever_goes_wrong \
+	  working::a_deadline_fires_once_whoever_takes_over_between_two
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -24,7 +24,7 @@ use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::loadgen::{self, Calendar, Settings};
 use tollgate::store::{self, Rocks};
-use tollgate::stream::{Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::headers::Headers;
 use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Shared, Worker};
 use tollgate::zones::Zones;
@@ -94,7 +94,7 @@ struct InMemory {
     turn: usize,
     charges: VecDeque<(u32, Vec<u8>)>,
     charged: Vec<i64>,
-    committed: BTreeMap<Slot, NextOffset>,
+    committed: BTreeMap<Slot, Committed>,
     records: u64,
     bytes: u64,
 }
@@ -180,7 +180,7 @@ impl Log for InMemory {
         Ok(())
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         Ok(slots.iter().map(|slot| self.committed.get(slot).copied()).collect())
     }
 
@@ -221,7 +221,7 @@ impl Log for InMemory {
         Ok(())
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
         self.committed.extend(positions.iter().copied());
         Ok(())
     }

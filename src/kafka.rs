@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::stream::{Failure, Found, Glance, Log, NextOffset, Partition, Records, Slot, Topic};
+use crate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Records, Slot, Topic};
 use group::{Change, Group};
 use native::{Brought, DataQueue};
 pub use producer::TAINTS;
@@ -93,6 +93,28 @@ impl Names {
         }
         list
     }
+
+    /// Positions with the numbers of their transactions.
+    fn noted(&self, positions: &[(Slot, Committed)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (slot, Committed { next, number: transaction }) in positions {
+            let mut element = list.add_partition(self.name(slot.topic), number(slot.partition));
+            // An offset that a position holds is never negative, so it is always taken.
+            let _ = element.set_offset(Offset::Offset(next.offset()));
+            if let Some(transaction) = transaction {
+                element.set_metadata(format!("{NOTE}{transaction}"));
+            }
+        }
+        list
+    }
+}
+
+/// What stands before the number of a transaction in the metadata of a committed position.
+const NOTE: &str = "transaction ";
+
+/// The number in the metadata of a position. Somebody else's metadata holds none.
+fn number_in(metadata: &str) -> Option<u64> {
+    metadata.strip_prefix(NOTE)?.parse().ok()
 }
 
 /// A partition's number as librdkafka counts.
@@ -441,7 +463,7 @@ impl Log for Kafka {
         self.consumer().unassign().map_err(|error| Failure::Busy(format!("giving up the assignment: {error}")))
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         let list = self.names.partitions(&mut slots.iter());
         let busy = |error: KafkaError| Failure::Busy(format!("the committed positions: {error}"));
         let found = self.consumer().committed_offsets(list, QUESTION).map_err(busy)?;
@@ -453,7 +475,10 @@ impl Log for Kafka {
                 };
                 found.error().map_err(busy)?;
                 Ok(match found.offset() {
-                    Offset::Offset(offset) => NextOffset::at(offset),
+                    // Metadata is text by Kafka's protocol, so that reading it cannot fail.
+                    Offset::Offset(offset) => {
+                        NextOffset::at(offset).map(|next| Committed { next, number: number_in(found.metadata()) })
+                    }
                     _ => None,
                 })
             })
@@ -515,8 +540,8 @@ impl Log for Kafka {
         self.producer()?.drain()
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
-        let list = self.names.positions(positions);
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
+        let list = self.names.noted(positions);
         // Fresh at every commit: it says which generation of the group the positions come from.
         let member = self.consumer().group_metadata();
         let member = member.ok_or_else(|| Failure::Abort("the worker is no member of the group".to_owned()))?;

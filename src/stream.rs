@@ -39,6 +39,24 @@ impl NextOffset {
     }
 }
 
+/// A position that the group has committed, or is to commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Where whoever reads the slot goes on.
+    pub next: NextOffset,
+    /// The number that the partition's transaction with this position has in its commit record. Positions may stay
+    /// where they are from one transaction to the next; the number never does, so that it tells which of two
+    /// transactions was the last. Nothing where somebody else has set the position, or a version without numbers.
+    pub number: Option<u64>,
+}
+
+impl From<NextOffset> for Committed {
+    /// A position of nobody's transaction.
+    fn from(next: NextOffset) -> Self {
+        Self { next, number: None }
+    }
+}
+
 /// A topic, by what it is for. Which name it has is the deployment's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
@@ -268,7 +286,7 @@ pub trait Log {
     ///
     /// # Errors
     /// [`Failure::Busy`] while such a transaction stays open.
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure>;
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure>;
 
     /// The position of the first record that the log still holds.
     ///
@@ -343,7 +361,7 @@ pub trait Log {
     ///
     /// # Errors
     /// [`Failure::Abort`] where the worker is no member any more.
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure>;
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure>;
 
     /// Commits the transaction.
     ///

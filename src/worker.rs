@@ -482,18 +482,20 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let partitions = |wanted: Topic| -> BTreeSet<Partition> {
             slots.iter().filter(|slot| slot.topic == wanted).map(|slot| slot.partition).collect()
         };
-        let inputs: Vec<_> = (0..self.shared.inputs.len()).map(|index| partitions(Topic::Input(index as u8))).collect();
-        let all: BTreeSet<Partition> = inputs.iter().flatten().copied().collect();
-        if let Some(index) = inputs.iter().position(|owned| *owned != all) {
-            let missing: Vec<u32> = all.difference(&inputs[index]).map(|partition| partition.0).collect();
+        // The charges too: how far the ledger is stands in the commit record of the partition of the same number.
+        let inputs = (0..).zip(&self.shared.inputs).map(|(index, name)| (Topic::Input(index), name));
+        let topics = inputs.chain([(Topic::Charges, &self.shared.charges)]);
+        let owned: Vec<_> = topics.map(|(topic, name)| (name, partitions(topic))).collect();
+        let all: BTreeSet<Partition> = owned.iter().flat_map(|(_, owned)| owned).copied().collect();
+        if let Some((name, owned)) = owned.iter().find(|(_, owned)| *owned != all) {
+            let missing: Vec<u32> = all.difference(owned).map(|partition| partition.0).collect();
             return Err(Trouble::Halt(format!(
-                "this member owns partitions {missing:?} of one input topic but not of `{}`: the topics must have equally \
-                 many partitions, and the group must use the assignor `range`",
-                self.shared.inputs[index]
+                "this member owns partitions {missing:?} of another topic but not of `{name}`: inputs and charges must have \
+                 equally many partitions, and the group must use the assignor `range`"
             )));
         }
+        self.ledgers = all.iter().map(|partition| (*partition, Ledger::joining())).collect();
         self.conversations = all.into_iter().map(|partition| (partition, Conversation::joining())).collect();
-        self.ledgers = partitions(Topic::Charges).into_iter().map(|partition| (partition, Ledger::joining())).collect();
         self.slots = slots;
         self.stale = true;
         self.joined = true;

@@ -12,7 +12,7 @@ use tollgate::codec::frame::Framing;
 use tollgate::config::{self, Overrides};
 use tollgate::engine;
 use tollgate::store::{self, Memory, keys};
-use tollgate::stream::{Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::headers::Headers;
 use tollgate::worker::position::Position;
 use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Shared, Worker};
@@ -40,8 +40,8 @@ struct Scripted {
     /// There is no producer.
     gone: bool,
     in_transaction: bool,
-    positions: Vec<(Slot, NextOffset)>,
-    committed: BTreeMap<Slot, NextOffset>,
+    positions: Vec<(Slot, Committed)>,
+    committed: BTreeMap<Slot, Committed>,
     /// The last commit record of the open transaction, and of those that were committed.
     open: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
@@ -100,7 +100,7 @@ impl Log for Scripted {
         Ok(())
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         Ok(slots.iter().map(|slot| self.committed.get(slot).copied()).collect())
     }
 
@@ -149,7 +149,7 @@ impl Log for Scripted {
         Ok(())
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
         self.positions = positions.to_vec();
         Ok(())
     }
@@ -213,7 +213,7 @@ fn folded(log: Scripted) -> u64 {
     for turn in 0.. {
         worker.turn().expect("nothing that happens is a reason to halt");
         let log = worker.log();
-        if log.committed.get(&INPUT).is_some_and(|next| next.offset() == RECORDS) {
+        if log.committed.get(&INPUT).is_some_and(|committed| committed.next.offset() == RECORDS) {
             break;
         }
         assert!(turn < 1_000, "everything is folded in the end");

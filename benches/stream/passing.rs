@@ -139,7 +139,7 @@ fn pass_through(file: &Path, shape: &Shape, closing: &str) {
         });
         if let Some(done) = open.take_if(|_| due) {
             let began = log.now();
-            let reads: Vec<_> = done.reads.into_iter().collect();
+            let reads: Vec<_> = done.reads.into_iter().map(|(slot, next)| (slot, next.into())).collect();
             insist(|| log.drain());
             insist(|| log.send_offsets(&reads));
             insist(|| log.commit());

@@ -1,9 +1,9 @@
 //! The three framings of a record, told apart by their first bytes: Confluent's registry (`00` and the
 //! schema's id), Avro single-object (`C3 01` and the schema's fingerprint), and JSON (`{`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::{self, Plan};
@@ -102,8 +102,8 @@ pub fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
 /// The schemas a reader knows writers by.
 #[derive(Debug, Default)]
 pub struct Writers {
-    by_fingerprint: HashMap<[u8; 8], Plan, foldhash::fast::RandomState>,
-    by_id: HashMap<u32, Plan, foldhash::fast::RandomState>,
+    by_fingerprint: BTreeMap<[u8; 8], Plan>,
+    by_id: BTreeMap<u32, Plan>,
 }
 
 impl Writers {

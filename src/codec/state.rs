@@ -41,7 +41,8 @@ pub enum WriteFormat {
     /// As the first version wrote them.
     #[default]
     First,
-    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew.
+    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; and the position
+    /// says how far the ledger is (`worker::position`).
     Second,
 }
 

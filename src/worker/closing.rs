@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ledger::Ledger;
 use super::observe::Steps;
 use super::position::Position;
 use super::{Disk, Duty, Trouble, Worker, in_transaction};
+use crate::codec::state::WriteFormat;
 use crate::store::keys::{self, Changelog};
 use crate::store::{self, Batch};
-use crate::stream::{Failure, Log, NextOffset, Partition, Slot, Topic};
+use crate::stream::{Committed, Failure, Log, NextOffset, Partition, Slot, Topic};
 
 /// When a transaction is closed.
 ///
@@ -59,11 +61,26 @@ pub struct Transaction {
     /// How many bytes they have.
     pub bytes: usize,
     /// What it reads: from where, and to where. From nowhere, where nothing was ever committed.
-    pub reads: BTreeMap<Slot, (Option<NextOffset>, NextOffset)>,
+    pub reads: BTreeMap<Slot, (Option<Committed>, NextOffset)>,
     /// What it changes, once it is being closed.
     closing: Vec<(Partition, Position, Batch)>,
     /// Whether its positions were sent: before that it cannot have been committed.
     sent: bool,
+}
+
+impl Transaction {
+    /// The group's positions as the transaction leads to them. Whatever it reads belongs to a partition whose commit
+    /// record it writes, and has that record's number.
+    fn leads_to(&self) -> Vec<(Slot, Committed)> {
+        let number = |partition| {
+            let record = self.closing.iter().find(|(of, _, _)| *of == partition);
+            record.map(|(_, position, _)| position.sequence)
+        };
+        let led = |(slot, (_, next)): (&Slot, &(Option<Committed>, NextOffset))| {
+            (*slot, Committed { next: *next, number: number(slot.partition) })
+        };
+        self.reads.iter().map(led).collect()
+    }
 }
 
 impl<L: Log, D: Disk> Worker<L, D> {
@@ -88,7 +105,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     /// Notes that the transaction has read a slot up to a position.
-    pub(super) fn has_read(&mut self, slot: Slot, committed: Option<NextOffset>, next: NextOffset) {
+    pub(super) fn has_read(&mut self, slot: Slot, committed: Option<Committed>, next: NextOffset) {
         if let Some(open) = &mut self.transaction {
             open.reads.entry(slot).or_insert((committed, next)).1 = next;
         }
@@ -115,7 +132,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.look_at_ends()?;
         let mut offsets = Duration::ZERO;
         if let Some(open) = &mut self.transaction {
-            let positions: Vec<_> = open.reads.iter().map(|(slot, (_, next))| (*slot, *next)).collect();
+            let positions = open.leads_to();
             open.sent = true;
             if !positions.is_empty() {
                 offsets = self.step_of_closing(|log| log.send_offsets(&positions))?;
@@ -172,7 +189,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.conversations.iter().filter(|(_, task)| task.is_touched()).map(|(partition, _)| *partition).collect();
         for partition in touched {
             let count = self.shared.partitions;
-            let changes = self.conversations.get_mut(&partition).and_then(|task| task.changes(count));
+            let charges = self.ledgers.get(&partition).and_then(Ledger::range);
+            let charges = charges.filter(|_| self.shared.setup.write_format >= WriteFormat::Second);
+            let changes = self.conversations.get_mut(&partition).and_then(|task| task.changes(count, charges));
             let Some((position, batch)) = changes else {
                 continue;
             };
@@ -207,16 +226,16 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         self.observer.committed(self.log.wall());
         let now = self.log.now();
-        for (partition, position, batch) in done.closing {
-            if let Some(task) = self.conversations.get_mut(&partition) {
-                task.keep(position, batch, now)?;
-            }
-        }
-        for (slot, (_, next)) in done.reads {
+        for (slot, committed) in done.leads_to() {
             if slot.topic == Topic::Charges
                 && let Some(task) = self.ledgers.get_mut(&slot.partition)
             {
-                task.committed(next);
+                task.committed(committed);
+            }
+        }
+        for (partition, position, batch) in done.closing {
+            if let Some(task) = self.conversations.get_mut(&partition) {
+                task.keep(position, batch, now)?;
             }
         }
         Ok(())
@@ -238,8 +257,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
-    /// Finds out what became of a transaction whose producer is gone: the committed positions are part of it,
-    /// so they tell.
+    /// Finds out what became of a transaction whose producer is gone: the committed positions are part of it and
+    /// have its number, so they tell.
     pub(super) fn settle(&mut self) -> Result<(), Trouble> {
         // Whatever was read and not folded is to be read again.
         self.stale = true;
@@ -247,9 +266,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return Ok(());
         };
         self.observer.unknown();
-        let (sent, reads) = (open.sent, open.reads.clone());
-        let happened = if sent && !reads.is_empty() {
-            let slots: Vec<Slot> = reads.keys().copied().collect();
+        let (sent, behind) = (open.sent, open.leads_to());
+        let before: Vec<Option<Committed>> = open.reads.values().map(|(committed, _)| *committed).collect();
+        let happened = if sent && !behind.is_empty() {
+            let slots: Vec<Slot> = behind.iter().map(|(slot, _)| *slot).collect();
             let found = match self.ask(|log| log.committed(&slots)).0 {
                 Ok(found) => found,
                 Err(failure) => {
@@ -257,17 +277,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
                     return Err(Trouble::Log(failure));
                 }
             };
-            let expected = |next: bool| -> Vec<Option<NextOffset>> {
-                reads.values().map(|(from, to)| if next { Some(*to) } else { *from }).collect()
-            };
-            let (before, behind) = (expected(false), expected(true));
-            // Where nothing moves, as between two deadlines, positions tell nothing; and where they are others, somebody
-            // may have taken the partitions over. The changelogs tell.
-            if before == behind || (found != before && found != behind) {
+            let happened = found.iter().copied().eq(behind.iter().map(|(_, committed)| Some(*committed)));
+            // Where they are others, somebody may have taken the partitions over. The changelogs tell.
+            if !happened && found != before {
                 self.restore_anew();
                 return Ok(());
             }
-            found == behind
+            happened
         } else {
             false
         };
@@ -279,11 +295,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
     fn restore_anew(&mut self) {
         let reads = self.transaction.take().map(|open| open.reads).unwrap_or_default();
         for slot in reads.into_keys() {
-            if let Some(task) = self.conversations.get_mut(&slot.partition).filter(|_| slot.topic != Topic::Charges) {
+            if let Some(task) = self.conversations.get_mut(&slot.partition) {
                 *task = super::Conversation::joining();
             }
-            if let Some(task) = self.ledgers.get_mut(&slot.partition).filter(|_| slot.topic == Topic::Charges) {
-                *task = super::Ledger::joining();
+            if let Some(task) = self.ledgers.get_mut(&slot.partition) {
+                *task = Ledger::joining();
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::headers;
+use super::ledger::Ledger;
 use super::merge::Merge;
 use super::observe::Signs;
 use super::position::{Position, Range};
@@ -21,7 +22,7 @@ use crate::domain::verdict::{Answer, Reason};
 use crate::engine::publish::{Problem, Record};
 use crate::engine::{Advanced, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
-use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
+use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
 /// How many outputs of deadlines are gathered before they are published, unless a transaction is smaller.
 const ROOM: usize = 1_000;
@@ -51,7 +52,7 @@ struct Running<S> {
     /// What was committed last.
     position: Position,
     /// The group's positions, by input; nothing where none was ever committed.
-    committed: Vec<Option<NextOffset>>,
+    committed: Vec<Option<Committed>>,
     /// Where the present transaction began, by input.
     from: Vec<NextOffset>,
     /// The next offset to fold, by input.
@@ -91,7 +92,7 @@ impl<S: Store> Conversation<S> {
         &mut self,
         store: S,
         position: Position,
-        committed: Vec<Option<NextOffset>>,
+        committed: Vec<Option<Committed>>,
         read: Vec<NextOffset>,
         (shared, latest): (&Shared, &Latest),
         now: Duration,
@@ -165,8 +166,9 @@ impl<S: Store> Conversation<S> {
         Some((task.engine.as_ref()?.store().bytes(), task.waiting_since?))
     }
 
-    /// Takes out what the present transaction changes, and where it leads.
-    pub fn changes(&mut self, partitions: u32) -> Option<(Position, Batch)> {
+    /// Takes out what the present transaction changes, and where it leads. `charges` is what the ledger has read
+    /// meanwhile, if that is to be told.
+    pub fn changes(&mut self, partitions: u32, charges: Option<Range>) -> Option<(Position, Batch)> {
         let task = self.running.as_mut()?;
         let engine = task.engine.as_mut()?;
         let position = Position {
@@ -174,6 +176,7 @@ impl<S: Store> Conversation<S> {
             messages_sequence: task.position.sequence + 1,
             partitions,
             inputs: task.from.iter().zip(&task.read).map(|(from, next)| Range { from: *from, next: *next }).collect(),
+            charges,
             cursor: engine.due(),
             watermark: engine.reference().watermark(),
             records: task.position.records + task.records,
@@ -195,7 +198,8 @@ impl<S: Store> Conversation<S> {
         if let Some(engine) = &mut task.engine {
             engine.keep(batch)?;
         }
-        task.committed = position.inputs.iter().map(|range| Some(range.next)).collect();
+        let committed = |range: &Range| Committed { next: range.next, number: Some(position.sequence) };
+        task.committed = position.inputs.iter().map(|range| Some(committed(range))).collect();
         task.from = position.inputs.iter().map(|range| range.next).collect();
         task.position = position;
         task.forget_transaction();
@@ -457,8 +461,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         partitioner::partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
     }
 
-    /// Makes the partition part of the transaction.
-    fn touch(&mut self, partition: Partition) -> Result<(), Trouble> {
+    /// Makes the partition part of the transaction, with both stages.
+    pub(super) fn touch(&mut self, partition: Partition) -> Result<(), Trouble> {
         self.begin()?;
         let latest = self.latest.clone();
         let Some(task) = self.running(partition).filter(|task| !task.touched) else {
@@ -468,10 +472,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if let Some(engine) = &mut task.engine {
             engine.refer_to(latest.get());
         }
-        // All inputs, so that the commit record and the group's positions always say the same.
+        // All inputs and the charges, so that the commit record and the group's positions always say the same.
         let reads: Vec<_> = task.committed.iter().copied().zip(task.read.iter().copied()).collect();
         for (input, (committed, read)) in (0..).zip(reads) {
             self.has_read(Slot { topic: Topic::Input(input), partition }, committed, read);
+        }
+        if let Some((committed, read)) = self.ledgers.get(&partition).and_then(Ledger::stands) {
+            self.has_read(Slot { topic: Topic::Charges, partition }, committed, read);
         }
         Ok(())
     }

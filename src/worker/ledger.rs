@@ -1,57 +1,77 @@
-//! The ledger stage of one partition: prices charges, line by line. It remembers nothing yet, so it has no
-//! changelog, and its position is the group's.
+//! The ledger stage of one partition: prices charges, line by line. It remembers nothing but how far it is, and that
+//! stands in the commit record of the conversation stage's partition of the same number. So it begins together
+//! with it, by the same gate, and its transactions are that partition's too.
 
 use std::sync::Arc;
 
 use super::observe::Signs;
+use super::position::Range;
 use super::{Disk, Trouble, Worker, after, headers, unwritable};
 use crate::codec::{charge, partitioner};
 use crate::engine::publish::Problem;
-use crate::stream::{Head, Log, NextOffset, Partition, Records, Slot, Topic};
+use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
 /// One partition of the ledger stage.
 pub struct Ledger {
-    /// Where it reads, once that is known; and what was committed, if anything ever was.
-    position: Option<(NextOffset, Option<NextOffset>)>,
+    /// Where it is, once that is certain.
+    place: Option<Place>,
     /// What its records have told.
     pub signs: Signs,
+}
+
+/// Where a partition of the ledger stage is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The group's position; nothing where none was ever committed.
+    committed: Option<Committed>,
+    /// Where the present transaction began.
+    from: NextOffset,
+    /// The next offset to read.
+    read: NextOffset,
 }
 
 impl Ledger {
     /// A partition that has just been assigned.
     pub const fn joining() -> Self {
-        Self { position: None, signs: Signs { records: 0, letters: 0, open_since: None, latest: None } }
+        Self { place: None, signs: Signs { records: 0, letters: 0, open_since: None, latest: None } }
     }
 
     /// Begins to read.
-    pub const fn start(&mut self, read: NextOffset, committed: Option<NextOffset>) {
-        self.position = Some((read, committed));
+    pub const fn start(&mut self, read: NextOffset, committed: Option<Committed>) {
+        self.place = Some(Place { committed, from: read, read });
     }
 
     pub const fn is_running(&self) -> bool {
-        self.position.is_some()
+        self.place.is_some()
     }
 
     /// The next offset to read.
     pub fn reads(&self) -> Option<NextOffset> {
-        self.position.map(|(read, _)| read)
+        self.place.map(|place| place.read)
     }
 
-    /// The position that is committed, and the next offset to read. Where none is committed yet they are the same.
-    pub fn place(&self) -> Option<(NextOffset, NextOffset)> {
-        self.position.map(|(read, committed)| (committed.unwrap_or(read), read))
+    /// The group's position, and the next offset to read.
+    pub fn stands(&self) -> Option<(Option<Committed>, NextOffset)> {
+        self.place.map(|place| (place.committed, place.read))
+    }
+
+    /// What the present transaction has read.
+    pub fn range(&self) -> Option<Range> {
+        self.place.map(|place| Range { from: place.from, next: place.read })
     }
 
     /// What it has read is committed.
-    pub const fn committed(&mut self, next: NextOffset) {
+    pub const fn committed(&mut self, committed: Committed) {
         self.signs.closed();
-        self.position = Some((next, Some(next)));
+        self.start(committed.next, Some(committed));
     }
 
-    /// Reads again from what is committed; from the beginning, where nothing is.
+    /// Reads again from what is committed; from where it began, where nothing is.
     pub fn rewind(&mut self) {
         self.signs.closed();
-        self.position = self.position.and_then(|(_, committed)| committed.map(|next| (next, Some(next))));
+        if let Some(place) = &mut self.place {
+            place.read = place.from;
+        }
     }
 }
 
@@ -59,14 +79,12 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// Prices one charge.
     pub(super) fn price(&mut self, head: &Head, records: &Records) -> Result<(), Trouble> {
         let slot = head.slot;
-        let Some((read, committed)) = self.ledgers.get(&slot.partition).and_then(|task| task.position) else {
-            return Ok(());
-        };
+        let wanted = self.ledgers.get(&slot.partition).and_then(Ledger::reads);
         // What was on its way before the position was set anew.
-        if head.offset < read.offset() {
+        if wanted.is_none_or(|next| head.offset < next.offset()) {
             return Ok(());
         }
-        self.begin()?;
+        self.touch(slot.partition)?;
         self.observer.read(slot.topic);
         if let Some(task) = self.ledgers.get_mut(&slot.partition) {
             task.signs.read(head.appended_at);
@@ -97,10 +115,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
         }
         self.bytes = bytes;
-        if let Some(task) = self.ledgers.get_mut(&slot.partition) {
-            task.position = Some((after(head), committed));
+        if let Some(place) = self.ledgers.get_mut(&slot.partition).and_then(|task| task.place.as_mut()) {
+            place.read = after(head);
+            let committed = place.committed;
+            self.has_read(slot, committed, after(head));
         }
-        self.has_read(slot, committed, after(head));
         Ok(())
     }
 }

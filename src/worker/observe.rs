@@ -194,11 +194,15 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let conversations = self.conversations.iter().map(|(partition, task)| self.conversation(*partition, task));
         let ledgers = self.ledgers.iter().map(|(partition, task)| {
             let slot = Slot { topic: Topic::Charges, partition: *partition };
-            let lag = task.place().and_then(|(committed, read)| lag(&self.log, slot, committed, read));
+            let lag = task.range().and_then(|range| lag(&self.log, slot, range.from, range.next));
             Seen {
                 stage: Stage::Ledger,
                 partition: *partition,
-                doing: if task.is_running() { Doing::Running } else { Doing::Restoring },
+                doing: match self.restore.progress(*partition) {
+                    _ if task.is_running() => Doing::Running,
+                    Some((_, _, true)) => Doing::Halted,
+                    _ => Doing::Restoring,
+                },
                 lag: vec![(Topic::Charges, lag)],
                 signs: task.signs,
                 restored: 0,

@@ -9,8 +9,11 @@ use crate::domain::id::ContactNumber;
 use crate::domain::time::Timestamp;
 use crate::stream::NextOffset;
 
-/// The version of the row.
-const VERSION: u8 = 1;
+/// The version of a row without the ledger's position.
+const WITHOUT_CHARGES: u8 = 1;
+
+/// The version of a row with it.
+const VERSION: u8 = 2;
 
 /// What a transaction read of one input: from one position to another. They abut from transaction to
 /// transaction, and lie wider than their records where markers and aborted records are between.
@@ -34,6 +37,13 @@ pub struct Position {
     pub partitions: u32,
     /// What was read of each input topic, in the order of the configuration.
     pub inputs: Vec<Range>,
+    /// What the ledger stage read of the partition's charges. The group's position of them is held against it, as
+    /// those of the inputs are: a ledger that began anew because its position is missing would bill everything again.
+    ///
+    /// Nothing in a row of the first format, which stays what is written until `state.write_format` is raised:
+    /// the former version reads these rows too, in the store and in the changelogs. What is left then is the
+    /// transaction's number beside the group's positions.
+    pub charges: Option<Range>,
     /// The deadline that comes next, where the transaction was closed between the deadlines that a record's
     /// arrival had passed.
     pub cursor: Option<(Timestamp, ContactNumber)>,
@@ -61,6 +71,7 @@ impl Position {
             messages_sequence: 0,
             partitions: 0,
             inputs: Vec::new(),
+            charges: None,
             cursor: None,
             watermark: None,
             records: 0,
@@ -71,16 +82,16 @@ impl Position {
         }
     }
 
-    /// Writes the row.
+    /// Writes the row, in the format that has room for all it holds.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
         let mut w = Writer::default();
-        w.byte(VERSION);
+        w.byte(if self.charges.is_some() { VERSION } else { WITHOUT_CHARGES });
         w.unsigned(self.sequence);
         w.unsigned(self.messages_sequence);
         w.unsigned(u64::from(self.partitions));
         w.count(self.inputs.len());
-        for Range { from, next } in &self.inputs {
+        for Range { from, next } in self.inputs.iter().chain(&self.charges) {
             w.signed(from.offset());
             w.signed(next.offset());
         }
@@ -103,14 +114,17 @@ impl Position {
     /// If it is damaged or too new.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(bytes);
-        match r.byte()? {
-            VERSION => {}
+        let has_charges = match r.byte()? {
+            WITHOUT_CHARGES => false,
+            VERSION => true,
             0 => return Err(Error::Damaged("no version")),
             newer => return Err(Error::Newer(newer)),
-        }
+        };
         let offset = |r: &mut Reader<'_>| NextOffset::at(r.signed()?).ok_or(Error::Damaged("an offset"));
         let (sequence, messages_sequence, partitions) = (r.unsigned()?, r.unsigned()?, r.small()?);
-        let inputs = r.list(|r| Ok(Range { from: offset(r)?, next: offset(r)? }))?;
+        let range = |r: &mut Reader<'_>| Ok(Range { from: offset(r)?, next: offset(r)? });
+        let inputs = r.list(range)?;
+        let charges = r.when(has_charges, range)?;
         let due = r.optional_instant()?;
         let cursor = due.map(|due| Ok((due, ContactNumber(r.unsigned()?)))).transpose()?;
         let position = Self {
@@ -118,6 +132,7 @@ impl Position {
             messages_sequence,
             partitions,
             inputs,
+            charges,
             cursor,
             watermark: r.optional_instant()?,
             records: r.unsigned()?,
@@ -144,6 +159,7 @@ mod tests {
             messages_sequence: 11,
             partitions: 64,
             inputs: vec![range(3, 900), range(0, 1 << 40)],
+            charges: Some(range(11, 12)),
             cursor: Some((Timestamp::EARLIEST + Millis::days(3), ContactNumber(77))),
             watermark: Some(Timestamp::EARLIEST),
             records: 5_000,
@@ -158,5 +174,15 @@ mod tests {
             assert!(Position::read(&bytes[..length]).is_err(), "cut at {length}");
         }
         assert_eq!(Position::read(&[9]), Err(Error::Newer(9)));
+    }
+
+    /// A row as the first version wrote it: with two inputs' positions, and none of the charges.
+    #[test]
+    fn a_row_of_the_first_format_is_read_and_written_as_it_was() {
+        let row = [1, 5, 4, 8, 1, 6, 14, 0, 0, 30, 41, 2, 4, 0];
+        let position = Position::read(&row).expect("the first format is read for ever");
+        assert_eq!((position.sequence, position.charges), (5, None));
+        assert_eq!(position.inputs, [Range { from: NextOffset::after(2), next: NextOffset::after(6) }]);
+        assert_eq!(position.write(), row);
     }
 }

@@ -13,7 +13,7 @@ use super::{Disk, Trouble, Worker};
 use crate::codec::state;
 use crate::engine;
 use crate::store::{self, Batch, Store, keys};
-use crate::stream::{Failure, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use crate::stream::{Committed, Failure, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 
 /// How many bytes of rows are written at once.
 const CHUNK: usize = 8 << 20;
@@ -62,7 +62,7 @@ struct Restoring<S> {
     messages: Progress,
     /// Records applied.
     applied: u64,
-    committed: Vec<Option<NextOffset>>,
+    group: Told,
     batch: Batch,
     bytes: usize,
     /// Whether something was read that is not in the store.
@@ -70,6 +70,16 @@ struct Restoring<S> {
     /// Since when everything is read and does not agree, and when it is looked at again.
     disagrees: Option<(Duration, Duration)>,
     halted: bool,
+}
+
+/// What the group has committed of a partition.
+struct Told {
+    /// Of every input.
+    inputs: Vec<Option<Committed>>,
+    /// Of the charges.
+    charges: Option<Committed>,
+    /// Whether the log holds charges of which none was ever read.
+    has_charges: bool,
 }
 
 /// How far a changelog is read, and how far it is to be read.
@@ -94,11 +104,69 @@ impl<S> Restoring<S> {
     /// Whether the state is that of a transaction's end, and of the one that the group's positions come from.
     fn agrees(&self) -> bool {
         let by_state = self.position.inputs.iter().map(|range| Some(range.next));
-        let by_state = by_state.chain(std::iter::repeat(None)).take(self.committed.len());
+        let by_state = by_state.chain(std::iter::repeat(None)).take(self.group.inputs.len());
+        let by_group = self.group.inputs.iter().map(|committed| committed.map(|committed| committed.next));
         // A messages changelog whose beginning has gone by age may hold no end of a transaction any more.
         let aged = self.position.messages_sequence == 0 && self.messages.start > NextOffset::START;
         let complete = aged || self.position.messages_sequence == self.position.sequence;
-        complete && by_state.eq(self.committed.iter().copied())
+        complete && by_state.eq(by_group) && self.agrees_on_charges() && self.agrees_on_number()
+    }
+
+    /// Whether the group's position of the charges is the state's, as far as the state tells it.
+    fn agrees_on_charges(&self) -> bool {
+        match (self.position.charges, self.group.charges) {
+            (Some(range), committed) => committed.is_some_and(|committed| committed.next == range.next),
+            (None, Some(_)) => true,
+            // A version that did not commit it with everything else may have had nothing to commit; but where there
+            // are charges it may as well be lost, and from the beginning they would all be billed again.
+            (None, None) => self.position.sequence == 0 || !self.group.has_charges,
+        }
+    }
+
+    /// Whether the group's positions are those of the state's transaction, as far as they tell. Positions alone do
+    /// not: a transaction between two deadlines moves none, and its commit record may be yet to be seen.
+    fn agrees_on_number(&self) -> bool {
+        let is_ours = |number| number == self.position.sequence;
+        let mut numbers = self.group.inputs.iter().flatten().filter_map(|committed| committed.number).peekable();
+        if numbers.peek().is_none() {
+            return true;
+        }
+        // Who has committed these has committed the charges with them.
+        let charges = self.group.charges.is_some_and(|charges| charges.number.is_none_or(is_ours));
+        charges && numbers.all(is_ours)
+    }
+}
+
+impl<S> Restoring<S> {
+    /// Why a partition is halted, and what to do.
+    fn why_not(&self, partition: Partition) -> String {
+        let position = &self.position;
+        let next = |committed: &Option<Committed>| committed.map(|committed| committed.next.offset());
+        let number = |committed: &Option<Committed>| committed.and_then(|committed| committed.number);
+        let by_state: Vec<i64> = position.inputs.iter().map(|range| range.next.offset()).collect();
+        let by_group: Vec<Option<i64>> = self.group.inputs.iter().map(next).collect();
+        let numbers: Vec<Option<u64>> = self.group.inputs.iter().chain([&self.group.charges]).map(number).collect();
+        let charges = match position.charges {
+            Some(range) => format!("position {} of the charges", range.next.offset()),
+            None => "a position of the charges that it does not tell".to_owned(),
+        };
+        let lost = match (self.group.charges, position.charges) {
+            (None, None) => {
+                ". What the state does not tell of the charges is the position behind the last of them whose line is in \
+                 the billing topic: from the beginning they would all be billed again"
+            }
+            _ => "",
+        };
+        format!(
+            "partition {}: the state is that of input positions {by_state:?} and {charges} (transaction {}, messages {}), and \
+             the group's committed positions are {by_group:?} and {:?} (transactions {numbers:?}). Either somebody has \
+             set them, or they have expired, or a transaction was torn. To go on from the state, stop all members and set \
+             the group's positions to those of the state{lost}",
+            partition.0,
+            position.sequence,
+            position.messages_sequence,
+            next(&self.group.charges)
+        )
     }
 }
 
@@ -175,31 +243,14 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Learns the committed positions of what was just assigned, and opens the stores.
     fn join(&mut self) -> Result<(), Trouble> {
-        let charges: Vec<Slot> = self
-            .ledgers
-            .iter()
-            .filter(|(_, task)| !task.is_running())
-            .map(|(partition, _)| Slot { topic: Topic::Charges, partition: *partition })
-            .collect();
-        if !charges.is_empty() {
-            let committed = self.log.committed(&charges)?;
-            for (slot, committed) in charges.into_iter().zip(committed) {
-                let read = committed.map_or_else(|| self.log.start(slot), Ok)?;
-                if let Some(task) = self.ledgers.get_mut(&slot.partition) {
-                    task.start(read, committed);
-                    self.stale = true;
-                }
-            }
-        }
         let joining = self
             .conversations
             .iter()
             .filter(|(partition, task)| !task.is_running() && !self.restore.partitions.contains_key(partition));
         let joining: Vec<Partition> = joining.map(|(partition, _)| *partition).collect();
         for partition in joining {
-            let slots = self.input_slots(partition);
-            let committed = self.ask(|log| log.committed(&slots)).0?;
-            let restoring = self.open_store(partition, committed)?;
+            let group = self.ask_group(partition)?;
+            let restoring = self.open_store(partition, group)?;
             self.restore.partitions.insert(partition, restoring);
             self.restore.reader = None;
         }
@@ -210,11 +261,17 @@ impl<L: Log, D: Disk> Worker<L, D> {
         (0..self.shared.inputs.len()).map(|index| Slot { topic: Topic::Input(index as u8), partition }).collect()
     }
 
-    fn open_store(
-        &mut self,
-        partition: Partition,
-        committed: Vec<Option<NextOffset>>,
-    ) -> Result<Restoring<D::Store>, Trouble> {
+    fn ask_group(&mut self, partition: Partition) -> Result<Told, Trouble> {
+        let charges = Slot { topic: Topic::Charges, partition };
+        let mut slots = self.input_slots(partition);
+        slots.push(charges);
+        let mut inputs = self.ask(|log| log.committed(&slots)).0?;
+        let committed = inputs.pop().flatten();
+        let has_charges = committed.is_none() && self.log.start(charges)? < self.log.end(charges)?;
+        Ok(Told { inputs, charges: committed, has_charges })
+    }
+
+    fn open_store(&mut self, partition: Partition, group: Told) -> Result<Restoring<D::Store>, Trouble> {
         let progress = |log: &mut L, topic| -> Result<Progress, Failure> {
             let slot = Slot { topic, partition };
             let (start, end) = (log.start(slot)?, log.end(slot)?);
@@ -249,7 +306,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             contacts,
             messages,
             applied: 0,
-            committed,
+            group,
             batch: Batch::default(),
             bytes: 0,
             dirty: false,
@@ -338,17 +395,25 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if task.dirty || task.row.is_none() {
             task.write(wall)?;
         }
-        let mut read = Vec::with_capacity(task.committed.len());
-        for (slot, committed) in self.input_slots(partition).into_iter().zip(&task.committed) {
-            read.push(committed.map_or_else(|| self.log.start(slot), Ok)?);
+        let Told { inputs, charges, .. } = task.group;
+        let mut begins = |slot, committed: Option<Committed>| {
+            committed.map_or_else(|| self.log.start(slot), |committed| Ok(committed.next))
+        };
+        let priced = begins(Slot { topic: Topic::Charges, partition }, charges)?;
+        let mut read = Vec::with_capacity(inputs.len());
+        for (index, committed) in (0..).zip(&inputs) {
+            read.push(begins(Slot { topic: Topic::Input(index), partition }, *committed)?);
         }
         let now = self.log.now();
         if let Some(conversation) = self.conversations.get_mut(&partition) {
             conversation.restored = task.applied;
             let around = (&*self.shared, &self.latest);
-            conversation.start(task.store, task.position, task.committed, read, around, now)?;
+            conversation.start(task.store, task.position, inputs, read, around, now)?;
             tracing::info!(partition = partition.0, "folds");
             self.stale = true;
+        }
+        if let Some(ledger) = self.ledgers.get_mut(&partition) {
+            ledger.start(priced, charges);
         }
         if self.restore.partitions.is_empty() {
             self.restore.stop();
@@ -360,13 +425,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// by one. What still does not agree after that halts the partition.
     fn look_again(&mut self, partition: Partition) -> Result<(), Trouble> {
         let now = self.log.now();
-        let committed = self.log.committed(&self.input_slots(partition))?;
+        let group = self.ask_group(partition)?;
         let contacts = self.log.end(Slot { topic: Topic::Contacts, partition })?;
         let messages = self.log.end(Slot { topic: Topic::Messages, partition })?;
         let Some(task) = self.restore.partitions.get_mut(&partition) else {
             return Ok(());
         };
-        task.committed = committed;
+        task.group = group;
         task.contacts.end = task.contacts.end.max(contacts);
         task.messages.end = task.messages.end.max(messages);
         let (since, _) = *task.disagrees.get_or_insert((now, now));
@@ -375,15 +440,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return Ok(());
         }
         task.halted = true;
-        let by_state: Vec<i64> = task.position.inputs.iter().map(|range| range.next.offset()).collect();
-        let by_group: Vec<Option<i64>> = task.committed.iter().map(|next| next.map(NextOffset::offset)).collect();
-        let why = format!(
-            "partition {}: the state is that of input positions {by_state:?} (transaction {}, messages {}), and the group's \
-             committed positions are {by_group:?}. Either somebody has set them, or they have expired, or a transaction \
-             was torn. To go on from the state, set the group's positions to those of the state",
-            partition.0, task.position.sequence, task.position.messages_sequence
-        );
-        tracing::error!("{why}");
+        tracing::error!("{}", task.why_not(partition));
         Ok(())
     }
 }

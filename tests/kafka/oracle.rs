@@ -149,6 +149,11 @@ pub fn check(deployment: &Deployment) -> Figures {
     let positions = Positions::of(deployment.bootstrap(), deployment.plan.name);
     let inputs: Vec<Topic> = (0..deployment.plan.inputs).map(Topic::Input).collect();
     let groups: Vec<_> = inputs.iter().map(|topic| committed(&positions, deployment, *topic)).collect();
+    let noted = inputs.iter().copied().chain([Topic::Charges]).map(|topic| {
+        let notes = positions.notes(&deployment.topic(topic), deployment.plan.partitions);
+        (topic, notes.expect("what is noted beside the group's positions"))
+    });
+    let notes: Vec<_> = noted.collect();
     let mut asks: BTreeMap<(String, String), i64> = BTreeMap::new();
     for partition in 0..deployment.plan.partitions {
         let changelog = Changelogs::read(deployment, partition, &mut findings);
@@ -164,6 +169,12 @@ pub fn check(deployment: &Deployment) -> Figures {
         findings.unless(last == group, Anomaly::TornTransaction, || {
             format!("partition {partition}: the last commit record ends at {last:?}, and the group stands at {group:?}")
         });
+        for (topic, notes) in &notes {
+            let note = changelog.last().map_or_else(String::new, |last| format!("transaction {}", last.sequence));
+            findings.unless(notes.get(&partition) == Some(&note), Anomaly::TornTransaction, || {
+                format!("{topic:?}, partition {partition}: {:?} is noted, and not `{note}`", notes.get(&partition))
+            });
+        }
         if let [input] = &records[..] {
             oracle.fold(partition, input, &changelog, &mut expected, &mut findings);
         } else {
@@ -204,8 +215,9 @@ fn check_charges_position(positions: &Positions, deployment: &Deployment, findin
         last.insert(read.partition, read.offset);
     });
     for (partition, stands) in committed(positions, deployment, Topic::Charges) {
-        let behind = last.get(&partition).map(|offset| offset + 1);
-        findings.unless(stands == behind, Anomaly::TornTransaction, || {
+        let behind = last.get(&partition).map_or(0, |offset| offset + 1);
+        // It is committed with whatever the partition's other stage does, charges or not.
+        findings.unless(stands.unwrap_or(0) == behind, Anomaly::TornTransaction, || {
             format!(
                 "charges, partition {partition}: the group stands at {stands:?}, and the last charge before {behind:?}"
             )
@@ -310,7 +322,7 @@ impl Changelogs {
     /// Commit records follow each other without a gap, in both changelogs, and tile the inputs.
     fn check(&self, partition: u32, ends: &[i64], findings: &mut Findings) {
         let torn = Anomaly::TornTransaction;
-        let mut stands = vec![0; ends.len()];
+        let (mut stands, mut priced) = (vec![0; ends.len()], 0);
         for (expected, commit) in (1..).zip(&self.commits) {
             findings.unless(commit.sequence == expected, torn, || {
                 format!("partition {partition}: commit record {} where {expected} follows", commit.sequence)
@@ -320,6 +332,16 @@ impl Changelogs {
                 format!("partition {partition}, transaction {expected}: it read from {from:?}, and {stands:?} was next")
             });
             stands = next_offsets(commit);
+            // Only the newer format tells of the charges.
+            if let Some(range) = commit.charges {
+                findings.unless(range.from.offset() == priced, torn, || {
+                    format!(
+                        "partition {partition}, transaction {expected}: it priced charges from {}, and {priced} was next",
+                        range.from.offset()
+                    )
+                });
+                priced = range.next.offset();
+            }
         }
         findings.unless(stands == ends, Anomaly::LostWrite, || {
             format!("partition {partition}: transactions have read up to {stands:?}, and the inputs end at {ends:?}")
@@ -400,7 +422,8 @@ fn check_stores(
             continue;
         }
         up_to_date += 1;
-        findings.unless(row[..META] == meta[..META] && position.inputs == last.inputs, Anomaly::StaleState, || {
+        let same = (&position.inputs, position.charges) == (&last.inputs, last.charges);
+        findings.unless(row[..META] == meta[..META] && same, Anomaly::StaleState, || {
             format!("{place}: its position row is not the last commit record's")
         });
         let timers: Vec<Vec<u8>> = rows.keys().filter(|key| key[0] == keys::TIMER).cloned().collect();

@@ -8,6 +8,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How long the broker may take to answer, or to bring the next record.
@@ -120,13 +121,26 @@ impl Positions {
         Self { group: consumer(bootstrap, "tests-read-without-a-group", Isolation::Uncommitted) }
     }
 
-    /// The group's committed positions of a topic; what cannot be learned now is an error.
-    pub fn committed(&self, topic: &str, partitions: u32) -> Result<BTreeMap<u32, Option<i64>>, KafkaError> {
+    fn found(&self, topic: &str, partitions: u32) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition(topic, number(partition));
         }
-        let found = self.group.committed_offsets(list, Duration::from_secs(5))?;
+        self.group.committed_offsets(list, Duration::from_secs(5))
+    }
+
+    /// What is noted beside the group's committed positions of a topic.
+    pub fn notes(&self, topic: &str, partitions: u32) -> Result<BTreeMap<u32, String>, KafkaError> {
+        let found = self.found(topic, partitions)?;
+        let note = |element: &TopicPartitionListElem<'_>| {
+            (u32::try_from(element.partition()).expect("a partition"), element.metadata().to_owned())
+        };
+        Ok(found.elements().iter().map(note).collect())
+    }
+
+    /// The group's committed positions of a topic; what cannot be learned now is an error.
+    pub fn committed(&self, topic: &str, partitions: u32) -> Result<BTreeMap<u32, Option<i64>>, KafkaError> {
+        let found = self.found(topic, partitions)?;
         let mut committed = BTreeMap::new();
         for element in found.elements() {
             element.error()?;

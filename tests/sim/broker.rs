@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use group::{Group, MemberId, Patience};
 use partition::{Ending, Pair, PartitionLog, Producer};
-use tollgate::stream::{Partition, Slot, Topic};
+use tollgate::stream::{Committed, Partition, Slot, Topic};
 use transactions::{Target, Transactions};
 
 /// Why a broker refuses a request.
@@ -60,7 +60,7 @@ pub enum Request {
         producer: Producer,
         member: Option<MemberId>,
         generation: i32,
-        positions: Arc<[(Slot, i64)]>,
+        positions: Arc<[(Slot, Committed)]>,
     },
     EndTransaction {
         identity: usize,
@@ -85,7 +85,7 @@ pub enum Response {
     /// The batch was in the log already.
     Repeated,
     Producer(Producer),
-    Offsets(Vec<Option<i64>>),
+    Offsets(Vec<Option<Committed>>),
     Offset(i64),
     Refused(Code),
 }

@@ -166,7 +166,7 @@ impl Copier {
         for (slot, committed) in slots.iter().zip(committed) {
             let next = match (self.mistake, committed) {
                 (Mistake::StartsOver, _) => NextOffset::START,
-                (_, Some(next)) => next,
+                (_, Some(committed)) => committed.next,
                 (_, None) => patiently(|| self.log.start(*slot))?,
             };
             from.push((*slot, next));
@@ -236,14 +236,14 @@ impl Copier {
     fn commit(&mut self) -> Result<(), Failure> {
         patiently(|| self.log.drain())?;
         let moved = self.places.iter().filter(|(_, place)| place.next != place.committed);
-        let mut positions: Vec<_> = moved.map(|(slot, place)| (*slot, self.position(place.next))).collect();
+        let mut positions: Vec<_> = moved.map(|(slot, place)| (*slot, self.position(place.next).into())).collect();
         let disk_first = self.mistake == Mistake::DiskFirst;
         if disk_first {
             self.keep();
         }
         if self.mistake == Mistake::CommitsUnassigned {
             let lost = self.had.iter().filter(|(slot, _)| !self.places.contains_key(slot));
-            positions.extend(lost.map(|(slot, next)| (*slot, *next)));
+            positions.extend(lost.map(|(slot, next)| (*slot, (*next).into())));
         }
         if self.mistake != Mistake::SkipsOffsets {
             patiently(|| self.log.send_offsets(&positions))?;
@@ -323,7 +323,7 @@ impl Copier {
         if self.mistake != Mistake::AssumesAborted {
             let committed = patiently(|| self.log.committed(&slots))?;
             for (place, committed) in self.places.values_mut().zip(committed) {
-                place.committed = committed.unwrap_or(NextOffset::START);
+                place.committed = committed.map_or(NextOffset::START, |committed| committed.next);
             }
         }
         self.rewind()

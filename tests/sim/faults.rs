@@ -66,6 +66,37 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Those that a worker must have met. A late `EndTxn` is not among them: it never meets a transaction that it was
+    /// not meant for.
+    pub const OF_A_WORKER: [Self; 26] = [
+        Self::CrashBefore,
+        Self::CrashDuring,
+        Self::CrashAfter,
+        Self::DiskSuffixLost,
+        Self::DiskLost,
+        Self::Stopped,
+        Self::Retired,
+        Self::Delayed,
+        Self::RequestLost,
+        Self::ResponseLost,
+        Self::Late,
+        Self::Repeated,
+        Self::Loading,
+        Self::SlowMarker,
+        Self::TransactionTimeout,
+        Self::Fenced,
+        Self::InvalidState,
+        Self::StaleMember,
+        Self::Unstable,
+        Self::SessionExpired,
+        Self::LateJoin,
+        Self::Replaced,
+        Self::Isolated,
+        Self::Twin,
+        Self::Rebalance,
+        Self::PollTimeout,
+    ];
+
     /// Those that are met while no process does anything.
     pub const OF_THE_WORLD: [Self; 8] = [
         Self::Late,
@@ -265,11 +296,11 @@ impl Faults {
             return self;
         }
         // What a commit leaves behind when it is cut short is what most depends on, and commits are few.
-        let step = if random.happens(2_000) { Step::Commit } else { *random.pick(&Step::CALLS) };
+        let step = if random.happens(4_000) { Step::Commit } else { *random.pick(&Step::CALLS) };
         let more = match step {
             Step::Commit => 200,
             Step::Poll | Step::Produce => 5,
-            Step::ReaderPoll | Step::Begin | Step::Drain | Step::SendOffsets | Step::DiskCommit => 20,
+            Step::ReaderPoll => 20,
             Step::Abort | Step::Unassign => 400,
             _ => 100,
         };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::stream::{Failure, Found, Log, NextOffset, Reader, Records, Slot};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Reader, Records, Slot};
 
 use crate::broker::partition::{Ending, Pair, PartitionLog};
 use crate::broker::transactions::Target;
@@ -98,15 +98,13 @@ impl Log for SimLog {
         })
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         self.handle.call(Step::Committed, |turn| {
             let until = turn.now + turn.setup.timing.call / 2;
             let request = Request::FetchOffsets { slots: slots.into() };
             loop {
                 match turn.exchange([request.clone()]).pop().flatten() {
-                    Some(Response::Offsets(offsets)) => {
-                        return Ok(offsets.into_iter().map(|offset| offset.and_then(NextOffset::at)).collect());
-                    }
+                    Some(Response::Offsets(offsets)) => return Ok(offsets),
                     _ if turn.now >= until => return Err(Failure::Busy("the positions are not stable".to_owned())),
                     _ => turn.sleep(100 * MILLI),
                 }
@@ -192,8 +190,8 @@ impl Log for SimLog {
         })
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
-        let positions: Arc<[(Slot, i64)]> = positions.iter().map(|(slot, next)| (*slot, next.offset())).collect();
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
+        let positions: Arc<[(Slot, Committed)]> = positions.into();
         self.send(Step::SendOffsets, |turn| {
             turn.healthy()?;
             turn.add(vec![Target::Offsets])?;

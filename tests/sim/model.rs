@@ -1,6 +1,6 @@
 //! The cluster by itself: what Kafka's documents say of markers, epochs, generations and pending offsets.
 
-use tollgate::stream::{Partition, Slot, Topic};
+use tollgate::stream::{Committed, NextOffset, Partition, Slot, Topic};
 
 use crate::broker::group::{Group, Home, MemberId, Misdeed, Patience, Pulse};
 use crate::broker::partition::{Ending, Pair, PartitionLog, Producer};
@@ -12,6 +12,10 @@ use crate::time::SECOND;
 const PATIENCE: Patience = Patience { session: 6 * SECOND, rebalance: 5 * SECOND };
 const SLOT: Slot = Slot { topic: Topic::Verdicts, partition: Partition(0) };
 const INPUT: Slot = Slot { topic: Topic::Input(0), partition: Partition(0) };
+
+fn at(offset: i64) -> Committed {
+    NextOffset::at(offset).expect("an offset").into()
+}
 
 fn pair(value: &str) -> Pair {
     (None, Some(value.as_bytes().to_vec()))
@@ -177,7 +181,7 @@ fn a_machine_that_starts_again_takes_its_own_place_at_once() {
     assert_eq!((again.len(), again[0].2, again[0].3.len()), (1, 1, 2), "the same generation, the same slots");
     assert_eq!(group.beat(0, 0, old, 1), Pulse::Fenced);
     let producer = Producer { id: 0, epoch: 0 };
-    assert_eq!(group.commit_pending(0, Some(old), 1, producer, &[(INPUT, 1)]), Err(Code::FencedInstance));
+    assert_eq!(group.commit_pending(0, Some(old), 1, producer, &[(INPUT, at(1))]), Err(Code::FencedInstance));
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn who_is_silent_or_late_is_thrown_out_and_its_positions_are_refused() {
     assert_eq!(group.tick(13 * SECOND), (0, 1));
     let producer = Producer { id: 0, epoch: 0 };
     for member in [silent, late] {
-        assert_eq!(group.commit_pending(9, Some(member), 2, producer, &[(INPUT, 1)]), Err(Code::UnknownMember));
+        assert_eq!(group.commit_pending(9, Some(member), 2, producer, &[(INPUT, at(1))]), Err(Code::UnknownMember));
     }
 }
 
@@ -201,13 +205,13 @@ fn positions_are_pending_until_their_transaction_ends() {
     let mut group = Group::new(&[Topic::Input(0)], 1, PATIENCE);
     let member = join(&mut group, 0, 0, None)[0].1;
     let producer = Producer { id: 0, epoch: 0 };
-    assert_eq!(group.commit_pending(0, Some(member), 0, producer, &[(INPUT, 1)]), Err(Code::IllegalGeneration));
-    assert_eq!(group.commit_pending(0, Some(member), 1, producer, &[(INPUT, 5)]), Ok(()));
+    assert_eq!(group.commit_pending(0, Some(member), 0, producer, &[(INPUT, at(1))]), Err(Code::IllegalGeneration));
+    assert_eq!(group.commit_pending(0, Some(member), 1, producer, &[(INPUT, at(5))]), Ok(()));
     assert_eq!(group.stable_offsets(&[INPUT]), Err(Code::Unstable));
     group.mark(producer, Ending::Abort);
     assert_eq!(group.stable_offsets(&[INPUT]), Ok(vec![None]));
     for next in [5, 4] {
-        assert_eq!(group.commit_pending(0, Some(member), 1, producer, &[(INPUT, next)]), Ok(()));
+        assert_eq!(group.commit_pending(0, Some(member), 1, producer, &[(INPUT, at(next))]), Ok(()));
         group.mark(producer, Ending::Commit);
     }
     assert_eq!(group.committed(INPUT), Some(4));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate::stream::{Partition, Slot, Topic};
+use tollgate::stream::{Committed, Partition, Slot, Topic};
 
 use super::Code;
 use super::partition::{Ending, Producer};
@@ -80,8 +80,8 @@ pub struct Patience {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Committed {
-    next: i64,
+struct Entry {
+    committed: Committed,
     /// When it was sent, in the order of the offsets topic: an older one never replaces a newer one.
     written: u64,
 }
@@ -104,8 +104,8 @@ pub struct Group {
     phase: Phase,
     members: BTreeMap<MemberId, Member>,
     names: u64,
-    offsets: BTreeMap<Slot, Committed>,
-    pending: BTreeMap<u64, BTreeMap<Slot, Committed>>,
+    offsets: BTreeMap<Slot, Entry>,
+    pending: BTreeMap<u64, BTreeMap<Slot, Entry>>,
     written: u64,
     assignments: Vec<Assignment>,
     misdeeds: Vec<Misdeed>,
@@ -153,7 +153,12 @@ impl Group {
 
     /// The committed position of a slot.
     pub fn committed(&self, slot: Slot) -> Option<i64> {
-        self.offsets.get(&slot).map(|committed| committed.next)
+        self.told(slot).map(|committed| committed.next.offset())
+    }
+
+    /// The committed position of a slot, with what was noted beside it.
+    pub fn told(&self, slot: Slot) -> Option<Committed> {
+        self.offsets.get(&slot).map(|entry| entry.committed)
     }
 
     /// Whether no transaction is about to change a position, and no member about to move.
@@ -276,7 +281,7 @@ impl Group {
         member: Option<MemberId>,
         generation: i32,
         producer: Producer,
-        positions: &[(Slot, i64)],
+        positions: &[(Slot, Committed)],
     ) -> Result<(), Code> {
         let known = member.and_then(|id| self.members.get(&id));
         let known = known.or(self.members.values().next().filter(|_| self.takes_anything));
@@ -291,9 +296,9 @@ impl Group {
             self.misdeeds.push(Misdeed::NotAssigned { identity, slot: *slot });
         }
         let pending = self.pending.entry(producer.id).or_default();
-        for (slot, next) in positions {
+        for (slot, committed) in positions {
             self.written += 1;
-            pending.insert(*slot, Committed { next: *next, written: self.written });
+            pending.insert(*slot, Entry { committed: *committed, written: self.written });
         }
         Ok(())
     }
@@ -308,8 +313,9 @@ impl Group {
             match self.offsets.get(&slot) {
                 Some(old) if old.written > new.written => {}
                 old => {
-                    if let Some(old) = old.filter(|old| old.next > new.next) {
-                        self.misdeeds.push(Misdeed::Backwards { slot, from: old.next, to: new.next });
+                    let offset = |entry: &Entry| entry.committed.next.offset();
+                    if let Some(from) = old.map(offset).filter(|from| *from > offset(&new)) {
+                        self.misdeeds.push(Misdeed::Backwards { slot, from, to: offset(&new) });
                     }
                     self.offsets.insert(slot, new);
                 }
@@ -318,11 +324,11 @@ impl Group {
     }
 
     /// The committed positions, where no transaction is about to change them.
-    pub fn stable_offsets(&self, slots: &[Slot]) -> Result<Vec<Option<i64>>, Code> {
+    pub fn stable_offsets(&self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Code> {
         if slots.iter().any(|slot| self.pending.values().any(|pending| pending.contains_key(slot))) {
             return Err(Code::Unstable);
         }
-        Ok(slots.iter().map(|slot| self.committed(*slot)).collect())
+        Ok(slots.iter().map(|slot| self.told(*slot)).collect())
     }
 }
 

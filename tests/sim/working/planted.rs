@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tollgate::domain::time::Timestamp;
 use tollgate::store::{self, Batch, Store, keys};
-use tollgate::stream::{Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::Disk;
 
+use super::Course;
 use crate::disk::{Disks, SimDisk};
 use crate::log::{SimLog, SimReader};
 use crate::world::Handle;
@@ -59,13 +60,21 @@ pub enum Plant {
     StoreLosesPosition,
     /// The store keeps the position, and not all of its rows.
     StoreLosesRows,
-    /// The end of a changelog is told too far: what is not in the store is taken for restored.
+    /// The end of a changelog is told too far while a transaction is closed: what comes next is taken for what the
+    /// store has. As far as transactions that are open would do no harm: what the worker's own holds goes to the
+    /// store with its position, and nobody else's can be committed.
     EndAhead,
+    /// Committed positions do not tell of which transaction they are.
+    NumbersForgotten,
+    /// The group has lost its positions of the charges.
+    ChargesMissing,
+    /// The group's positions of the charges are missing from some answers.
+    ChargesMissNowAndThen,
 }
 
 impl Plant {
-    /// Those that are found.
-    pub const FOUND: [Self; 19] = [
+    /// Those that must be found. A worker can live with what is left.
+    pub const ALL: [Self; 23] = [
         Self::TaintIgnored,
         Self::OffsetsAhead,
         Self::OffsetsBehind,
@@ -85,15 +94,25 @@ impl Plant {
         Self::DirtyStore,
         Self::StoreLosesPosition,
         Self::StoreLosesRows,
+        Self::EndAhead,
+        Self::MissingIsStart,
+        Self::UnstablePositions,
+        Self::NumbersForgotten,
     ];
 
-    /// Those that no run has shown yet: the gate before a partition runs may make up for them.
-    pub const NOT_FOUND: [Self; 3] = [Self::EndAhead, Self::MissingIsStart, Self::UnstablePositions];
+    /// Where it shows.
+    pub const fn course(self) -> Course {
+        match self {
+            Self::UnstablePositions | Self::NumbersForgotten => Course::Deadlines,
+            _ => Course::Usual,
+        }
+    }
 }
 
 /// A log and disks with a fault.
 pub fn around(log: SimLog, disks: Disks, plant: Plant) -> (WrongLog, WrongDisks) {
-    (WrongLog { log, plant, read: BTreeMap::new(), told: Records::default() }, WrongDisks { disks, plant })
+    let log = WrongLog { log, plant, read: BTreeMap::new(), told: Records::default(), closes: false };
+    (log, WrongDisks { disks, plant })
 }
 
 /// A log with a fault.
@@ -103,6 +122,8 @@ pub struct WrongLog {
     /// How far each slot has been read, by the records that were given.
     read: BTreeMap<Slot, NextOffset>,
     told: Records,
+    /// Whether everything of the open transaction is in the log.
+    closes: bool,
 }
 
 /// Whether something that happens now and then happens now: one time in `of`.
@@ -155,17 +176,21 @@ impl Log for WrongLog {
         self.log.unassign()
     }
 
-    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<NextOffset>>, Failure> {
+    fn committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
         if self.plant == Plant::UnstablePositions {
             let world = self.log.handle().shared.lock();
-            let committed = |slot: &Slot| world.broker.group.committed(*slot).and_then(NextOffset::at);
-            return Ok(slots.iter().map(committed).collect());
+            return Ok(slots.iter().map(|slot| world.broker.group.told(*slot)).collect());
         }
         let committed = self.log.committed(slots)?;
         if self.plant == Plant::MissingIsStart {
-            return Ok(committed.into_iter().map(|next| next.or(Some(NextOffset::START))).collect());
+            return Ok(committed.into_iter().map(|next| next.or(Some(NextOffset::START.into()))).collect());
         }
-        Ok(committed)
+        if self.plant == Plant::NumbersForgotten {
+            return Ok(committed.into_iter().map(|told| told.map(|told| told.next.into())).collect());
+        }
+        let missing = self.plant == Plant::ChargesMissing || self.is(Plant::ChargesMissNowAndThen, 2);
+        let told = slots.iter().zip(committed);
+        Ok(told.map(|(slot, told)| told.filter(|_| !missing || slot.topic != Topic::Charges)).collect())
     }
 
     fn start(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
@@ -174,9 +199,12 @@ impl Log for WrongLog {
 
     fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure> {
         let end = self.log.end(slot)?;
-        // As far as transactions that are open: they may yet be committed.
+        if self.plant != Plant::EndAhead || !self.closes {
+            return Ok(end);
+        }
+        // Behind the transaction's own marker, and the first records of the next one.
         let furthest = self.log.handle().shared.lock().broker.log(slot).end();
-        Ok(if self.plant == Plant::EndAhead { NextOffset::at(furthest).unwrap_or(end) } else { end })
+        Ok(NextOffset::at(furthest + 4).unwrap_or(end))
     }
 
     fn reader(&mut self, from: &[(Slot, NextOffset)]) -> Result<WrongReader, Failure> {
@@ -194,6 +222,7 @@ impl Log for WrongLog {
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
+        self.closes = false;
         self.log.begin()
     }
 
@@ -227,10 +256,11 @@ impl Log for WrongLog {
     }
 
     fn drain(&mut self) -> Result<(), Failure> {
+        self.closes = true;
         self.log.drain()
     }
 
-    fn send_offsets(&mut self, positions: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+    fn send_offsets(&mut self, positions: &[(Slot, Committed)]) -> Result<(), Failure> {
         let by = match self.plant {
             Plant::OffsetsAhead => 1,
             Plant::OffsetsBehind => -1,
@@ -241,7 +271,10 @@ impl Log for WrongLog {
             }
             _ => 0,
         };
-        let moved = |(slot, next): &(Slot, NextOffset)| (*slot, NextOffset::at(next.offset() + by).unwrap_or(*next));
+        let moved = |(slot, committed): &(Slot, Committed)| {
+            let next = NextOffset::at(committed.next.offset() + by).unwrap_or(committed.next);
+            (*slot, Committed { next, ..*committed })
+        };
         let positions: Vec<_> = positions.iter().map(moved).collect();
         self.log.send_offsets(&positions)
     }

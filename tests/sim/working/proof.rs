@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tollgate::codec::ask::MalformedAsk;
 use tollgate::codec::frame::Writers;
-use tollgate::codec::records::{BillingEntry, Event, WindowStateRow};
+use tollgate::codec::records::{BillingEntry, Event, Verdict, WindowStateRow};
+use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, partitioner, schema};
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::Timestamp;
@@ -16,7 +17,7 @@ use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Store};
-use tollgate::stream::{NextOffset, Partition, Slot, Topic};
+use tollgate::stream::{Committed, NextOffset, Partition, Slot, Topic};
 use tollgate::worker::position::Position;
 use tollgate::worker::{Arrival, Shared};
 use tollgate::zones::Zones;
@@ -58,6 +59,10 @@ type Letter = (String, i64, i64, String);
 pub fn check(outcome: &Outcome, shared: &Arc<Shared>, reference: &Arc<Reference>) -> Result<(), Anomaly> {
     let broker = &outcome.broker;
     check::logs(broker).map_err(|broken| Anomaly::Broken(format!("{broken:?}")))?;
+    check::positions(broker).map_err(|misdeed| Anomaly::Broken(format!("{misdeed:?}")))?;
+    if shared.inputs.len() > 1 {
+        return without_order(outcome, shared);
+    }
     let mut expected = Expected::default();
     for partition in (0..shared.partitions).map(Partition) {
         expected.fold(broker, partition, shared, reference);
@@ -80,21 +85,111 @@ pub fn check(outcome: &Outcome, shared: &Arc<Shared>, reference: &Arc<Reference>
         for topic in [Topic::Contacts, Topic::Messages] {
             apply(&mut kept, log(topic).visible().map(|(_, pair)| pair), topic);
         }
-        same_rows(&format!("the changelog of {partition:?}"), rows, &kept, ends > 0)?;
-        for ((machine, _), disk) in outcome.disks.iter().filter(|((_, of), _)| of == partition) {
-            let mut kept = disk.rows().clone();
-            let place = format!("the disk of {partition:?} on machine {machine}");
-            let position = kept.get(&keys::meta()).map(|row| position_of(row));
-            let (contacts, messages) = position.map_or((0, 0), |at| (at.contacts.offset(), at.messages.offset()));
-            for (topic, from) in [(Topic::Contacts, contacts), (Topic::Messages, messages)] {
-                let after = log(topic).visible().filter(|(record, _)| record.offset >= from);
-                apply(&mut kept, after.map(|(_, pair)| pair), topic);
+        same_rows(&format!("the changelog of {partition:?}"), rows, &kept, ends.is_some())?;
+        disks(outcome, *partition, rows, ends.is_some())?;
+    }
+    Ok(())
+}
+
+/// Every disk of a partition, with what the changelogs hold after its position, has the rows that it must have.
+fn disks(outcome: &Outcome, partition: Partition, rows: &Rows, begun: bool) -> Result<(), Anomaly> {
+    for ((machine, _), disk) in outcome.disks.iter().filter(|((_, of), _)| *of == partition) {
+        let mut kept = disk.rows().clone();
+        let place = format!("the disk of {partition:?} on machine {machine}");
+        let position = kept.get(&keys::meta()).map(|row| position_of(row));
+        let (contacts, messages) = position.map_or((0, 0), |at| (at.contacts.offset(), at.messages.offset()));
+        for (topic, from) in [(Topic::Contacts, contacts), (Topic::Messages, messages)] {
+            let log = outcome.broker.log(Slot { topic, partition });
+            let after = log.visible().filter(|(record, _)| record.offset >= from);
+            apply(&mut kept, after.map(|(_, pair)| pair), topic);
+        }
+        same_rows(&place, rows, &kept, begun)?;
+        timers(&place, disk.rows())?;
+    }
+    Ok(())
+}
+
+/// What holds in whatever order the inputs were merged: every record is folded once, every ask answered once, every
+/// charge priced once, nothing is published twice, and the disks hold what the changelogs do.
+fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly> {
+    let broker = &outcome.broker;
+    let writers = Writers::of(schema::EVENT).expect("a schema");
+    let publisher = Publisher::new(Arc::clone(&shared.setup), Zones::new(), shared.name.clone(), shared.enforced);
+    let mut expected = Expected::default();
+    let mut asks: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for partition in (0..shared.partitions).map(Partition) {
+        let last = positions(broker, partition, shared)?;
+        let mut folded = 0;
+        for (index, name) in (0..).zip(&shared.inputs) {
+            for (record, (_, value)) in broker.log(Slot { topic: Topic::Input(index), partition }).visible() {
+                folded += 1;
+                let value = value.as_deref().unwrap_or_default();
+                let read = read(value, &writers, partition, shared);
+                let place = (name.clone(), i64::from(partition.0), record.offset);
+                let letter = |code: &str| (place.0.clone(), place.1, place.2, code.to_owned());
+                expected.letters.extend(read.mistake.map(letter));
+                if let Some(ask) = read.ask {
+                    *asks.entry((ask.number, ask.request)).or_default() += 1;
+                } else if let Ok(record) = writers.read::<Event<'_>>(value)
+                    && let (Some(ask), None) = (&record.send_requested, read.mistake)
+                {
+                    // One that is repeated is answered once.
+                    let number = record.phone_number_id.as_str().to_owned();
+                    asks.insert((number, ask.request_id.as_str().to_owned()), 1);
+                }
             }
-            same_rows(&place, rows, &kept, ends > 0)?;
-            timers(&place, disk.rows())?;
+        }
+        let said = last.as_ref().map_or(0, |position| position.records);
+        if said != folded {
+            return Err(Anomaly::LostWrite(format!("{partition:?}: {said} records are folded, of {folded}")));
+        }
+        expected.price(broker, partition, &publisher, shared);
+        let mut rows = Rows::new();
+        for topic in [Topic::Contacts, Topic::Messages] {
+            apply(&mut rows, broker.log(Slot { topic, partition }).visible().map(|(_, pair)| pair), topic);
+        }
+        disks(outcome, partition, &rows, last.is_some())?;
+    }
+    let found = found(broker, shared);
+    for ((slot, from), pairs) in &found.published {
+        let mut once: Vec<Pair> = pairs.clone();
+        once.sort();
+        once.dedup();
+        // The table of windows may have the same row again, and verdicts are counted by their asks: two that nobody can
+        // understand may be alike.
+        let repeats = matches!(slot.topic, Topic::WindowState | Topic::Verdicts);
+        if !repeats && once.len() < pairs.len() {
+            let twice = pairs.iter().find(|pair| pairs.iter().filter(|other| other == pair).count() > 1);
+            let what = twice.map_or_else(String::new, Describe::describe);
+            return Err(Anomaly::Duplicate(format!("{slot:?} from {from:?}: {what}")));
         }
     }
-    check::positions(broker).map_err(|misdeed| Anomaly::Broken(format!("{misdeed:?}")))
+    // Whose charge a line is of cannot be told from the line; but the charges it can lie among are known.
+    let lines = |published: &BTreeMap<Stream, Vec<Pair>>| {
+        let lines = published.iter().filter(|((slot, _), _)| slot.topic == Topic::Billing);
+        let mut lines: Vec<Pair> = lines.flat_map(|(_, pairs)| pairs.iter().cloned()).collect();
+        lines.sort();
+        lines
+    };
+    compare("lines of the ledger", &lines(&expected.published), &lines(&found.published))?;
+    let sorted = |mut letters: Vec<Letter>| {
+        letters.sort();
+        letters
+    };
+    compare("dead letters", &sorted(expected.letters), &sorted(found.letters))?;
+    for (_, log) in broker.logs().filter(|(slot, _)| slot.topic == Topic::Verdicts) {
+        let writers = Writers::of(schema::VERDICT).expect("a schema");
+        for (_, (_, value)) in log.visible() {
+            let verdict = writers.read::<Verdict<'_>>(value.as_deref().unwrap_or_default()).expect("a verdict");
+            let ask = (verdict.phone_number_id.as_str().to_owned(), verdict.request_id.as_str().to_owned());
+            *asks.entry(ask).or_default() -= 1;
+        }
+    }
+    match asks.iter().find(|(_, left)| **left != 0) {
+        None => Ok(()),
+        Some((ask, left)) if *left > 0 => Err(Anomaly::LostWrite(format!("no verdict for {ask:?}"))),
+        Some((ask, _)) => Err(Anomaly::Duplicate(format!("another verdict for {ask:?}"))),
+    }
 }
 
 fn position_of(row: &[u8]) -> Position {
@@ -172,7 +267,11 @@ impl Expected {
         engine.commit(b"").expect("memory");
         let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
         self.rows.insert(partition, rows);
-        // What was charged is priced as it lies in the log: whether that is right has been seen to already.
+        self.price(broker, partition, &publisher, shared);
+    }
+
+    /// What was charged is priced as it lies in the log: whether that is right is seen to by itself.
+    fn price(&mut self, broker: &Broker, partition: Partition, publisher: &Publisher, shared: &Shared) {
         let from = Slot { topic: Topic::Charges, partition };
         let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
         for (_, (_, value)) in broker.log(from).visible() {
@@ -362,19 +461,20 @@ fn compare<T: Ord + Describe>(what: &str, expected: &[T], found: &[T]) -> Result
 }
 
 /// Transactions are numbered without a gap in both changelogs, what they read abuts, and the group stands where
-/// the last one ended. How many there were.
-fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u64, Anomaly> {
+/// the last one ended. The last of them.
+fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<Option<Position>, Anomaly> {
     let ends = |topic| {
         let records = broker.log(Slot { topic, partition }).visible();
         let ends = records.filter(|(_, (key, _))| key.as_ref() == Some(&keys::meta()));
         ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect::<Vec<_>>()
     };
     let torn = |why: String| Err(Anomaly::TornTransaction(format!("{partition:?}: {why}")));
-    let (contacts, messages) = (ends(Topic::Contacts), ends(Topic::Messages));
+    let (mut contacts, messages) = (ends(Topic::Contacts), ends(Topic::Messages));
     if contacts != messages {
         return torn("the changelogs tell of different transactions".to_owned());
     }
     let mut next: Vec<NextOffset> = vec![NextOffset::START; shared.inputs.len()];
+    let mut priced = NextOffset::START;
     for (position, number) in contacts.iter().zip(1..) {
         let from: Vec<NextOffset> = position.inputs.iter().map(|range| range.from).collect();
         if position.sequence != number || from != next {
@@ -384,15 +484,31 @@ fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<u
             ));
         }
         next = position.inputs.iter().map(|range| range.next).collect();
-    }
-    for (index, next) in (0..).zip(&next) {
-        let slot = Slot { topic: Topic::Input(index), partition };
-        let wanted = (!contacts.is_empty()).then_some(next.offset());
-        if broker.group.committed(slot) != wanted {
-            return torn(format!("{:?} is committed, {wanted:?} is folded", broker.group.committed(slot)));
+        // Only the newer format has room for the ledger.
+        if position.charges.is_some() != (shared.setup.write_format >= WriteFormat::Second) {
+            return torn(format!("transaction {number} is written in another format than is set"));
+        }
+        if let Some(range) = position.charges {
+            if range.from != priced {
+                return torn(format!("transaction {number} prices charges from {:?}, not {priced:?}", range.from));
+            }
+            priced = range.next;
         }
     }
-    Ok(contacts.len() as u64)
+    let charges = Slot { topic: Topic::Charges, partition };
+    let number = contacts.last().map(|position| position.sequence);
+    let told = contacts.last().and_then(|position| position.charges).map(|range| (charges, range.next));
+    let inputs = (0..).zip(&next).map(|(index, next)| (Slot { topic: Topic::Input(index), partition }, *next));
+    for (slot, next) in inputs.chain(told) {
+        let wanted = number.map(|_| Committed { next, number });
+        if broker.group.told(slot) != wanted {
+            return torn(format!("{:?} of {slot:?} is committed, {wanted:?} is folded", broker.group.told(slot)));
+        }
+    }
+    if broker.group.told(charges).map(|committed| committed.number) != number.map(Some) {
+        return torn(format!("transaction {number:?} is the last, and not that of {:?}", broker.group.told(charges)));
+    }
+    Ok(contacts.pop())
 }
 
 /// Rows are those of the plain fold. Deadlines follow from contacts; messages that were forgotten may still be

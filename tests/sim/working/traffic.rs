@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use tollgate::codec::frame::{self, Framing};
+use tollgate::codec::records::Event;
+use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{partitioner, reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
+use tollgate::engine::Setup;
 use tollgate::loadgen::{self, Calendar, Date, Settings};
 use tollgate::stream::{Partition, Slot, Topic};
 use tollgate::worker::Arrival;
 use tollgate::zones::Zones;
 
-use super::UNKNOWN_SCHEMA;
+use super::{Course, UNKNOWN_SCHEMA};
 use crate::broker::partition::Pair;
 use crate::random::Random;
 use crate::time::{MILLI, Micros, SECOND, wall};
@@ -22,7 +25,8 @@ const DAY: i64 = 86_400_000;
 
 /// What all runs share.
 pub struct Ground {
-    pub setup: Arc<tollgate::engine::Setup>,
+    /// As it is by default, and with the newer format of rows.
+    pub setups: [Arc<Setup>; 2],
     zones: Zones,
 }
 
@@ -31,9 +35,12 @@ impl Ground {
     pub fn new() -> Self {
         let zones = Zones::new();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo.toml");
-        let config = config::load(Some(path.as_ref()), &Overrides::default(), &zones);
-        let config = config.expect("the demo's configuration is usable");
-        Self { setup: Arc::new(config.setup), zones }
+        let setup = |write_format| {
+            let config = config::load(Some(path.as_ref()), &Overrides::default(), &zones);
+            let config = config.expect("the demo's configuration is usable");
+            Arc::new(Setup { write_format, ..config.setup })
+        };
+        Self { setups: [WriteFormat::First, WriteFormat::Second].map(setup), zones }
     }
 }
 
@@ -55,16 +62,25 @@ impl Calendar for Days<'_> {
 ///
 /// Where records arrive when the log takes them, a day is pressed into a few seconds and moved back by a day, so
 /// that windows end while the run lasts; else they arrive when they say.
-pub fn make(random: &mut Random, ground: &Ground, partitions: u32, span: Micros, arrival: Arrival) -> Traffic {
+pub fn make(
+    random: &mut Random,
+    ground: &Ground,
+    partitions: u32,
+    span: Micros,
+    arrival: Arrival,
+    course: Course,
+) -> Traffic {
     let settings = Settings {
         events: random.between(60, 240),
         seed: random.next(),
-        contacts: random.between(4, 30) as u32,
+        contacts: if course == Course::Deadlines { 30 } else { random.between(4, 30) as u32 },
         numbers: random.between(1, 6) as u16,
         start: wall(0) - DAY,
         days: 1,
         moves: false,
-        repeats_per_mille: 50,
+        // What is repeated before what it is about has come, by the other input, may be told again under the same id:
+        // that could not be told from what is published twice.
+        repeats_per_mille: if course.inputs() == 1 { 50 } else { 0 },
         ..Settings::default()
     };
     let seconds = i64::try_from(span / SECOND).expect("short");
@@ -96,15 +112,30 @@ pub fn make(random: &mut Random, ground: &Ground, partitions: u32, span: Micros,
         if number == 0 || !random.happens(5_000) {
             at = number * span / count + random.below(SECOND / 100);
         }
-        feeds.push(Feed { at, slot: Slot { topic: Topic::Input(0), partition }, pair });
+        let topic = Topic::Input(random.below(u64::from(course.inputs())) as u8);
+        feeds.push(Feed { at, slot: Slot { topic, partition }, pair });
     }
     for _ in 0..random.below(8) {
-        feeds.push(stray(random, partitions, span, Topic::Input(0)));
+        let topic = Topic::Input(random.below(u64::from(course.inputs())) as u8);
+        feeds.push(stray(random, partitions, span, topic));
     }
-    // One input: of several, one that stays behind is passed over, and what is published says so, which the plain
-    // fold cannot know.
     feeds.sort_by_key(|feed| feed.at);
+    // Everything that is still due when the traffic ends becomes due at once, more than one transaction holds. Where
+    // the order of the inputs is not certain, what comes after would sometimes be too late.
+    if course.inputs() == 1 && arrival == Arrival::Field && (course == Course::Deadlines || random.happens(5_000)) {
+        for partition in (0..partitions).map(Partition) {
+            feeds.push(Feed { at: span, slot: Slot { topic: Topic::Input(0), partition }, pair: much_later() });
+        }
+    }
     Traffic { feeds, reference: Arc::new(known(&references, &ground.zones)) }
+}
+
+/// A sign that days have passed.
+fn much_later() -> Pair {
+    let heartbeat = Event { kind: "heartbeat".into(), occurred_at: wall(0) + 3 * DAY, ..Event::default() };
+    let mut value = Vec::new();
+    frame::write(&heartbeat, schema::EVENT, Framing::Json, &mut value).expect("an event of ours");
+    (None, Some(value))
 }
 
 /// A record that cannot be folded.
