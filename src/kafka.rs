@@ -262,6 +262,8 @@ impl Kafka {
                 self.data.forward(place, number(slot.partition));
             }
         }
+        // What was paused in an earlier assignment still is.
+        self.consumer().resume(&self.names.partitions(&mut self.owned.iter())).map_err(unassignable)?;
         let all: Vec<_> = slots.iter().copied().chain(ends).collect();
         self.consumer().assign(&self.names.positions(&all)).map_err(unassignable)?;
         self.pause(&mut later.iter())

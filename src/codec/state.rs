@@ -35,14 +35,15 @@ const VERSION: u8 = 1;
 /// The newest version of any record.
 const NEWEST: u8 = 2;
 
-/// The format that records are written in: a deployment raises it once all its members can read the newer one.
+/// The format that records are written in: a deployment raises it once all its members can read the newer one. What is
+/// newest before the first release is what a deployment begins with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WriteFormat {
     /// As the first version wrote them.
-    #[default]
     First,
     /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; and the position
     /// says how far the ledger is (`worker::position`).
+    #[default]
     Second,
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -71,13 +72,16 @@ pub struct Deployment {
     pub plan: Plan,
     bootstrap: String,
     directory: TempDir,
+    /// The format in which processes write their state.
+    write_format: AtomicU8,
 }
 
 impl Deployment {
     /// Makes the topics.
     pub fn create(broker: &Broker, plan: Plan) -> Self {
         let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
-        let deployment = Self { plan, bootstrap: broker.bootstrap().to_owned(), directory };
+        let (bootstrap, write_format) = (broker.bootstrap().to_owned(), AtomicU8::new(2));
+        let deployment = Self { plan, bootstrap, directory, write_format };
         deployment.make_topics();
         deployment
     }
@@ -119,9 +123,15 @@ impl Deployment {
         })
     }
 
+    /// Processes that are started from now on write their state in this format.
+    pub fn write_format(&self, format: u8) {
+        self.write_format.store(format, Ordering::Relaxed);
+    }
+
     /// The configuration of one process, written to a file.
     pub fn config_file(&self, instance: &str) -> PathBuf {
         let Plan { name, inputs, json, settings, registry, .. } = &self.plan;
+        let write_format = self.write_format.load(Ordering::Relaxed);
         let payload = if self.plan.pointers { "pointer" } else { "full" };
         let registry = registry.as_ref().map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
         let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards");
@@ -145,7 +155,7 @@ impl Deployment {
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n\
              [prices]\nrate_cards = [{}, {}]\n\
-             [state]\nmemory = \"256MiB\"\ndirectory = \"{instance}-state\"\n\
+             [state]\nmemory = \"256MiB\"\ndirectory = \"{instance}-state\"\nwrite_format = {write_format}\n\
              [kafka]\nbootstrap = \"{}\"\ninstance = \"{instance}\"\narrival = \"field\"\nframing = \"{}\"\n{settings}\n\
              [kafka.topics]\nevents = [{}]\n{topics}\
              [dead_letters]\npayload = \"{payload}\"\n\

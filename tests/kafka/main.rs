@@ -10,6 +10,7 @@ mod chaos;
 mod clients;
 mod cluster;
 mod deadlines;
+mod edge;
 mod members;
 mod oracle;
 mod poison;

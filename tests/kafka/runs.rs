@@ -58,6 +58,37 @@ fn two_processes_share_the_partitions() {
 }
 
 #[test]
+fn a_new_format_of_state_can_be_taken_back() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "upgraded", ..Plan::default() });
+    let settings = traffic(4, 24_000, 600);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    deployment.write_format(1);
+    let mut processes = Some([deployment.start("a"), deployment.start("b")]);
+    loader.stream(&settings, |sent| {
+        // One after the other, as members are upgraded: in between, one reads what the other has written.
+        let rolls = [(4_000, 0, 2), (8_000, 1, 2), (12_000, 0, 1), (16_000, 1, 1), (20_000, 1, 2)];
+        if let Some((_, index, format)) = rolls.into_iter().find(|(at, ..)| *at == sent) {
+            let mut running = processes.take().expect("two processes");
+            deployment.wait_until_drained(&mut running, LIMIT);
+            deployment.write_format(format);
+            let mut running: Vec<Process> = running.into();
+            let process = running.remove(index);
+            let instance = process.instance;
+            process.terminate();
+            running.insert(index, deployment.start(instance));
+            processes = running.try_into().ok();
+        }
+    });
+    loader.finish();
+    let mut processes = processes.expect("two processes");
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    assert_eq!(oracle::check(&deployment).records, 24_000);
+}
+
+#[test]
 fn a_worker_that_is_killed_again_and_again_loses_and_repeats_nothing() {
     let broker = shared_broker();
     let deployment = Deployment::create(&broker, Plan { name: "killed", ..Plan::default() });

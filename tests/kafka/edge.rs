@@ -1,0 +1,94 @@
+//! What librdkafka does with what it is told, where that is not plain from its documentation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate::kafka::{Kafka, Names, Settings};
+use tollgate::stream::{Found, Log, NextOffset, Partition, Records, Slot, Topic};
+
+use crate::cluster::{Deployment, Plan, now, shared_broker};
+use crate::produce::Loader;
+
+/// How long anything here may take.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A member of the deployment's group.
+fn member(deployment: &Deployment, instance: &str) -> Kafka {
+    let stream = deployment.config().stream;
+    let settings = Settings {
+        group: stream.group.clone(),
+        transactional_id: format!("{}-{instance}", stream.group),
+        instance: instance.to_owned(),
+        transaction_timeout: stream.transaction_timeout,
+        socket_timeout: stream.request_timeout,
+        session_timeout: stream.session_timeout,
+        common: stream.common,
+        consumer: stream.consumer,
+        producer: stream.producer,
+    };
+    Kafka::connect(settings, Arc::new(Names::new(stream.topics))).expect("settings that can be used")
+}
+
+/// Polls members until one of them finds what is looked for. Whoever gives up partitions lets the group go on.
+fn until<T>(members: &mut [Kafka], mut found: impl FnMut(usize, &Found, &Records) -> Option<T>) -> T {
+    let end = now() + LIMIT;
+    let mut records = Records::default();
+    loop {
+        for (index, member) in members.iter_mut().enumerate() {
+            records.clear();
+            let event = member.poll(Duration::from_millis(20), &mut records).expect("nothing goes wrong here");
+            if matches!(event, Found::Revoked(_) | Found::Lost(_)) {
+                member.unassign().expect("the broker answers");
+            }
+            if let Some(found) = found(index, &event, &records) {
+                return found;
+            }
+        }
+        assert!(now() <= end, "nothing of what is waited for has come");
+    }
+}
+
+#[test]
+fn what_was_not_ready_in_one_assignment_is_read_in_the_next() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "edge", partitions: 2, ..Plan::default() });
+    let mut loader = Loader::of(&deployment);
+    for partition in [0, 1] {
+        loader.raw(partition, b"a key", b"a record");
+    }
+    loader.finish();
+    let mut members = vec![member(&deployment, "a")];
+    let all = until(&mut members, |_, event, _| match event {
+        Found::Assigned(slots) => Some(slots.clone()),
+        _ => None,
+    });
+    assert_eq!(all.len(), 4, "two partitions of events and two of charges");
+    // Nothing is ready for so long that the assignment is answered all the same: it is taken, and not read.
+    let end = now() + LIMIT;
+    while members[0].assign(&[]).is_err() {
+        assert!(now() <= end, "the group waits for its answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    members.push(member(&deployment, "b"));
+    let mut assigned = BTreeSet::new();
+    until(&mut members, |index, event, _| {
+        // The first may get all of it once more before the second has joined.
+        if let Found::Assigned(slots) = event
+            && slots.len() == 2
+        {
+            assigned.insert(index);
+        }
+        (assigned.len() == 2).then_some(())
+    });
+    for (index, member) in members.iter_mut().enumerate() {
+        let partition = Partition(u32::try_from(index).expect("few members"));
+        let slots = [Topic::Input(0), Topic::Charges].map(|topic| (Slot { topic, partition }, NextOffset::START));
+        member.assign(&slots).expect("all of it is ready");
+    }
+    let mut read = BTreeSet::new();
+    until(&mut members, |_, _, records| {
+        read.extend(records.heads().iter().map(|head| head.slot));
+        (read.len() == 2).then_some(())
+    });
+}
