@@ -32,6 +32,7 @@ final class Fold implements Processor<byte[], byte[], byte[], byte[]> {
     /** Enough for the fields of {@link Output} and its framing. */
     static final int LEAST_OUTPUT_BYTES = 160;
 
+    private static final byte[] NO_KEY = new byte[15];
     private static final long DAY = 86_400_000;
     private static final Utf8 SOURCE = new Utf8("tollgate");
     private static final Utf8 NOBODY = new Utf8("");
@@ -147,6 +148,8 @@ final class Fold implements Processor<byte[], byte[], byte[], byte[]> {
     private void tell(Record<byte[], byte[]> record, Event event, Utf8 contact, State state) {
         var place = context.recordMetadata().orElseThrow();
         long offset = place.offset();
+        // Heartbeats have no key, and a compacted topic takes no record without one.
+        var keyed = record.key() == null ? record.withKey(NO_KEY) : record;
         for (int i = 0; i < types.length; i++) {
             var sink = sinks.get(i);
             long rate = sink.millionthsPerEvent();
@@ -162,7 +165,7 @@ final class Fold implements Processor<byte[], byte[], byte[], byte[]> {
                 output.setEvents(state.getEvents());
                 output.setRest(ByteBuffer.wrap(filling, 0, rest(sink.bytes(), state.getEvents())));
                 // Topics are their sinks' names.
-                context.forward(record.withValue(outputs.encodeFramed(output)), sink.topic());
+                context.forward(keyed.withValue(outputs.encodeFramed(output)), sink.topic());
                 written.increment();
             }
         }
