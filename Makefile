@@ -39,6 +39,7 @@ test: ## Everything that must hold, as CI runs it
 	$(CARGO) clippy --all-targets --features broker -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	$(CARGO) test --features broker -- --skip chaos::
+	$(CARGO) test --features broker --test kafka -- --nocapture chaos::
 
 lint: ## Format, lints with and without RocksDB, documentation, licences
 	@deploy/needs.sh rust cc libclang
@@ -51,7 +52,7 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
 # for how long, and how often the broker is killed. With CHAOS_INPUTS=2 events come by two topics, and what depends on
-# their order is not compared. 
+# their order is not compared.
 CHAOS_EVENTS ?= 5000000
 CHAOS_SECONDS ?= 900
 CHAOS_KILLS ?= 20

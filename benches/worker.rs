@@ -24,7 +24,7 @@ use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::loadgen::{self, Calendar, Settings};
 use tollgate::store::{self, Rocks};
-use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, TOGETHER, Topic};
 use tollgate::worker::headers::Headers;
 use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Shared, Worker};
 use tollgate::zones::Zones;
@@ -33,9 +33,6 @@ use tollgate::zones::Zones;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 8;
-
-/// How many records a poll brings, all of one partition: as fetched ones come.
-const TOGETHER: usize = 1_000;
 
 /// How long an event takes by the log's clock.
 const EACH: Duration = Duration::from_micros(5);

@@ -29,8 +29,8 @@ use crate::worker::{Arrival, Checkpoint, Closing, Framers, Latest, Schemas, Shar
 use disk::Stores;
 use watch::{Recorder, Watch};
 
-/// How often a failed worker is started again.
-const RESTART: Duration = Duration::from_secs(1);
+/// How soon a registry that does not answer is asked again.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// How soon a signal is noticed.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -98,7 +98,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     }
     drop(ended);
     info!(name, partitions, workers = stream.workers, "runs");
-    let ended = wait(&ends, stop, &leave, &health);
+    let ended = wait(&ends, stop, &leave, &health, stream.transaction_timeout * 3);
     if let Some(Err(error)) = served.map(http::Served::stop) {
         warn!(%error, "metrics and probes were not served to the end");
     }
@@ -114,13 +114,18 @@ fn serve(listen: &str, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<h
 
 /// Waits until all workers have ended. The first that cannot go on stops the others. Who asks is told that this
 /// process is leaving before any worker begins to.
+///
+/// A call of librdkafka may wait without an end for brokers that are away, so there is a bound to how long a worker
+/// may take to leave. Ending without it loses nothing: what it left open is aborted, and folded again.
 fn wait(
     ends: &Receiver<Result<(), Mistake>>,
     stop: &AtomicBool,
     leave: &AtomicBool,
     health: &Health,
+    patience: Duration,
 ) -> Result<(), Vec<Mistake>> {
     let mut mistakes = Vec::new();
+    let mut left = Duration::ZERO;
     loop {
         match ends.recv_timeout(NOTICE) {
             Ok(Err(mistake)) => {
@@ -133,6 +138,12 @@ fn wait(
         if stop.load(Ordering::Relaxed) {
             health.drain();
             leave.store(true, Ordering::Release);
+            left += NOTICE;
+        }
+        if left > patience {
+            let why = format!("a worker has not ended within {} s; what it left open is folded again", left.as_secs());
+            mistakes.push(Mistake::new("the end", why));
+            break;
         }
     }
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
@@ -346,10 +357,26 @@ fn schema_id(registry: &Registry, subject: &str, schema: RecordSchema, register:
             Ok(id) => return Ok(id.0),
             Err(why) if why.may_pass() && attempt < ASKED => {
                 error!(subject, %why, "the registry does not answer; it is asked again");
-                thread::sleep(RESTART);
+                thread::sleep(ASKED_AGAIN);
             }
             Err(why) => return Err(vec![Mistake::new(format!("registry, subject `{subject}`"), why.to_string())]),
         }
     }
     Err(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_does_not_leave_is_not_waited_for_without_end() {
+        let metrics = Arc::new(Metrics::new(ENGINE_VERSION).expect("metrics"));
+        let health = Health::new(metrics, Limits::default());
+        let (_hangs, ends) = channel();
+        let (stop, leave) = (AtomicBool::new(true), AtomicBool::new(false));
+        let ended = wait(&ends, &stop, &leave, &health, NOTICE);
+        assert!(leave.load(Ordering::Acquire), "it was asked to leave");
+        assert!(ended.is_err_and(|mistakes| mistakes[0].to_string().contains("folded again")));
+    }
 }

@@ -245,6 +245,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The most records that a poll brings at once. Fewer say that no more were there.
+pub const TOGETHER: usize = 1_000;
+
 /// A log, as one worker sees it: what it reads as member of a group, and a producer whose transactions hold
 /// outputs, changelogs and input positions together.
 ///

@@ -41,7 +41,7 @@ use crate::domain::reference::Reference;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
-use crate::stream::{Failure, Found, Head, Log, NextOffset, Partition, Reaction, Records, Slot, Topic};
+use crate::stream::{Failure, Found, Head, Log, NextOffset, Partition, Reaction, Records, Slot, TOGETHER, Topic};
 use crate::zones::Zones;
 pub use closing::Closing;
 use closing::Transaction;
@@ -405,7 +405,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             Ok(Found::Lost(_)) => self.lost(),
             Err(failure) => Err(Trouble::Log(failure)),
         };
-        let idle = records.heads().is_empty();
+        let caught_up = records.heads().len() < TOGETHER;
         self.records = records;
         if folded.is_err() {
             // Records that were not folded are forgotten here, so they must be read again.
@@ -415,7 +415,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.admit()?;
         self.end_pauses();
         self.write_heartbeats()?;
-        if self.is_due(idle) {
+        if self.is_due(caught_up) {
             self.close()?;
         }
         if self.transaction.is_none() {

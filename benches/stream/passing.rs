@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::kafka::Kafka;
-use tollgate::stream::{Failure, Found, Head, Log, NextOffset, Records, Slot, Topic};
+use tollgate::stream::{Failure, Found, Head, Log, NextOffset, Records, Slot, TOGETHER, Topic};
 
 use crate::deployment::{connection, names, read};
 use crate::shape::{Shape, place};
@@ -132,10 +132,10 @@ fn pass_through(file: &Path, shape: &Shape, closing: &str) {
                 open.reads.insert(head.slot, NextOffset::after(head.offset));
             }
         }
-        let idle = records.heads().is_empty();
+        let caught_up = records.heads().len() < TOGETHER;
         let due = open.as_ref().is_some_and(|open| {
             let open_for = log.now().saturating_sub(open.began);
-            open_for >= age || (promptly && idle && open_for >= least)
+            open_for >= age || (promptly && caught_up && open_for >= least)
         });
         if let Some(done) = open.take_if(|_| due) {
             let began = log.now();

@@ -15,8 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-/// The most records taken at once.
-const BATCH: usize = 1_000;
+use crate::stream::TOGETHER;
 
 /// What a queue brings.
 pub enum Brought<'q> {
@@ -58,7 +57,7 @@ impl<C: ConsumerContext> DataQueue<C> {
     pub fn new(consumer: Arc<BaseConsumer<C>>, names: Vec<CString>) -> Self {
         // SAFETY: the client lives for as long as `consumer` does, which this value holds.
         let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        Self { queue, consumer, names, seen: Vec::new(), messages: vec![ptr::null_mut(); BATCH] }
+        Self { queue, consumer, names, seen: Vec::new(), messages: vec![ptr::null_mut(); TOGETHER] }
     }
 
     /// The consumer whose partitions these are.
@@ -100,7 +99,7 @@ impl<C: ConsumerContext> DataQueue<C> {
         // The batch call waits until the batch is full; so the first record is waited for alone.
         let mut count = self.fill(wait_ms, 0, 1);
         if count == 1 {
-            count += self.fill(0, 1, BATCH - 1);
+            count += self.fill(0, 1, TOGETHER - 1);
         }
         for index in 0..count {
             let message = self.messages[index];
@@ -167,7 +166,7 @@ impl<C: ConsumerContext> Drop for DataQueue<C> {
 }
 
 /// How many records are handed over at once.
-const TOGETHER: usize = 64;
+const HANDFUL: usize = 64;
 
 /// In a batch whose records name their partitions themselves.
 const NO_PARTITION: i32 = -1;
@@ -229,7 +228,7 @@ impl<C: ProducerContext + 'static> Outlets<C> {
             part.len()
         };
         outlet.held.push(Held { partition, key: key.map(&mut copied), value: value.map(&mut copied) });
-        outlet.held.len() >= TOGETHER
+        outlet.held.len() >= HANDFUL
     }
 
     /// How many topics there are.

@@ -111,13 +111,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
     }
 
-    /// Whether the transaction is to be closed; `idle` says that the last poll brought no record.
-    pub(super) fn is_due(&self, idle: bool) -> bool {
+    /// Whether the transaction is to be closed; `caught_up` says that after the last poll no more was waiting.
+    pub(super) fn is_due(&self, caught_up: bool) -> bool {
         self.transaction.as_ref().is_some_and(|open| {
             let age = self.log.now().saturating_sub(open.began);
             age >= self.shared.closing.age
                 || self.shared.closing.is_full(open)
-                || (idle && age >= self.shared.closing.least(self.commit_cost))
+                || (caught_up && age >= self.shared.closing.least(self.commit_cost))
         })
     }
 
