@@ -604,7 +604,8 @@ impl<S: Store> Engine<S> {
     /// Takes out everything that has changed since the last time, with the caller's position. It must be given
     /// back by [`Engine::keep`], unless it is all to be forgotten: then the engine is to be opened anew.
     pub fn changes(&mut self, position: &[u8]) -> Batch {
-        let mut batch = Batch::default();
+        let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
+        let mut batch = Batch::of(tables + self.requests.to_write() + self.timers.to_write() + 64);
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
             if std::mem::take(&mut entry.changed) {

@@ -30,6 +30,9 @@ pub use reader::ChangelogReader;
 /// How long a question to the brokers may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
+/// Within how long a member that is driven out twice has a twin.
+const TWINS: Duration = Duration::from_mins(5);
+
 /// How long an assignment waits for those of its partitions that are not ready. Most are within a second; what is
 /// ready does not wait longer for what is not.
 const GRACE: Duration = Duration::from_secs(1);
@@ -212,7 +215,24 @@ pub struct Kafka {
     reading: Option<BTreeSet<Slot>>,
     /// Where reading last came to a partition's end.
     reached: BTreeMap<Slot, NextOffset>,
+    /// When the group last took another for this member.
+    fenced_at: Option<Duration>,
     started: Instant,
+}
+
+/// A member of the group.
+fn join(settings: &Settings, names: &Arc<Names>) -> Result<DataQueue<Group>, Failure> {
+    let mut config = settings.consumer();
+    config.set("group.instance.id", &settings.instance).set("client.id", &settings.instance);
+    // Only the end of a partition tells that markers are passed: without it, a partition whose last record was
+    // written in a transaction would seem to lag for ever. librdkafka's stored positions, which these events
+    // are known to spoil, are not used.
+    config.set("enable.partition.eof", "true");
+    let context = Group::new(Arc::clone(names));
+    let consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(halt("the consumer"))?;
+    let read: Vec<&str> = names.iter().filter(|(topic, _)| topic.is_read()).map(|(_, name)| name).collect();
+    consumer.subscribe(&read).map_err(halt("the subscription"))?;
+    Ok(DataQueue::new(Arc::new(consumer), names.for_c()))
 }
 
 impl Kafka {
@@ -221,17 +241,7 @@ impl Kafka {
     /// # Errors
     /// If the settings cannot be used.
     pub fn connect(settings: Settings, names: Arc<Names>) -> Result<Self, Failure> {
-        let mut config = settings.consumer();
-        config.set("group.instance.id", &settings.instance).set("client.id", &settings.instance);
-        // Only the end of a partition tells that markers are passed: without it, a partition whose last record was
-        // written in a transaction would seem to lag for ever. librdkafka's stored positions, which these events
-        // are known to spoil, are not used.
-        config.set("enable.partition.eof", "true");
-        let context = Group::new(Arc::clone(&names));
-        let consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(halt("the consumer"))?;
-        let read: Vec<&str> = names.iter().filter(|(topic, _)| topic.is_read()).map(|(_, name)| name).collect();
-        consumer.subscribe(&read).map_err(halt("the subscription"))?;
-        let data = DataQueue::new(Arc::new(consumer), names.for_c());
+        let data = join(&settings, &names)?;
         #[allow(clippy::disallowed_methods, reason = "decides when transactions close, and nothing that is published")]
         let started = Instant::now();
         Ok(Self {
@@ -243,8 +253,31 @@ impl Kafka {
             answer_by: Duration::ZERO,
             reading: None,
             reached: BTreeMap::new(),
+            fenced_at: None,
             started,
         })
+    }
+
+    /// Joins the group anew, as the group has taken this member for one that another of its name has replaced.
+    ///
+    /// That may be the member itself: librdkafka gives itself a new id after the brokers were away, and the group may
+    /// be told the new one and the old one. Where there really are two processes of one name each of them drives
+    /// the other out, until the one that was driven out first gives way.
+    fn join_again(&mut self) -> Result<Found, Failure> {
+        let now = self.now();
+        if self.fenced_at.is_some_and(|at| now.saturating_sub(at) < TWINS) {
+            return Err(Failure::Halt(format!(
+                "another process is the member `{}` now; give every process a name of its own",
+                self.settings.instance
+            )));
+        }
+        tracing::warn!(instance = self.settings.instance, "the group knows another member of this name; joins again");
+        self.fenced_at = Some(now);
+        self.consumer().context().close();
+        self.data = join(&self.settings, &self.names)?;
+        self.reading = None;
+        self.reached.clear();
+        Ok(Found::Lost(std::mem::take(&mut self.owned)))
     }
 
     /// Answers an assignment of the group: takes all of it, and reads the part that is wanted.
@@ -378,20 +411,22 @@ impl Log for Kafka {
     fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure> {
         // The consumer's own queue brings rebalances and errors, and keeps the member alive; records do not
         // come this way.
+        let mut fenced = false;
         while let Some(event) = self.consumer().poll(Duration::ZERO) {
             match event {
                 Ok(_) => return Err(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
                 Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)) => {
-                    return Err(Failure::Halt(format!(
-                        "another process is the member `{}` now; give every process a name of its own",
-                        self.settings.instance
-                    )));
+                    fenced = true;
+                    break;
                 }
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
                     return Err(Failure::Halt(format!("the consumer failed: {code}")));
                 }
                 Err(error) => tracing::warn!(%error, "consumer"),
             }
+        }
+        if fenced {
+            return self.join_again();
         }
         if let Some(change) = self.consumer().context().take() {
             return Ok(match change {

@@ -49,6 +49,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A batch with room for so many changes.
+    #[must_use]
+    pub fn of(changes: usize) -> Self {
+        Self { changes: Vec::with_capacity(changes) }
+    }
+
     /// Writes a row.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.changes.push((key, Some(value)));

@@ -87,6 +87,11 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.rows.len() > self.bound || self.changed.len() > self.bound / 4 * 3
     }
 
+    /// How many rows there are to write.
+    pub const fn to_write(&self) -> usize {
+        self.changed.len()
+    }
+
     /// Adds all rows to write to a batch.
     pub fn write(&mut self, batch: &mut Batch) {
         for key in self.changed.drain(..) {

@@ -93,6 +93,11 @@ impl Timers {
         self.near.len() > self.bound * 2 || self.changes.len() > self.bound * 2
     }
 
+    /// How many changes there are to write.
+    pub fn to_write(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Adds the changes to a batch.
     pub fn write(&mut self, batch: &mut Batch) {
         for ((due, contact), set) in std::mem::take(&mut self.changes) {

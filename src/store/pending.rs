@@ -44,7 +44,7 @@ impl<S: Store> Pending<S> {
         let mut rows: Vec<_> = self.rows.drain().collect();
         // As the store wants them.
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(rows.len() + 1);
         for (key, value) in rows.into_iter().chain([(position.0, Some(position.1))]) {
             match value {
                 Some(value) => batch.put(key, value),

@@ -92,3 +92,33 @@ fn what_was_not_ready_in_one_assignment_is_read_in_the_next() {
         (read.len() == 2).then_some(())
     });
 }
+
+#[test]
+fn of_two_members_with_one_name_the_older_gives_way_and_says_so() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "twins", partitions: 2, ..Plan::default() });
+    let is_assigned = |_, event: &Found, _: &Records| matches!(event, Found::Assigned(_)).then_some(());
+    let mut older = vec![member(&deployment, "a")];
+    until(&mut older, is_assigned);
+    let mut older = older.remove(0);
+    older.assign(&[]).unwrap_or_default();
+    let mut newer = member(&deployment, "a");
+    let (mut records, mut times_lost) = (Records::default(), 0);
+    let end = now() + LIMIT;
+    // Each drives the other out; who is driven out once may be wrong about that, and joins again.
+    let why = loop {
+        assert!(now() <= end, "one of them gives way");
+        let event = newer.poll(Duration::from_millis(20), &mut records).expect("the newer one goes on");
+        times_lost += u32::from(matches!(event, Found::Lost(_)));
+        if matches!(event, Found::Revoked(_) | Found::Lost(_)) {
+            newer.unassign().expect("the broker answers");
+        }
+        match older.poll(Duration::from_millis(20), &mut records) {
+            Ok(Found::Revoked(_) | Found::Lost(_)) => older.unassign().expect("the broker answers"),
+            Ok(_) => {}
+            Err(why) => break why.to_string(),
+        }
+    };
+    assert!(why.contains("give every process a name of its own"), "{why}");
+    assert_eq!(times_lost, 1);
+}

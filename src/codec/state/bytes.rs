@@ -4,8 +4,14 @@ use super::{Error, Result};
 use crate::domain::time::{Millis, Timestamp};
 
 /// Writes a record.
-#[derive(Default)]
 pub struct Writer(Vec<u8>);
+
+impl Default for Writer {
+    /// With room for most records, so that one does not grow again and again.
+    fn default() -> Self {
+        Self(Vec::with_capacity(128))
+    }
+}
 
 impl Writer {
     /// The record.
