@@ -72,10 +72,11 @@ kafka: ## A Kafka broker on this machine, on the loopback interface; tells its a
 kafka-stop: ## End that broker
 	@deploy/kafka/broker.sh stop target/kafka-broker
 
-bench: ## The fold, the whole replay, the stream processor on Kafka; run it on an idle machine
+bench: ## The fold, the whole replay, the worker, the stream processor on Kafka; run it on an idle machine
 	@deploy/needs.sh rust cc libclang java maven
 	$(CARGO) bench --bench fold
 	$(CARGO) bench --bench replay
+	$(CARGO) bench --bench worker
 	$(CARGO) bench --bench stream
 
 # benches/stream/README.md lists what may be set: PART=ladder, RUNS=5, EVENTS=20000000, …

@@ -73,7 +73,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     });
     let names = Arc::new(names);
     let latest = Latest::default();
-    let settings = |worker: &str| kafka_settings(&stream, worker);
+    let settings = |worker: &str| connection(&stream, worker);
     let reference =
         reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(&metrics), Arc::clone(stop));
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
@@ -223,7 +223,9 @@ fn schemas(registry: Option<Arc<Registry>>) -> Schemas {
     })
 }
 
-fn kafka_settings(stream: &Stream, worker: &str) -> Settings {
+/// How the worker of this name connects.
+#[must_use]
+pub fn connection(stream: &Stream, worker: &str) -> Settings {
     let instance = format!("{}-{worker}", stream.instance);
     Settings {
         group: stream.group.clone(),

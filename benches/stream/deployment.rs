@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tollgate::config::stream::Stream;
 use tollgate::config::{self, Overrides};
-use tollgate::kafka::{Names, Settings};
+use tollgate::kafka::Names;
 use tollgate::zones::Zones;
 
 /// How often topics are asked for before a bench gives up.
@@ -89,22 +89,6 @@ impl Deployment {
 pub fn read(file: &Path) -> Stream {
     let config = config::load(Some(file), &Overrides::default(), &Zones::new());
     config.unwrap_or_else(|mistakes| panic!("{}: {mistakes:?}", file.display())).stream
-}
-
-/// How `tollgate run` itself would connect with these settings, as its only worker.
-pub fn connection(stream: &Stream) -> Settings {
-    let instance = format!("{}-0", stream.instance);
-    Settings {
-        group: stream.group.clone(),
-        transactional_id: format!("{}-{instance}", stream.group),
-        instance,
-        transaction_timeout: stream.transaction_timeout,
-        socket_timeout: stream.request_timeout,
-        session_timeout: stream.session_timeout,
-        common: stream.common.clone(),
-        consumer: stream.consumer.clone(),
-        producer: stream.producer.clone(),
-    }
 }
 
 /// The names of all topics of these settings.

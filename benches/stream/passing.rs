@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::kafka::Kafka;
+use tollgate::run;
 use tollgate::stream::{Failure, Found, Head, Log, NextOffset, Records, Slot, TOGETHER, Topic};
 
-use crate::deployment::{connection, names, read};
+use crate::deployment::{names, read};
 use crate::shape::{Shape, place};
 
 /// Plays a part, if this process was started to do so.
@@ -67,7 +68,8 @@ struct Member {
 impl Member {
     fn join(file: &Path) -> Self {
         let stream = read(file);
-        let log = Kafka::connect(connection(&stream), Arc::new(names(&stream))).expect("settings that can be used");
+        let log =
+            Kafka::connect(run::connection(&stream, "0"), Arc::new(names(&stream))).expect("settings that can be used");
         Self { log, records: Records::default() }
     }
 

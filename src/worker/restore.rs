@@ -157,11 +157,16 @@ impl<S> Restoring<S> {
             }
             _ => "",
         };
+        let hangs = if position.messages_sequence < position.sequence {
+            ". The messages changelog ends before the state does: if positions and transactions agree, look for a              transaction that hangs in it with `kafka-transactions find-hanging`"
+        } else {
+            ""
+        };
         format!(
             "partition {}: the state is that of input positions {by_state:?} and {charges} (transaction {}, messages {}), and \
              the group's committed positions are {by_group:?} and {:?} (transactions {numbers:?}). Either somebody has \
              set them, or they have expired, or a transaction was torn. To go on from the state, stop all members and set \
-             the group's positions to those of the state{lost}",
+             the group's positions to those of the state{lost}{hangs}",
             partition.0,
             position.sequence,
             position.messages_sequence,

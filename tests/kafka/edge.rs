@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::kafka::{Kafka, Names, Settings};
+use tollgate::kafka::{Kafka, Names};
+use tollgate::run;
 use tollgate::stream::{Found, Log, NextOffset, Partition, Records, Slot, Topic};
 
 use crate::cluster::{Deployment, Plan, now, shared_broker};
@@ -15,18 +16,9 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// A member of the deployment's group.
 fn member(deployment: &Deployment, instance: &str) -> Kafka {
-    let stream = deployment.config().stream;
-    let settings = Settings {
-        group: stream.group.clone(),
-        transactional_id: format!("{}-{instance}", stream.group),
-        instance: instance.to_owned(),
-        transaction_timeout: stream.transaction_timeout,
-        socket_timeout: stream.request_timeout,
-        session_timeout: stream.session_timeout,
-        common: stream.common,
-        consumer: stream.consumer,
-        producer: stream.producer,
-    };
+    let mut stream = deployment.config().stream;
+    stream.instance = instance.to_owned();
+    let settings = run::connection(&stream, "0");
     Kafka::connect(settings, Arc::new(Names::new(stream.topics))).expect("settings that can be used")
 }
 
