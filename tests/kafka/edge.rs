@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// A member of the deployment's group.
 fn member(deployment: &Deployment, instance: &str) -> Kafka {
     let mut stream = deployment.config().stream;
-    stream.instance = instance.to_owned();
+    instance.clone_into(&mut stream.instance);
     let settings = run::connection(&stream, "0");
     Kafka::connect(settings, Arc::new(Names::new(stream.topics))).expect("settings that can be used")
 }
