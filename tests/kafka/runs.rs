@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate::stream::Topic;
 
-use crate::cluster::{Deployment, Plan, Process, data, shared_broker};
+use crate::cluster::{Deployment, Plan, Process, data, now, shared_broker};
 use crate::oracle;
 use crate::produce::{Loader, traffic};
 use crate::segments::transactions;
@@ -33,6 +33,11 @@ fn one_worker_drains_its_input_exactly_once() {
     assert!(figures.outputs > 10_000 && figures.stored > 1_000, "{figures:?}");
 }
 
+/// Whether a process has made or read a store.
+fn has_had_a_partition(deployment: &Deployment, instance: &str) -> bool {
+    std::fs::read_dir(deployment.state(instance)).is_ok_and(|mut stores| stores.next().is_some())
+}
+
 #[test]
 fn two_processes_share_the_partitions() {
     let broker = shared_broker();
@@ -42,18 +47,20 @@ fn two_processes_share_the_partitions() {
     loader.references(&deployment, &settings);
     let mut processes = [deployment.start("a"), deployment.start("b")];
     loader.stream(&settings, |sent| {
-        // Some of it arrives after both have joined.
+        // Some of it arrives after both have partitions.
         if sent == 10_000 {
             deployment.wait_until_drained(&mut processes, LIMIT);
+            let end = now() + LIMIT;
+            while !["a", "b"].into_iter().all(|instance| has_had_a_partition(&deployment, instance)) {
+                processes.iter_mut().for_each(Process::assert_runs);
+                assert!(now() <= end, "both get partitions");
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
     });
     loader.finish();
     deployment.wait_until_drained(&mut processes, LIMIT);
     processes.into_iter().for_each(Process::terminate);
-    for instance in ["a", "b"] {
-        let stores = std::fs::read_dir(deployment.state(instance)).map_or(0, Iterator::count);
-        assert!(stores > 0, "`{instance}` has had a partition");
-    }
     assert_eq!(oracle::check(&deployment).records, 20_000);
 }
 
