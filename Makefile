@@ -39,7 +39,6 @@ test: ## Everything that must hold, as CI runs it
 	$(CARGO) clippy --all-targets --features broker -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	$(CARGO) test --features broker -- --skip chaos::
-	$(CARGO) test --features broker --test kafka -- --nocapture chaos::
 
 lint: ## Format, lints with and without RocksDB, documentation, licences
 	@deploy/needs.sh rust cc libclang
