@@ -215,6 +215,11 @@ impl Transactional {
 
     pub fn abort(&mut self) -> Result<(), Failure> {
         self.outlets.forget();
+        // What is under way may reach its partition after the abort, and would be taken for part of the next transaction
+        // if that had the same epoch.
+        if self.outlets.producer().in_flight_count() > 0 {
+            self.marks.taint(1);
+        }
         // What is queued and under way would hold up the abort, which serves no events itself.
         self.outlets.producer().purge(PurgeConfig::default().queue().inflight());
         let began = now();
