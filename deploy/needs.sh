@@ -19,7 +19,8 @@ need() { # what is missing, and the packages that hold it
 
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
-    for library in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* /usr/lib/libclang*.so*; do
+    # As bindgen looks for it. `libclang-cpp.so` is another library.
+    for library in /usr/lib/llvm-*/lib/libclang[.-][s0-9]* /usr/lib/*/libclang[.-][s0-9]* /usr/lib64/libclang[.-][s0-9]* /usr/lib/libclang[.-][s0-9]*; do
         [ -e "$library" ] && return 0
     done
     return 1
