@@ -228,7 +228,7 @@ impl Log for InMemory {
     }
 
     fn abort(&mut self) -> Result<(), Failure> {
-        Err(Failure::Halt("nothing goes wrong here".to_owned()))
+        Ok(())
     }
 }
 

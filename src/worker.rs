@@ -43,7 +43,7 @@ use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
 use crate::stream::{Failure, Found, Head, Log, NextOffset, Partition, Reaction, Records, Slot, TOGETHER, Topic};
 use crate::zones::Zones;
-pub use closing::Closing;
+pub use closing::{Closing, SWEPT};
 use closing::Transaction;
 use conversation::Conversation;
 use ledger::Ledger;
@@ -254,6 +254,8 @@ pub struct Worker<L: Log, D: Disk> {
     duty: Duty,
     /// Whether the log has yet to be told that everything is given up.
     leaves: bool,
+    /// Whether the log has yet to be swept of what the predecessor of its producer may have left open.
+    unswept: bool,
     /// Whether what is read must be told to the log anew.
     stale: bool,
     /// Whether memory asks for the transaction to be closed after the present record.
@@ -297,6 +299,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             poison: BTreeSet::new(),
             duty: Duty::Recycle(recycled::START),
             leaves: false,
+            unswept: false,
             stale: false,
             wants_close: false,
             records: Records::default(),
@@ -451,6 +454,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             (Duty::None, _) => return Ok(()),
         };
         self.ask(L::recycle).0?;
+        self.unswept = true;
         if why != recycled::START {
             self.observer.recycled(why);
         }

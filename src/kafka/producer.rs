@@ -91,6 +91,8 @@ pub struct Transactional {
     marks: Marks,
     /// How long a call may take.
     patience: Duration,
+    /// Whether nothing of the present transaction can be under way: all its records were answered, and no positions sent.
+    quiet: bool,
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long calls take decides whether a producer is recycled")]
@@ -114,7 +116,7 @@ impl Transactional {
             _ => Failure::Busy(format!("the producer `{}` cannot begin yet: {error}", settings.transactional_id)),
         })?;
         let outlets = Outlets::new(producer, &names.for_c());
-        let made = Self { outlets, marks, patience };
+        let made = Self { outlets, marks, patience, quiet: true };
         // What went wrong on the way here is over: the epoch is new.
         made.serve();
         made.marks.taint.store(0, Ordering::Relaxed);
@@ -138,6 +140,7 @@ impl Transactional {
 
     pub fn begin(&mut self) -> Result<(), Failure> {
         self.outlets.forget();
+        self.quiet = true;
         *self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.outlets.producer().begin_transaction().map_err(|error| meaning("the beginning", &error))
     }
@@ -154,6 +157,7 @@ impl Transactional {
     }
 
     fn hand_over(&mut self, topic: usize) -> Result<(), Failure> {
+        self.quiet = false;
         let began = now();
         loop {
             match self.outlets.hand_over(topic) {
@@ -217,10 +221,13 @@ impl Transactional {
             }
         }
         self.serve();
-        self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        let undelivered = self.marks.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.quiet = undelivered.is_none();
+        undelivered.map_or(Ok(()), Err)
     }
 
-    pub fn send_offsets(&self, list: &TopicPartitionList, member: &ConsumerGroupMetadata) -> Result<(), Failure> {
+    pub fn send_offsets(&mut self, list: &TopicPartitionList, member: &ConsumerGroupMetadata) -> Result<(), Failure> {
+        self.quiet = false;
         self.timed("the positions", |producer, patience| producer.send_offsets_to_transaction(list, member, patience))
     }
 
@@ -237,7 +244,9 @@ impl Transactional {
         self.outlets.forget();
         // Whatever is still under way, records or positions, would be taken for part of the next transaction if that had
         // the same epoch.
-        self.marks.taint(ABORT);
+        if !self.quiet {
+            self.marks.taint(ABORT);
+        }
         // What is queued and under way would hold up the abort, which serves no events itself.
         self.outlets.producer().purge(PurgeConfig::default().queue().inflight());
         let began = now();

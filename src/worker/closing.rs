@@ -35,6 +35,9 @@ const WORTH: u32 = 2;
 /// restored again, which does no harm: they are the same rows.
 const LOOKS: u32 = 4;
 
+/// The key of a record without a value that is in no committed transaction: only readers of uncommitted records see it.
+pub const SWEPT: &[u8] = b"swept";
+
 impl Closing {
     /// Whether a transaction is so large that it must be closed whatever waits.
     pub(super) fn is_full(&self, open: &Transaction) -> bool {
@@ -92,6 +95,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if self.duty == Duty::None && self.log.tainted().is_some() {
             self.do_duty()?;
         }
+        if self.unswept {
+            self.sweep()?;
+            self.unswept = false;
+        }
         self.log.begin()?;
         self.transaction = Some(Transaction {
             began: self.log.now(),
@@ -101,6 +108,24 @@ impl<L: Log, D: Disk> Worker<L, D> {
             closing: Vec::new(),
             sent: false,
         });
+        Ok(())
+    }
+
+    /// Writes to every partition that this worker's producers may ever have written to, and aborts.
+    ///
+    /// When a new producer is there, all transactions of its predecessors have ended. But a coordinator that comes back may
+    /// end one without telling partitions that have no leader at that moment (Kafka 4.3.1, KAFKA-20734), and there the next
+    /// transaction of the same producer's id would take the rest of it along: outputs twice. This one does, and takes it away.
+    /// It is for transactions that were not committed, which is certain once state and positions agree.
+    fn sweep(&mut self) -> Result<(), Trouble> {
+        self.log.begin()?;
+        for topic in Topic::WRITTEN {
+            for partition in (0..self.shared.partitions).map(Partition) {
+                self.log.produce(Slot { topic, partition }, Some(SWEPT), None).map_err(in_transaction)?;
+            }
+        }
+        self.step_of_closing(L::drain)?;
+        self.step_of_closing(L::abort)?;
         Ok(())
     }
 
@@ -287,7 +312,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         } else {
             false
         };
-        if happened { self.committed() } else { self.rewind().map_err(Trouble::from) }
+        if happened {
+            // What may be left of it is to be committed, not swept away.
+            self.unswept = false;
+            self.committed()
+        } else {
+            self.rewind().map_err(Trouble::from)
+        }
     }
 
     /// Forgets the state of all that the transaction has read, for it to be restored. Whether state and positions

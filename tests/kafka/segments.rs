@@ -32,9 +32,9 @@ pub struct Transactions {
     pub aborted_records: u64,
     /// Records of transactions that are still open.
     pub open_records: u64,
-    /// Transactions whose end was never written and that went on under another epoch of their producer: the epochs
-    /// before and after. Only the broker can do that (Kafka 4.3.1 may, KAFKA-20734).
-    pub joined: Vec<(i64, i16, i16)>,
+    /// Transactions whose end the broker forgot to write (Kafka 4.3.1 may, KAFKA-20734), so that they went on under another
+    /// epoch of their producer: their number, by whether what they became was committed.
+    pub joined: BTreeMap<bool, u64>,
 }
 
 impl Transactions {
@@ -50,7 +50,9 @@ impl Transactions {
         self.markers.extend(other.markers);
         self.aborted_records += other.aborted_records;
         self.open_records += other.open_records;
-        self.joined.extend(other.joined);
+        for (committed, count) in other.joined {
+            *self.joined.entry(committed).or_default() += count;
+        }
     }
 }
 
@@ -67,13 +69,27 @@ pub fn transactions(data: &Path, topic: &str, partitions: u32) -> Transactions {
         for file in files {
             read(&std::fs::read(file).expect("a segment"), &mut open, &mut found);
         }
-        found.open_records += open.values().map(|(_, records)| records).sum::<u64>();
+        found.open_records += open.values().map(|started| started.records).sum::<u64>();
     }
     found
 }
 
-/// The open transaction of each producer: its epoch, and how many records it has.
-type Open = BTreeMap<i64, (i16, u64)>;
+/// The open transaction of each producer.
+type Open = BTreeMap<i64, Started>;
+
+/// An open transaction.
+struct Started {
+    epoch: i16,
+    records: u64,
+    /// Whether some of its records are of an earlier epoch.
+    joined: bool,
+}
+
+impl Started {
+    fn at(epoch: i16) -> Self {
+        Self { epoch, records: 0, joined: false }
+    }
+}
 
 fn read(segment: &[u8], open: &mut Open, found: &mut Transactions) {
     let mut rest = segment;
@@ -92,16 +108,17 @@ fn read(segment: &[u8], open: &mut Open, found: &mut Transactions) {
             // variable length, all of which are small.
             let kind = rest[HEAD..length].get(8);
             let commits = kind == Some(&1);
-            let (began, records) = open.remove(&producer).unwrap_or((epoch, 0));
+            let Started { epoch: began, records, joined } = open.remove(&producer).unwrap_or(Started::at(epoch));
+            if joined {
+                *found.joined.entry(commits).or_default() += 1;
+            }
             found.markers.push(Marker { producer, epoch, commits, cut_off: epoch > began, at });
             found.aborted_records += if commits { 0 } else { records };
         } else if attributes & TRANSACTIONAL != 0 {
-            let (began, records) = open.entry(producer).or_insert((epoch, 0));
-            if *began != epoch {
-                found.joined.push((producer, *began, epoch));
-                *began = epoch;
-            }
-            *records += u64::try_from(int(57)).unwrap_or_default();
+            let started = open.entry(producer).or_insert(Started::at(epoch));
+            started.joined |= started.epoch != epoch;
+            started.epoch = epoch;
+            started.records += u64::try_from(int(57)).unwrap_or_default();
         }
         rest = &rest[length..];
     }
