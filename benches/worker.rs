@@ -173,6 +173,14 @@ impl Log for InMemory {
         Ok(())
     }
 
+    fn pause(&mut self, _: &[Slot]) -> Result<(), Failure> {
+        Err(Failure::Halt("nobody waits here".to_owned()))
+    }
+
+    fn resume(&mut self, _: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        Err(Failure::Halt("nobody waits here".to_owned()))
+    }
+
     fn unassign(&mut self) -> Result<(), Failure> {
         Ok(())
     }

@@ -11,6 +11,7 @@ mod table;
 mod timers;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -207,7 +208,16 @@ pub struct Engine<S> {
     effects: Vec<Effect>,
     /// Deadlines that have fired since somebody asked.
     fired: u64,
+    /// The deadline that fired last, or is being fired.
+    firing: Option<Deadline>,
+    /// Deadlines that are taken away instead of being fired, and those of which that has been done since somebody
+    /// asked.
+    spared: BTreeSet<Deadline>,
+    taken_away: Vec<Deadline>,
 }
+
+/// A deadline: the instant, and whose it is.
+pub type Deadline = (Timestamp, ContactNumber);
 
 fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
     Format {
@@ -276,6 +286,9 @@ impl<S: Store> Engine<S> {
             input_stale: false,
             effects: Vec::new(),
             fired: 0,
+            firing: None,
+            spared: BTreeSet::new(),
+            taken_away: Vec::new(),
         };
         engine.load_numbers()?;
         engine.load_facts()?;
@@ -357,6 +370,23 @@ impl<S: Store> Engine<S> {
         std::mem::replace(&mut self.fired, 0)
     }
 
+    /// The deadline that fired last since the engine was opened. Where firing one panicked, it was this one.
+    #[must_use]
+    pub const fn last_fired(&self) -> Option<Deadline> {
+        self.firing
+    }
+
+    /// From now on takes a deadline away instead of firing it, because firing it fails. The contact's next event sets
+    /// its next one.
+    pub fn spare(&mut self, deadline: Deadline) {
+        self.spared.insert(deadline);
+    }
+
+    /// The deadlines that were taken away instead of being fired since this was last asked.
+    pub fn take_spared(&mut self) -> Vec<Deadline> {
+        std::mem::take(&mut self.taken_away)
+    }
+
     /// The position row, with another position.
     #[must_use]
     pub fn position_row(&self, position: &[u8]) -> (Vec<u8>, Vec<u8>) {
@@ -400,7 +430,12 @@ impl<S: Store> Engine<S> {
         let now = self.meta.partition_time.map_or(arrived_at, |known| known.max(arrived_at));
         self.meta.partition_time = Some(now);
         while let Some((due, contact)) = self.timers.next(now) {
-            self.fire(due, contact, outputs)?;
+            self.firing = Some((due, contact));
+            if self.spared.contains(&(due, contact)) {
+                self.take_away(due, contact)?;
+            } else {
+                self.fire(due, contact, outputs)?;
+            }
             if self.wants_commit() {
                 return Ok(Advanced::CommitFirst);
             }
@@ -409,6 +444,16 @@ impl<S: Store> Engine<S> {
             }
         }
         Ok(if self.timers.needs_refill(now) { Advanced::CommitFirst } else { Advanced::Done })
+    }
+
+    fn take_away(&mut self, due: Timestamp, contact_number: ContactNumber) -> Result<(), store::Error> {
+        let row = self.contacts.row(contact_number, &self.store)?;
+        if let Some((_, contact)) = row.value.as_mut().filter(|(_, contact)| contact.armed == Some(due)) {
+            contact.armed = None;
+            self.contacts.changed(contact_number);
+            self.taken_away.push((due, contact_number));
+        }
+        Ok(())
     }
 
     fn fire(

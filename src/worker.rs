@@ -32,6 +32,7 @@ mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -184,7 +185,8 @@ pub trait Disk {
 
 /// Tells the schema that a registry gave an id: nothing where there is none.
 ///
-/// The error says that the registry cannot be asked now.
+/// A worker asks between records of other partitions and with a transaction open, so it must be told at once. The error
+/// says that the answer is not there yet, or that the registry cannot be asked now; the same is asked again soon.
 pub type Schemas = Box<dyn FnMut(u32) -> Result<Option<String>, String> + Send>;
 
 /// The worker cannot go on. The message says what happened and what to do.
@@ -249,7 +251,7 @@ pub struct Worker<L: Log, D: Disk> {
     transaction: Option<Transaction>,
     /// What the last transactions took to close, smoothed.
     commit_cost: Duration,
-    /// Records whose fold panicked; they go to the dead letters instead.
+    /// Records whose fold or pricing panicked; they go to the dead letters instead.
     poison: BTreeSet<(Slot, i64)>,
     duty: Duty,
     /// Whether the log has yet to be told that everything is given up.
@@ -413,7 +415,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         folded?;
         self.admit()?;
-        self.end_pauses();
+        self.end_pauses()?;
         self.write_heartbeats()?;
         if self.is_due(caught_up) {
             self.close()?;
@@ -573,7 +575,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
             self.close_if_full()?;
         }
-        if self.shared.inputs.len() > 1 { self.fold_merged() } else { Ok(()) }
+        if self.shared.inputs.len() > 1 {
+            self.fold_merged()?;
+            self.hold_back()?;
+        }
+        Ok(())
     }
 
     fn close_if_full(&mut self) -> Result<(), Trouble> {
@@ -604,6 +610,24 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.observer.published(slot.topic);
         Ok(())
+    }
+
+    /// Folding or pricing a record, or publishing what follows, panicked. That leaves rows half changed: the transaction
+    /// is aborted, the rows are those of the last commit again, and the record goes to the dead letters when it is read
+    /// again.
+    fn failed(&mut self, head: &Head) -> Trouble {
+        self.outputs.clear();
+        self.poison.insert((head.slot, head.offset));
+        let Head { slot: Slot { topic, partition }, offset, .. } = head;
+        let why =
+            format!("the record at offset {offset} of partition {} of {topic:?} makes the fold panic", partition.0);
+        Trouble::Log(Failure::Abort(why))
+    }
+
+    /// What is wrong with a record whose fold or pricing panicked before.
+    fn is_poison(&self, head: &Head) -> Option<Problem> {
+        let detail = || "folding it failed; this is a fault of Tollgate: report it with this record".to_owned();
+        self.poison.contains(&(head.slot, head.offset)).then(|| fold_failed(detail(), None))
     }
 
     /// Publishes what cannot be folded, as it came.
@@ -648,6 +672,18 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.bytes = bytes;
         produced
     }
+}
+
+/// Does what a fault of ours might make panic. Nothing, where it did: the panic's message has been told by then.
+///
+/// Whatever it was in the middle of may be half done, so what it changes must be undone, or not be believed.
+fn guarded<T>(what: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(what)).ok()
+}
+
+/// What dead letters say of records that a fault of ours has made unusable.
+fn fold_failed(detail: String, part: Option<String>) -> Problem {
+    Problem { code: "fold_failed", detail, part }
 }
 
 /// The largest dead letter, in bytes: a record of the usual largest size fits into it, and it fits into its topic.

@@ -95,6 +95,14 @@ impl Log for Scripted {
         Ok(())
     }
 
+    fn pause(&mut self, _: &[Slot]) -> Result<(), Failure> {
+        panic!("one input whose schemas are known is never paused")
+    }
+
+    fn resume(&mut self, _: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        panic!("nothing was paused")
+    }
+
     fn unassign(&mut self) -> Result<(), Failure> {
         self.cursor = None;
         Ok(())

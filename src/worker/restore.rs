@@ -262,7 +262,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
-    fn input_slots(&self, partition: Partition) -> Vec<Slot> {
+    pub(super) fn input_slots(&self, partition: Partition) -> Vec<Slot> {
         (0..self.shared.inputs.len()).map(|index| Slot { topic: Topic::Input(index as u8), partition }).collect()
     }
 
