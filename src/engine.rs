@@ -205,6 +205,7 @@ pub struct Engine<S> {
     meta: Meta,
     facts: Vec<Vec<u8>>,
     input_stale: bool,
+    reference_stale: bool,
     effects: Vec<Effect>,
     /// Deadlines that have fired since somebody asked.
     fired: u64,
@@ -284,6 +285,7 @@ impl<S: Store> Engine<S> {
             meta,
             facts: Vec::new(),
             input_stale: false,
+            reference_stale: false,
             effects: Vec::new(),
             fired: 0,
             firing: None,
@@ -346,6 +348,11 @@ impl<S: Store> Engine<S> {
     /// Says whether inbound events may be missing that arrived before what is folded next.
     pub const fn input_may_be_stale(&mut self, stale: bool) {
         self.input_stale = stale;
+    }
+
+    /// Says whether what is known of accounts and templates may be too old to rest a verdict on.
+    pub const fn reference_may_be_stale(&mut self, stale: bool) {
+        self.reference_stale = stale;
     }
 
     /// From now on takes what is known of accounts and templates from here.
@@ -485,6 +492,7 @@ impl<S: Store> Engine<S> {
             zones: &self.zones,
             partition_time: now,
             input_stale: self.input_stale,
+            reference_stale: self.reference_stale,
         };
         entry.changed = true;
         let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
@@ -548,6 +556,7 @@ impl<S: Store> Engine<S> {
             zones: &self.zones,
             partition_time: now,
             input_stale: self.input_stale,
+            reference_stale: self.reference_stale,
         };
         let known = known_message.is_some() || known_request.is_some();
         if fold::admit(&context, event, known).is_err() {

@@ -44,6 +44,7 @@ pub struct Health {
     joined: AtomicBool,
     started: AtomicBool,
     draining: AtomicBool,
+    reference_stale: AtomicBool,
 }
 
 /// When a worker was last seen.
@@ -72,6 +73,7 @@ impl Health {
             joined: AtomicBool::new(false),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            reference_stale: AtomicBool::new(false),
         }
     }
 
@@ -91,6 +93,11 @@ impl Health {
     /// The process is on its way out: it finishes what it has begun, and should be sent nothing more.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// What is known of accounts and templates may be too old from now on, or is fresh again.
+    pub fn reference_is(&self, stale: bool) {
+        self.reference_stale.store(stale, Ordering::Release);
     }
 
     /// Whether every worker is alive.
@@ -115,6 +122,9 @@ impl Health {
         }
         if !self.joined.load(Ordering::Acquire) {
             troubles.push(Trouble::NotJoined);
+        }
+        if self.reference_stale.load(Ordering::Acquire) {
+            troubles.push(Trouble::ReferenceStale);
         }
         for task in self.metrics.tasks() {
             let place = Place { stage: task.stage(), partition: task.partition() };
@@ -209,6 +219,8 @@ pub enum Trouble {
     Draining,
     /// It has not been assigned partitions yet.
     NotJoined,
+    /// The reference topics have not been read to their end for a while.
+    ReferenceStale,
     /// A worker has not shown itself.
     Silent {
         /// Its name.
@@ -252,6 +264,7 @@ impl Trouble {
         match self {
             Self::Draining => "draining",
             Self::NotJoined => "not_joined",
+            Self::ReferenceStale => "reference_stale",
             Self::Silent { .. } => "silent",
             Self::NotRunning { state, .. } => state.name(),
             Self::Behind { .. } => "behind",
@@ -266,6 +279,9 @@ impl fmt::Display for Trouble {
         match self {
             Self::Draining => f.write_str("shutting down; what was begun is being committed"),
             Self::NotJoined => f.write_str("no partitions were assigned yet; the brokers or the group may be slow"),
+            Self::ReferenceStale => {
+                f.write_str("accounts and templates cannot be followed, which the log explains; verdicts that need them are unknown")
+            }
             Self::Silent { worker, since, limit } => {
                 let (since, limit) = (since.as_secs(), limit.as_secs());
                 write!(f, "worker {worker} has not shown itself for {since} s, the limit is {limit} s")
@@ -404,6 +420,9 @@ mod tests {
              poisoned: 25.0 % of the latest records of conversation partition 4 are dead letters, the limit is 10.0 %\n"
         );
         drop(task);
+        health.reference_is(true);
+        assert_eq!(codes(&health.ready()), ["reference_stale"]);
+        health.reference_is(false);
         health.drain();
         assert_eq!(codes(&health.ready()), ["draining"]);
     }

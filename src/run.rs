@@ -2,6 +2,8 @@
 
 mod aside;
 mod disk;
+mod freshness;
+mod identity;
 mod reference;
 mod watch;
 
@@ -77,8 +79,15 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     let names = Arc::new(names);
     let latest = Latest::default();
     let settings = |worker: &str| connection(&stream, worker);
-    let reference =
-        reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(&metrics), Arc::clone(stop));
+    let watched = (Arc::clone(&health), stream.reference_patience);
+    let reference = reference::start(
+        &settings("reference"),
+        &names,
+        latest.clone(),
+        Arc::clone(&metrics),
+        watched,
+        Arc::clone(stop),
+    );
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
     let leave = Arc::new(AtomicBool::new(false));
     let joining = Arc::new(AtomicUsize::new(usize::from(stream.workers)));
@@ -258,6 +267,7 @@ fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
         warn!("{finding}");
     }
     if fatal.is_empty() {
+        identity::check(&stream.directory, &admin.identity().map_err(|error| brokers(&error))?)?;
         Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
     } else {
         Err(fatal

@@ -33,6 +33,7 @@ mod restore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,18 +151,40 @@ pub struct Checkpoint {
 
 /// What is known of accounts and templates, as it is learned by whoever reads the reference topics.
 #[derive(Clone, Default)]
-pub struct Latest(Arc<Mutex<Arc<Reference>>>);
+pub struct Latest {
+    known: Arc<Mutex<Arc<Reference>>>,
+    stale: Arc<AtomicBool>,
+}
 
 impl Latest {
     /// What is known now.
     #[must_use]
     pub fn get(&self) -> Arc<Reference> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on this is known.
-    pub fn set(&self, reference: Arc<Reference>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reference;
+    /// From now on this is known. Where it is more than before and its watermark says the same, that is moved: commit
+    /// records and verdicts name it, and whoever folds again takes from them what was known.
+    pub fn set(&self, mut reference: Arc<Reference>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watermark) = known.watermark()
+            && reference.version() != known.version()
+            && reference.watermark() <= Some(watermark)
+        {
+            Arc::make_mut(&mut reference).move_behind(watermark);
+        }
+        *known = reference;
+    }
+
+    /// Whether that may be too old to rest a verdict on.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// From now on what is known may be too old to rest a verdict on, or is fresh again.
+    pub fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::Relaxed);
     }
 }
 
@@ -711,4 +734,31 @@ fn zones() -> Zones {
 /// The next position behind a record.
 const fn after(head: &Head) -> NextOffset {
     NextOffset::after(head.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::AccountId;
+    use crate::domain::reference::{AccountFact, Dated};
+    use crate::domain::time::{Millis, Timestamp};
+
+    #[test]
+    fn whatever_is_learned_moves_the_watermark_however_late_it_is() {
+        let (start, latest) = (Timestamp::EARLIEST + Millis::days(1), Latest::default());
+        let mut known = Reference::default();
+        let mut learn = |hour, exempt| {
+            let fact =
+                Dated { from: start, learned_at: start + Millis::hours(hour), value: AccountFact::Exempt(exempt) };
+            known.learn_account(&AccountId::parse("900").expect("an id"), fact);
+            latest.set(Arc::new(known.clone()));
+            latest.get().watermark()
+        };
+        let first = start + Millis::hours(5);
+        assert_eq!(learn(5, true), Some(first));
+        assert_eq!(learn(5, true), Some(first), "nothing new");
+        assert_eq!(learn(1, false), Some(first + Millis(1)), "somebody knew it before, and we did not");
+        assert_eq!(learn(2, true), Some(first + Millis(2)));
+        assert_eq!(learn(6, false), Some(start + Millis::hours(6)));
+    }
 }

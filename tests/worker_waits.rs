@@ -16,7 +16,7 @@ use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::Timestamp;
 use tollgate::loadgen::{self, Calendar, Settings};
-use tollgate::store::{self, Memory};
+use tollgate::store::{self, Batch, Memory, Store};
 use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::headers::Headers;
 use tollgate::worker::observe::Observer;
@@ -51,6 +51,8 @@ enum Told {
 #[derive(Default)]
 struct Script {
     now: u64,
+    /// How long after the start it is, by the clock on the wall.
+    later: i64,
     assigned: bool,
     entries: BTreeMap<Slot, Vec<Entry>>,
     /// Offsets from which on a slot's records do not come, though they are there.
@@ -113,7 +115,7 @@ impl Log for Script {
     }
 
     fn wall(&self) -> i64 {
-        START
+        START + self.later
     }
 
     fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure> {
@@ -452,6 +454,101 @@ fn a_partition_that_waits_for_a_schema_holds_up_no_other() {
     let letters = log.lines(Topic::DeadLetters);
     let [letter] = letters.as_slice() else { panic!("one letter: {letters:?}") };
     assert_eq!((&letter["original_offset"], &letter["error"]), (&json!(60), &json!("unknown_schema")));
+}
+
+#[test]
+fn while_accounts_and_templates_cannot_be_followed_what_rests_on_them_is_unknown() {
+    let mut log = script(1, 1);
+    let template = |request: &str, after: i64| {
+        let mut ask: Value = serde_json::from_slice(&ask(request, after)).expect("JSON");
+        ask["send_requested"]["content"] =
+            json!({ "kind": "template", "template": { "name": "spring_sale", "language": "en" } });
+        ask.to_string().into_bytes()
+    };
+    log.add(input(0, 0), 100, template("template", 100));
+    log.add(input(0, 0), 200, ask("text", 200));
+    let latest = Latest::default();
+    latest.set_stale(true);
+    let shared = Arc::new(shared(1, 1, Arrival::Log));
+    let mut worker = Worker::new(log, InMemory, shared, latest.clone(), no_schemas()).expect("a worker");
+    until_folded(&mut worker);
+    latest.set_stale(false);
+    worker.log().add(input(0, 0), 300, template("again", 300));
+    until_folded(&mut worker);
+    let answer = |request: &str, verdict: &str, reason: &str| (request.into(), verdict.into(), reason.into());
+    let expected = [
+        answer("template", "unknown", "reference_stale"),
+        // A window is known by the events alone.
+        answer("text", "blocked", "service_window_never_opened"),
+        answer("again", "unknown", "template_unknown"),
+    ];
+    assert_eq!(verdicts(worker.log()), expected);
+}
+
+/// A store that outlives its worker, and how often it was put aside.
+#[derive(Clone, Default)]
+struct Kept {
+    rows: Arc<Mutex<Memory>>,
+    discarded: Arc<AtomicU64>,
+}
+
+impl Store for Kept {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        self.rows.lock().expect("nobody panics").get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, store::Error> {
+        self.rows.lock().expect("nobody panics").scan(prefix, from, limit)
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
+        self.rows.lock().expect("nobody panics").commit(batch)
+    }
+
+    fn time_is(&self, _: Timestamp) {}
+}
+
+impl Disk for Kept {
+    type Store = Self;
+
+    fn open(&mut self, _: Partition) -> Result<Self, store::Error> {
+        Ok(self.clone())
+    }
+
+    fn discard(&mut self, _: Partition) -> Result<(), store::Error> {
+        *self.rows.lock().expect("nobody panics") = Memory::default();
+        self.discarded.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// What was deleted since a store was written may have left the changelog, and would live on in that store alone.
+#[test]
+fn a_store_older_than_half_of_what_tombstones_are_kept_is_put_aside() {
+    for (hours, discarded) in [(11, 0), (13, 1)] {
+        let (mut log, disk) = (script(1, 1), Kept::default());
+        log.add(input(0, 0), 100, ask("ask", 100));
+        let shared = Arc::new(shared(1, 1, Arrival::Log));
+        let worker = |log, disk: &Kept| {
+            Worker::new(log, disk.clone(), Arc::clone(&shared), Latest::default(), no_schemas()).expect("a worker")
+        };
+        let mut first = worker(log, &disk);
+        while !first.log().is_folded() {
+            first.turn().expect("nothing goes wrong");
+        }
+        let mut log = first.stop().expect("everything is committed and written");
+        (log.assigned, log.later) = (false, hours * 3_600_000);
+        let mut second = worker(log, &disk);
+        for _ in 0..20 {
+            second.turn().expect("nothing goes wrong");
+        }
+        assert_eq!(disk.discarded.load(Ordering::Relaxed), discarded, "after {hours} hours");
+        assert_eq!(
+            second.is_running(),
+            discarded == 0,
+            "what was put aside comes back from the changelogs, empty here"
+        );
+    }
 }
 
 struct Days(Zones);

@@ -25,6 +25,7 @@ pub(super) struct RawKafka {
     transaction_timeout: Option<String>,
     session_timeout: Option<String>,
     request_timeout: Option<String>,
+    reference_patience: Option<String>,
     topics: RawTopics,
     properties: BTreeMap<String, String>,
     consumer: BTreeMap<String, String>,
@@ -109,6 +110,8 @@ pub struct Stream {
     pub session_timeout: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// How long the reference topics may be out of reach before verdicts that rest on them are unknown.
+    pub reference_patience: Duration,
     /// librdkafka's properties for everything.
     pub common: BTreeMap<String, String>,
     /// librdkafka's properties for consumers.
@@ -228,6 +231,7 @@ impl Builder<'_> {
         let transaction_timeout = length("kafka.transaction_timeout", raw.transaction_timeout.as_deref(), 15_000);
         let session_timeout = length("kafka.session_timeout", raw.session_timeout.as_deref(), 15_000);
         let request_timeout = length("kafka.request_timeout", raw.request_timeout.as_deref(), 10_000);
+        let reference_patience = length("kafka.reference_patience", raw.reference_patience.as_deref(), 60_000);
         let silence = length("health.silence", health.silence.as_deref(), 60_000);
         let lag = length("health.lag", health.lag.as_deref(), 60_000);
         if silence <= transaction_timeout * 2 {
@@ -271,6 +275,7 @@ impl Builder<'_> {
             transaction_timeout,
             session_timeout,
             request_timeout,
+            reference_patience,
             common,
             consumer: raw.consumer,
             producer: raw.producer,

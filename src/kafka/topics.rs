@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{Names, QUESTION};
+use super::{Names, QUESTION, native};
 use crate::stream::Topic;
 
 /// What a topic must be like.
@@ -39,6 +39,15 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "topic `{}`: {}", self.name, self.problem)
     }
+}
+
+/// Which cluster and which topics these are. A topic that was deleted and made again has its name, and another id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's id.
+    pub cluster: String,
+    /// The ids of topics, by their names.
+    pub topics: BTreeMap<String, String>,
 }
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -113,6 +122,21 @@ impl Topics {
         let counts: BTreeMap<&str, usize> = there.map(|topic| (topic.name(), topic.partitions().len())).collect();
         let count = |name: &str| counts.get(name).and_then(|count| u32::try_from(*count).ok());
         Ok(self.names.iter().filter_map(|(topic, name)| Some((topic, count(name)?))).collect())
+    }
+
+    /// Which cluster and which topics these are, whatever they are called. Topics that are not there are left out, and
+    /// all of them where the brokers give topics no ids.
+    ///
+    /// # Errors
+    /// If the brokers cannot be asked.
+    pub fn identity(&self) -> Result<Identity, KafkaError> {
+        let wait = i32::try_from(QUESTION.as_millis()).unwrap_or(i32::MAX);
+        let found = native::ids(self.admin.inner(), &self.names.for_c(), wait).map_err(KafkaError::AdminOp);
+        let (cluster, ids) = found?;
+        let known = self.names.iter().zip(ids).filter_map(|((_, name), id)| Some((name.to_owned(), id?)));
+        let given = known.filter(|(_, id)| *id != [0, 0]);
+        let topics = given.map(|(name, [most, least])| (name, format!("{most:016x}{least:016x}"))).collect();
+        Ok(Identity { cluster, topics })
     }
 
     /// What is not as it must be.

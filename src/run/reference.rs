@@ -4,18 +4,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
 use crate::codec::frame::Writers;
 use crate::codec::{records, reference, schema};
 use crate::domain::reference::Reference;
+use crate::health::Health;
 use crate::kafka::{Names, Settings, ends};
 use crate::metrics::Metrics;
 use crate::stream::{Failure, Reader, Records, Topic};
 use crate::worker::Latest;
 use crate::zones::Zones;
+
+use super::freshness::{Change, Freshness};
 
 /// How often the topics are looked for before the start is given up, and how long after each other.
 const ASKED: u32 = 30;
@@ -29,6 +32,7 @@ pub fn start(
     names: &Arc<Names>,
     latest: Latest,
     metrics: Arc<Metrics>,
+    (health, patience): (Arc<Health>, Duration),
     stop: Arc<AtomicBool>,
 ) -> Result<(), String> {
     for topic in [Topic::Accounts, Topic::Templates] {
@@ -66,11 +70,30 @@ pub fn start(
     thread::Builder::new()
         .name("reference".into())
         .spawn(move || {
+            #[allow(clippy::disallowed_methods, reason = "how long the topics have been out of reach")]
+            let began = Instant::now();
+            let mut freshness = Freshness::new(patience, began.elapsed());
             while !stop.load(Ordering::Relaxed) {
+                let mut failed = None;
                 match follower.step() {
                     Ok(true) => latest.set(Arc::new(follower.learner.known.clone())),
                     Ok(false) => {}
-                    Err(failure) => error!(%failure, "the reference topics cannot be read"),
+                    Err(failure) => {
+                        error!(%failure, "the reference topics cannot be read");
+                        // What it says comes at once, and again.
+                        thread::sleep(AGAIN);
+                        failed = Some(failure);
+                    }
+                }
+                let is_read = || failed.map_or_else(|| follower.reader.is_at_end(), Err);
+                if let Some(change) = freshness.look(began.elapsed(), is_read) {
+                    let stale = matches!(change, Change::Stale(_));
+                    latest.set_stale(stale);
+                    health.reference_is(stale);
+                    match change {
+                        Change::Stale(why) => error!(why, "verdicts that rest on the reference topics are unknown"),
+                        Change::Fresh => info!("the reference topics are read to their end again"),
+                    }
                 }
             }
         })

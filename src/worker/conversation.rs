@@ -547,6 +547,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         task.touched = true;
         if let Some(engine) = &mut task.engine {
             engine.refer_to(latest.get());
+            engine.reference_may_be_stale(latest.is_stale());
         }
         // All inputs and the charges, so that the commit record and the group's positions always say the same.
         let reads: Vec<_> = task.committed.iter().copied().zip(task.read.iter().copied()).collect();
