@@ -66,8 +66,10 @@ impl Disk for Stores {
     }
 }
 
-#[cfg(all(test, feature = "rocksdb"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(feature = "rocksdb")]
+
     use super::*;
     use crate::store::{Batch, Store};
 

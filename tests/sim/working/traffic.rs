@@ -69,11 +69,6 @@ impl Known {
     pub fn at(&self, watermark: Option<Timestamp>) -> Option<&Arc<Reference>> {
         self.0.iter().map(|(_, reference)| reference).find(|reference| reference.watermark() == watermark)
     }
-
-    /// How many states there are.
-    pub const fn count(&self) -> usize {
-        self.0.len()
-    }
 }
 
 struct Days<'z>(&'z Zones);
