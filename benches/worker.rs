@@ -269,6 +269,7 @@ fn shared(zones: &Zones) -> Shared {
         keep_payload: false,
         headers: Headers::Off,
         heartbeats: false,
+        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(100), records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: 8 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),

@@ -533,6 +533,8 @@ mod tests {
                     "arrival",
                     "framing",
                     "heartbeats",
+                    "gateway_silence",
+                    "reference_patience",
                     "commit_age",
                     "transaction_timeout",
                     "session_timeout",

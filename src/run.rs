@@ -20,6 +20,7 @@ use crate::codec::frame::Framing;
 use crate::codec::schema::{self, RecordSchema};
 use crate::config::stream::{self, Stream};
 use crate::config::{Config, Mistake};
+use crate::domain::time::Millis;
 use crate::engine::publish::ENGINE_VERSION;
 use crate::health::{Health, Limits};
 use crate::http;
@@ -70,6 +71,9 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
         keep_payload,
         heartbeats: stream.heartbeats,
+        gateway_silence: stream
+            .gateway_silence
+            .map(|length| Millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))),
         headers: stream.headers,
         closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },

@@ -40,6 +40,7 @@ use std::time::Duration;
 use crate::codec::frame::{Framer, Framing, Writers};
 use crate::codec::{avro, schema};
 use crate::domain::reference::Reference;
+use crate::domain::time::Millis;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
@@ -127,6 +128,8 @@ pub struct Shared {
     pub keep_payload: bool,
     /// Whether the worker writes heartbeats for partitions that are idle while a deadline is due.
     pub heartbeats: bool,
+    /// How long a gateway that writes heartbeats may be silent before a window that looks closed is not believed to be.
+    pub gateway_silence: Option<Millis>,
     /// Which headers outputs carry.
     pub headers: headers::Headers,
     /// When a transaction is closed.
@@ -741,7 +744,7 @@ mod tests {
     use super::*;
     use crate::domain::id::AccountId;
     use crate::domain::reference::{AccountFact, Dated};
-    use crate::domain::time::{Millis, Timestamp};
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn whatever_is_learned_moves_the_watermark_however_late_it_is() {

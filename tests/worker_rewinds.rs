@@ -207,6 +207,7 @@ fn shared() -> Shared {
         keep_payload: false,
         headers: Headers::Off,
         heartbeats: false,
+        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(2), records: 1_000, bytes: 1 << 20 },
         checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),

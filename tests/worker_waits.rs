@@ -14,7 +14,7 @@ use tollgate::codec::frame::Framing;
 use tollgate::codec::{frame, partitioner, reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
-use tollgate::domain::time::Timestamp;
+use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::loadgen::{self, Calendar, Settings};
 use tollgate::store::{self, Batch, Memory, Store};
 use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
@@ -264,6 +264,7 @@ fn shared(inputs: usize, partitions: u32, arrival: Arrival) -> Shared {
         keep_payload: false,
         headers: Headers::Off,
         heartbeats: false,
+        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(10), records: 1_000, bytes: 400_000 },
         checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),
@@ -380,6 +381,28 @@ fn while_an_input_is_behind_a_window_that_looks_closed_is_unknown_and_not_blocke
     until_folded(&mut worker);
     assert_eq!(verdicts(worker.log())[1..], [answer("late", "blocked", "service_window_never_opened")]);
     assert_eq!(passes.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn while_the_gateway_is_silent_a_window_that_looks_closed_is_unknown_and_not_blocked() {
+    let mut log = script(1, 1);
+    log.add(input(0, 0), 0, ask("before the first", 0));
+    log.add(input(0, 0), 60_000, heartbeat());
+    for (request, after) in [("soon", 61_000), ("just", 70_000), ("late", 70_001)] {
+        log.add(input(0, 0), after, ask(request, after));
+    }
+    log.add(input(0, 0), 80_000, heartbeat());
+    log.add(input(0, 0), 81_000, ask("again", 81_000));
+    let mut shared = shared(1, 1, Arrival::Log);
+    shared.gateway_silence = Some(Millis(10_000));
+    let worker = Worker::new(log, InMemory, Arc::new(shared), Latest::default(), no_schemas());
+    let mut worker = worker.expect("a worker");
+    until_folded(&mut worker);
+    let answer = |request: &str, verdict: &str, reason: &str| (request.into(), verdict.into(), reason.into());
+    let closed = |request| answer(request, "blocked", "service_window_never_opened");
+    let late = answer("late", "unknown", "stale_input");
+    let expected = [closed("before the first"), closed("soon"), closed("just"), late, closed("again")];
+    assert_eq!(verdicts(worker.log()), expected);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(super) struct RawKafka {
     framing: Option<String>,
     headers: Option<String>,
     heartbeats: Option<bool>,
+    gateway_silence: Option<String>,
     commit_age: Option<String>,
     transaction_timeout: Option<String>,
     session_timeout: Option<String>,
@@ -102,6 +103,8 @@ pub struct Stream {
     pub headers: Headers,
     /// Whether heartbeats are written for idle partitions.
     pub heartbeats: bool,
+    /// How long a gateway that writes heartbeats may be silent before a closed window is doubted.
+    pub gateway_silence: Option<Duration>,
     /// How long a transaction stays open while there is more to fold.
     pub commit_age: Duration,
     /// How long the broker lets one stay open.
@@ -232,6 +235,7 @@ impl Builder<'_> {
         let session_timeout = length("kafka.session_timeout", raw.session_timeout.as_deref(), 15_000);
         let request_timeout = length("kafka.request_timeout", raw.request_timeout.as_deref(), 10_000);
         let reference_patience = length("kafka.reference_patience", raw.reference_patience.as_deref(), 60_000);
+        let gateway_silence = raw.gateway_silence.as_deref().map(|text| length("kafka.gateway_silence", Some(text), 0));
         let silence = length("health.silence", health.silence.as_deref(), 60_000);
         let lag = length("health.lag", health.lag.as_deref(), 60_000);
         if silence <= transaction_timeout * 2 {
@@ -242,6 +246,12 @@ impl Builder<'_> {
         let poison_ratio = health.poison_ratio.unwrap_or(0.1);
         if !(0.0..=1.0).contains(&poison_ratio) {
             self.wrong("health.poison_ratio", "it is a share; write a number from 0.0 to 1.0");
+        }
+        let heartbeats = raw.heartbeats.unwrap_or(true);
+        if gateway_silence.is_some() && heartbeats {
+            let problem =
+                "set `kafka.heartbeats = false` too: the gateway's heartbeats cannot be told from Tollgate's own";
+            self.wrong("kafka.gateway_silence", problem);
         }
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
@@ -270,7 +280,8 @@ impl Builder<'_> {
             arrival_by_field: arrival,
             framing,
             headers,
-            heartbeats: raw.heartbeats.unwrap_or(true),
+            heartbeats,
+            gateway_silence,
             commit_age,
             transaction_timeout,
             session_timeout,
@@ -385,6 +396,14 @@ mod tests {
             let told = mistakes("kafka.properties", &format!("\"{property}\" = \"1\""));
             assert!(told.len() == 1 && told[0].contains(property), "{property}: {told:?}");
         }
+    }
+
+    #[test]
+    fn whoever_listens_for_the_gateways_heartbeats_writes_none() {
+        let told = mistakes("kafka", "gateway_silence = \"10s\"");
+        assert!(told.len() == 1 && told[0].contains("`kafka.heartbeats = false`"), "{told:?}");
+        assert_eq!(mistakes("kafka", "gateway_silence = \"10s\"\nheartbeats = false"), [""; 0]);
+        assert_eq!(mistakes("kafka", "gateway_silence = \"soon\"\nheartbeats = false").len(), 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::codec::{charge, event, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
 use crate::domain::reference::Reference;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::domain::verdict::{Answer, Reason};
 use crate::engine::publish::{Problem, Record};
 use crate::engine::{Advanced, Deadline, Engine, Prepared};
@@ -29,6 +29,9 @@ const ROOM: usize = 1_000;
 
 /// How soon a partition that waits for a schema asks again whether it is there. Whoever is asked answers at once.
 const SCHEMA_AGAIN: Duration = Duration::from_millis(20);
+
+/// How often a partition says that it still waits for a schema, and why.
+const SCHEMA_TOLD: Duration = Duration::from_secs(2);
 
 /// Of an input that others are merged with no more is read once so large a share of what closes a transaction waits.
 const HELD: usize = 8;
@@ -72,6 +75,10 @@ struct Running<S> {
     looked_at: Duration,
     /// When the last record was folded, or the last heartbeat written.
     last_sign: Duration,
+    /// When the last heartbeat arrived, as of now and as of the last commit. Not kept over a restart: then nothing is
+    /// doubted before the next one has come.
+    heartbeat: Option<Timestamp>,
+    heartbeat_kept: Option<Timestamp>,
     /// The schema that the partition waits for.
     awaits: Option<Awaited>,
     /// Whether firing deadlines has panicked: then they are fired one at a time, so that it is known which it was.
@@ -119,6 +126,8 @@ impl<S: Store> Conversation<S> {
             waiting_since: None,
             looked_at: now,
             last_sign: now,
+            heartbeat: None,
+            heartbeat_kept: None,
             awaits: None,
             careful: false,
             spared: BTreeSet::new(),
@@ -211,6 +220,7 @@ impl<S: Store> Conversation<S> {
         task.committed = position.inputs.iter().map(|range| Some(committed(range))).collect();
         task.from = position.inputs.iter().map(|range| range.next).collect();
         task.position = position;
+        task.heartbeat_kept = task.heartbeat;
         task.forget_transaction();
         self.signs.closed();
         task.waiting_since.get_or_insert(now);
@@ -226,6 +236,7 @@ impl<S: Store> Conversation<S> {
             return Ok(());
         };
         task.read.clone_from(&task.from);
+        task.heartbeat = task.heartbeat_kept;
         self.signs.closed();
         if task.touched {
             task.forget_transaction();
@@ -279,6 +290,8 @@ struct Awaited {
     schema: u32,
     /// When it is asked for again.
     again: Duration,
+    /// When that was last said.
+    told: Duration,
 }
 
 /// A schema that cannot be had yet, and why.
@@ -464,6 +477,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.present = head.appended_at;
         let arrived_at = self.arrival(partition, head, said);
         self.advance(head, records, arrived_at)?;
+        if let Some(limit) = self.shared.gateway_silence {
+            self.listen(partition, matches!(decoded, Decoded::Heartbeat(_)), arrived_at, limit);
+        }
         match decoded {
             Decoded::Event(prepared, _) => {
                 let folded = guarded(|| self.fold_event(head, records, &prepared, arrived_at));
@@ -490,13 +506,30 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Lets a partition wait for a schema. The others go on, and nothing that was read of them is read again.
     fn await_schema(&mut self, partition: Partition, schema: u32) -> Result<(), Trouble> {
-        let again = self.log.now() + SCHEMA_AGAIN;
+        let now = self.log.now();
         if let Some(task) = self.running(partition) {
-            task.awaits = Some(Awaited { schema, again });
+            task.awaits = Some(Awaited { schema, again: now + SCHEMA_AGAIN, told: now });
             task.merge = Merge::new(&task.read);
         }
         let slots = self.input_slots(partition);
         Ok(self.log.pause(&slots)?)
+    }
+
+    /// Takes note of the gateway's heartbeats, and of how long there was none: whoever hears nothing of the gateway does
+    /// not know whether it has received something either. Both are told by the log alone.
+    fn listen(&mut self, partition: Partition, beats: bool, arrived_at: Timestamp, limit: Millis) {
+        let one_input = self.shared.inputs.len() == 1;
+        let Some(task) = self.running(partition) else {
+            return;
+        };
+        if beats {
+            task.heartbeat = Some(arrived_at);
+        }
+        let silent = task.heartbeat.is_some_and(|last| arrived_at - limit > last);
+        if let Some(engine) = task.engine.as_mut().filter(|_| silent || one_input) {
+            // Of several inputs one may have been passed over besides, which was said before.
+            engine.input_may_be_stale(silent);
+        }
     }
 
     /// Decodes a record; asks for its schema if it is not known yet.
@@ -751,9 +784,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let due: Vec<_> = waiting.filter(|(_, (_, again))| *again <= now).collect();
         for (partition, (schema, _)) in due {
             match (self.schemas)(schema) {
-                Err(_) => {
+                Err(why) => {
                     if let Some(awaited) = self.running(partition).and_then(|task| task.awaits.as_mut()) {
                         awaited.again = now + SCHEMA_AGAIN;
+                        if now.saturating_sub(awaited.told) >= SCHEMA_TOLD {
+                            awaited.told = now;
+                            tracing::warn!(partition = partition.0, schema, why, "still waits for a schema");
+                        }
                     }
                 }
                 Ok(found) => {

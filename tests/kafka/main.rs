@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod deadlines;
 mod edge;
+mod identity;
 mod members;
 mod oracle;
 mod poison;

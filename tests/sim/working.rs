@@ -101,6 +101,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         keep_payload: random.happens(5_000),
         headers: Headers::Off,
         heartbeats: true,
+        gateway_silence: None,
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
             records: if course == Course::Deadlines { 3 } else { random.between(3, 60) as usize },
