@@ -386,7 +386,7 @@ fn while_an_input_is_behind_a_window_that_looks_closed_is_unknown_and_not_blocke
 #[test]
 fn while_the_gateway_is_silent_a_window_that_looks_closed_is_unknown_and_not_blocked() {
     let mut log = script(1, 1);
-    log.add(input(0, 0), 0, ask("before the first", 0));
+    log.add(input(0, 0), 0, ask("unheard", 0));
     log.add(input(0, 0), 60_000, heartbeat());
     for (request, after) in [("soon", 61_000), ("just", 70_000), ("late", 70_001)] {
         log.add(input(0, 0), after, ask(request, after));
@@ -401,7 +401,7 @@ fn while_the_gateway_is_silent_a_window_that_looks_closed_is_unknown_and_not_blo
     let answer = |request: &str, verdict: &str, reason: &str| (request.into(), verdict.into(), reason.into());
     let closed = |request| answer(request, "blocked", "service_window_never_opened");
     let late = answer("late", "unknown", "stale_input");
-    let expected = [closed("before the first"), closed("soon"), closed("just"), late, closed("again")];
+    let expected = [closed("unheard"), closed("soon"), closed("just"), late, closed("again")];
     assert_eq!(verdicts(worker.log()), expected);
 }
 

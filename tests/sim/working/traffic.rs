@@ -148,7 +148,7 @@ pub fn make(
             feeds.push(Feed { at: span, slot: Slot { topic: Topic::Input(0), partition }, pair: much_later() });
         }
     }
-    Traffic { feeds, known: known(random, &references, &ground.zones, span) }
+    Traffic { feeds, known: known(random, &references, &ground.zones, span, course) }
 }
 
 /// A sign that days have passed.
@@ -174,11 +174,12 @@ fn stray(random: &mut Random, partitions: u32, span: Micros, topic: Topic) -> Fe
     Feed { at: random.below(span / MILLI) * MILLI, slot: Slot { topic, partition }, pair: (None, Some(value)) }
 }
 
-/// All facts, in up to four portions: the first is there before anything is read.
-fn known(random: &mut Random, references: &loadgen::References, zones: &Zones, span: Micros) -> Known {
+/// All facts, in up to four portions: the first is there before anything is read. Where a rare coincidence of deadlines
+/// is looked for, all are there, so that every window has all that follows from it.
+fn known(random: &mut Random, references: &loadgen::References, zones: &Zones, span: Micros, course: Course) -> Known {
     let (mut known, latest, mut states) = (Reference::default(), Latest::default(), Vec::new());
     let (accounts, templates) = (&references.accounts, &references.templates);
-    let portions = random.between(1, 5) as usize;
+    let portions = if course == Course::Deadlines { 1 } else { random.between(1, 5) as usize };
     let mut learned = 0;
     for portion in 1..=portions {
         let until = (accounts.len() + templates.len()) * portion / portions;
