@@ -2,6 +2,7 @@
 //! far ahead of each other, schemas that cannot be had, panics. The rest goes on, and nothing is lost or told twice.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "offsets of a few thousand")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -66,10 +66,9 @@ impl Disk for Stores {
     }
 }
 
+#[cfg(feature = "rocksdb")]
 #[cfg(test)]
 mod tests {
-    #![cfg(feature = "rocksdb")]
-
     use super::*;
     use crate::store::{Batch, Store};
 

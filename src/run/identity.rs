@@ -73,7 +73,7 @@ fn read(text: &str) -> Identity {
     let (mut cluster, mut topics) = (String::new(), BTreeMap::new());
     for line in text.lines() {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
-            [CLUSTER, id] => cluster = (*id).to_owned(),
+            [CLUSTER, id] => (*id).clone_into(&mut cluster),
             [TOPIC, name, id] => {
                 topics.insert((*name).to_owned(), (*id).to_owned());
             }
