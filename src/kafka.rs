@@ -15,7 +15,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -29,6 +29,13 @@ pub use reader::ChangelogReader;
 
 /// How long a question to the brokers may take.
 const QUESTION: Duration = Duration::from_secs(10);
+
+/// How long partitions may take to be read from somewhere else.
+const MOVED: Duration = Duration::from_secs(2);
+
+/// How long librdkafka waits before it repeats a request, in milliseconds, give or take a fifth. Long enough that an
+/// answer within a shorter time is certain to be that to a request that was sent once.
+const REPEATED: u64 = 500;
 
 /// Within how long a member that is driven out twice has a twin.
 const TWINS: Duration = Duration::from_mins(5);
@@ -188,6 +195,9 @@ impl Settings {
             .set("message.max.bytes", "16000000");
         config.extend(self.producer.clone());
         config
+            .set_log_level(RDKafkaLogLevel::Info)
+            .set("retry.backoff.ms", REPEATED.to_string())
+            .set("retry.backoff.max.ms", (2 * REPEATED).to_string())
             .set("transactional.id", &self.transactional_id)
             .set("transaction.timeout.ms", millis(self.transaction_timeout))
             .set("enable.idempotence", "true")
@@ -320,9 +330,10 @@ impl Kafka {
             return Ok(());
         }
         // A partition that was taken a moment ago may not have begun to be read, and cannot be moved before.
-        let deadline = self.started.elapsed() + QUESTION;
+        // But where the group is changing, it can be moved only once that is answered.
+        let deadline = self.started.elapsed() + MOVED;
         loop {
-            let moved = self.consumer().seek_partitions(self.names.positions(slots), QUESTION).map_err(unassignable)?;
+            let moved = self.consumer().seek_partitions(self.names.positions(slots), MOVED).map_err(unassignable)?;
             let failed = moved.elements().iter().find_map(|element| element.error().err());
             match failed {
                 None => break,
@@ -417,19 +428,17 @@ impl Log for Kafka {
     fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<Found, Failure> {
         // The consumer's own queue brings rebalances and errors, and keeps the member alive; records do not
         // come this way.
-        let mut fenced = false;
-        while let Some(event) = self.consumer().poll(Duration::ZERO) {
-            match event {
-                Ok(_) => return Err(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
-                Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)) => {
-                    fenced = true;
-                    break;
-                }
-                Err(KafkaError::MessageConsumptionFatal(code)) => {
-                    return Err(Failure::Halt(format!("the consumer failed: {code}")));
-                }
-                Err(error) => tracing::warn!(%error, "consumer"),
+        let (mut fenced, mut failure) = (false, None);
+        self.data.events(|event| match event {
+            Ok(_) => failure = Some(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
+            Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)) => fenced = true,
+            Err(KafkaError::MessageConsumptionFatal(code)) => {
+                failure = Some(Failure::Halt(format!("the consumer failed: {code}")));
             }
+            Err(error) => tracing::warn!(%error, "consumer"),
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         if fenced {
             return self.join_again();

@@ -74,7 +74,7 @@ pub fn hex(id: [u8; 16]) -> Text<'static> {
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
     // Digits are ASCII, so this is always text.
-    std::str::from_utf8(&digits).unwrap_or_default().to_owned().into()
+    Text::copied(str::from_utf8(&digits).unwrap_or_default())
 }
 
 /// The id that [`hex`] wrote; `None` for any other text.

@@ -155,7 +155,7 @@ pub const BOOTSTRAP_VARIABLE: &str = "TOLLGATE_KAFKA_BOOTSTRAP";
 pub const INSTANCE_VARIABLE: &str = "TOLLGATE_KAFKA_INSTANCE";
 
 /// Properties on which exactly-once depends, or that have a setting of their own.
-const OURS: [&str; 14] = [
+const OURS: [&str; 16] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
@@ -170,6 +170,8 @@ const OURS: [&str; 14] = [
     "acks",
     "request.required.acks",
     "delivery.report.only.error",
+    "retry.backoff.ms",
+    "retry.backoff.max.ms",
 ];
 
 /// Properties that decide who owns which partitions, what each may be, and why nothing else.

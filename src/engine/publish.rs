@@ -335,11 +335,11 @@ impl<'a> About<'a> {
             country: origin.country().map(Text::from),
             country_source: country_source(*origin).map(Text::from),
             pricing_type: toll.pricing_type().map(Text::from),
-            category: toll.category().map(|category| category.to_owned().into()),
+            category: toll.category().map(|category| Text::copied(category)),
             free_reason: free_reason(toll),
             platform: charge.pricing.as_ref().map(platform),
             expected_type: charge.prediction.toll.pricing_type().map(Text::from),
-            expected_category: charge.prediction.toll.category().map(|category| category.to_owned().into()),
+            expected_category: charge.prediction.toll.category().map(|category| Text::copied(category)),
             agreement: Some(charge.agreement.name().into()),
             service_window_open: Some(charge.service_window),
             free_entry_point_open: Some(charge.free_entry_point),
@@ -472,7 +472,7 @@ fn amount(amount: Amount) -> Text<'static> {
 }
 
 fn currency(currency: Currency) -> Text<'static> {
-    currency.as_str().to_owned().into()
+    Text::copied(currency.as_str())
 }
 
 fn contact(named: &Named) -> records::Contact<'_> {
@@ -600,7 +600,7 @@ fn allowance(allowance: Allowance) -> records::Allowance<'static> {
 }
 
 fn consent(opt_in: Option<&Choice>, marketing: Option<&Choice>) -> records::ConsentView<'static> {
-    let source = |choice: &Choice| Text::from(choice.source.name().to_owned());
+    let source = |choice: &Choice| Text::copied(choice.source.name());
     records::ConsentView {
         opt_in: opt_in.map(|choice| choice.given),
         opt_in_source: opt_in.map(source),
@@ -612,7 +612,7 @@ fn consent(opt_in: Option<&Choice>, marketing: Option<&Choice>) -> records::Cons
 }
 
 fn platform(pricing: &Pricing) -> records::Pricing<'_> {
-    let term = |term: &Term| Text::from(term.as_str().to_owned());
+    let term = |term: &Term| Text::copied(term.as_str());
     records::Pricing {
         billable: pricing.billable,
         pricing_model: Some(term(&pricing.model)),

@@ -10,11 +10,13 @@
 use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use crate::stream::TOGETHER;
@@ -94,6 +96,26 @@ impl<C: ConsumerContext> DataQueue<C> {
             c::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
         };
         (answer == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
+    /// What comes by the consumer's own queue: all of it. A poll that does not wait serves one event, and lines of the
+    /// log stand before the change of the group that they tell of.
+    pub fn events(&self, mut each: impl FnMut(KafkaResult<BorrowedMessage<'_>>)) {
+        loop {
+            if let Some(event) = self.consumer.poll(Duration::ZERO) {
+                each(event);
+            }
+            // SAFETY: the client is alive, and the reference to its queue is given back.
+            let left = unsafe {
+                let queue = c::rd_kafka_queue_get_consumer(self.consumer.client().native_ptr());
+                let left = c::rd_kafka_queue_length(queue);
+                c::rd_kafka_queue_destroy(queue);
+                left
+            };
+            if left == 0 {
+                return;
+            }
+        }
     }
 
     /// Waits up to so many milliseconds for a first record, and takes all that are there then.
@@ -238,6 +260,15 @@ impl<C: ProducerContext + 'static> Outlets<C> {
         self.topics.len()
     }
 
+    /// What a topic is called.
+    pub fn name(&self, topic: usize) -> String {
+        let Some(outlet) = self.topics.get(topic).filter(|outlet| !outlet.topic.is_null()) else {
+            return String::new();
+        };
+        // SAFETY: the topic is alive, and its name ends in a zero byte.
+        unsafe { CStr::from_ptr(c::rd_kafka_topic_name(outlet.topic)) }.to_string_lossy().into_owned()
+    }
+
     /// Forgets all records that were not handed over.
     pub fn forget(&mut self) {
         for outlet in &mut self.topics {
@@ -293,6 +324,17 @@ impl<C: ProducerContext + 'static> Outlets<C> {
             outlet.held.drain(..taken).map(|held| held.key.unwrap_or(0) + held.value.unwrap_or(0)).sum();
         outlet.bytes.drain(..length);
         first.map_or(Ok(()), |first| Err(NotTaken(self.messages[first].err.into())))
+    }
+
+    /// Whether events wait to be served.
+    pub fn has_events(&self) -> bool {
+        // SAFETY: the client is alive, and the reference to its queue is given back.
+        unsafe {
+            let queue = c::rd_kafka_queue_get_main(self.producer.client().native_ptr());
+            let length = c::rd_kafka_queue_length(queue);
+            c::rd_kafka_queue_destroy(queue);
+            length > 0
+        }
     }
 
     /// Sends everything at once and waits up to so many milliseconds until it has arrived. Tells whether it has.

@@ -29,7 +29,17 @@ pub struct Marks {
 }
 
 /// Why a producer must be made anew before its next transaction.
-pub const TAINTS: [&str; 3] = ["connection", "slow_answer", "repeated_call"];
+pub const TAINTS: [&str; 4] = ["connection", "slow_answer", "repeated_call", "abort"];
+
+/// The places of [`TAINTS`].
+const CONNECTION: u8 = 0;
+const SLOW_ANSWER: u8 = 1;
+const REPEATED_CALL: u8 = 2;
+const ABORT: u8 = 3;
+
+/// From when on an answer may be that to a repeated request: librdkafka waits for [`super::REPEATED`], less a fifth,
+/// before it repeats one, and says nothing of it.
+const SLOW: Duration = Duration::from_millis(super::REPEATED * 7 / 10);
 
 impl Marks {
     fn taint(&self, why: u8) {
@@ -39,14 +49,18 @@ impl Marks {
 
 impl ClientContext for Marks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // A connection that was lost, or a request whose time was over, is told as a line of the log and mostly by no
+        // error. The request is repeated without a word.
+        if matches!(facility, "FAIL" | "REQTMOUT") {
+            self.taint(CONNECTION);
+        }
         group::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // Whatever it was, a request may have been sent and not answered, and librdkafka repeats such requests
-        // without a word.
+        // Whatever it was, a request may have been sent and not answered.
         tracing::warn!(%error, reason, "producer");
-        self.taint(0);
+        self.taint(CONNECTION);
     }
 }
 
@@ -77,8 +91,6 @@ pub struct Transactional {
     marks: Marks,
     /// How long a call may take.
     patience: Duration,
-    /// From when on an answer is so late that its request may have been repeated.
-    slow: Duration,
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long calls take decides whether a producer is recycled")]
@@ -102,21 +114,26 @@ impl Transactional {
             _ => Failure::Busy(format!("the producer `{}` cannot begin yet: {error}", settings.transactional_id)),
         })?;
         let outlets = Outlets::new(producer, &names.for_c());
+        let made = Self { outlets, marks, patience };
         // What went wrong on the way here is over: the epoch is new.
-        outlets.producer().poll(Duration::ZERO);
-        marks.taint.store(0, Ordering::Relaxed);
-        Ok(Self { outlets, marks, patience, slow: settings.socket_timeout / 2 })
+        made.serve();
+        made.marks.taint.store(0, Ordering::Relaxed);
+        Ok(made)
     }
 
     /// Why it must be made anew, if it must.
     pub fn tainted(&self) -> Option<&'static str> {
+        self.serve();
         let taint = usize::from(self.marks.taint.load(Ordering::Relaxed));
         taint.checked_sub(1).and_then(|why| TAINTS.get(why).copied())
     }
 
-    /// Serves events that have come.
+    /// Serves all events that have come. A poll that does not wait serves one, and lines of the log come before errors.
     pub fn serve(&self) {
         self.outlets.producer().poll(Duration::ZERO);
+        while self.outlets.has_events() {
+            self.outlets.producer().poll(Duration::ZERO);
+        }
     }
 
     pub fn begin(&mut self) -> Result<(), Failure> {
@@ -144,6 +161,9 @@ impl Transactional {
                 Err(NotTaken(RDKafkaErrorCode::QueueFull)) if began.elapsed() < self.patience => {
                     self.serve();
                     self.outlets.flush(SLICE_MS);
+                }
+                Err(NotTaken(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+                    return Err(too_large(&self.outlets.name(topic)));
                 }
                 Err(NotTaken(code)) => return Err(Failure::Abort(format!("a record was not taken: {code}"))),
             }
@@ -215,11 +235,9 @@ impl Transactional {
 
     pub fn abort(&mut self) -> Result<(), Failure> {
         self.outlets.forget();
-        // What is under way may reach its partition after the abort, and would be taken for part of the next transaction
-        // if that had the same epoch.
-        if self.outlets.producer().in_flight_count() > 0 {
-            self.marks.taint(1);
-        }
+        // Whatever is still under way, records or positions, would be taken for part of the next transaction if that had
+        // the same epoch.
+        self.marks.taint(ABORT);
         // What is queued and under way would hold up the abort, which serves no events itself.
         self.outlets.producer().purge(PurgeConfig::default().queue().inflight());
         let began = now();
@@ -243,11 +261,11 @@ impl Transactional {
             if !again || began.elapsed() > self.patience {
                 break done;
             }
-            self.marks.taint(2);
+            self.marks.taint(REPEATED_CALL);
             self.serve();
         };
-        if began.elapsed() > self.slow {
-            self.marks.taint(1);
+        if began.elapsed() > SLOW {
+            self.marks.taint(SLOW_ANSWER);
         }
         done.map_err(|error| meaning(what, &error))
     }

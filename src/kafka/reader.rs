@@ -75,15 +75,13 @@ impl ChangelogReader {
 
 impl Reader for ChangelogReader {
     fn poll(&mut self, wait: Duration, records: &mut Records) -> Result<(), Failure> {
-        while let Some(event) = self.data.consumer().poll(Duration::ZERO) {
-            match event {
-                Ok(_) => return Err(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
-                Err(error) => tracing::warn!(%error, "reader"),
-            }
-        }
+        let mut failure = None;
+        self.data.events(|event| match event {
+            Ok(_) => failure = Some(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
+            Err(error) => tracing::warn!(%error, "reader"),
+        });
         let (names, positions) = (Arc::clone(&self.names), &mut self.positions);
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let mut failure = None;
         self.data.poll(wait, |brought| match brought {
             Brought::Record { topic, partition, offset, timestamp, key, value } => {
                 if let Some(slot) = names.slot(topic, partition) {

@@ -159,11 +159,12 @@ impl Wanted {
         deployment.wait_until_drained(&mut processes, Duration::from_secs(300 + self.events / 2_000));
         let drained = began.elapsed();
         processes.into_iter().for_each(Process::terminate);
-        let figures = oracle::check(&deployment);
         let mut ends = Transactions::default();
         for topic in Topic::WRITTEN {
             ends.add(transactions(&data(&chaos.broker), &deployment.topic(topic), deployment.plan.partitions));
         }
+        assert_eq!(ends.joined, [], "the broker has ended every transaction before the next of its producer");
+        let figures = oracle::check(&deployment);
         let open = chaos.open_at_kills(&ends);
         println!(
             "chaos: {} events in {} s; {} kills, {open} of them with a transaction open; {} stops of {} s; {} kills of \

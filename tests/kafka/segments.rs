@@ -32,6 +32,9 @@ pub struct Transactions {
     pub aborted_records: u64,
     /// Records of transactions that are still open.
     pub open_records: u64,
+    /// Transactions whose end was never written and that went on under another epoch of their producer: the epochs
+    /// before and after. Only the broker can do that (Kafka 4.3.1 may, KAFKA-20734).
+    pub joined: Vec<(i64, i16, i16)>,
 }
 
 impl Transactions {
@@ -47,6 +50,7 @@ impl Transactions {
         self.markers.extend(other.markers);
         self.aborted_records += other.aborted_records;
         self.open_records += other.open_records;
+        self.joined.extend(other.joined);
     }
 }
 
@@ -92,7 +96,11 @@ fn read(segment: &[u8], open: &mut Open, found: &mut Transactions) {
             found.markers.push(Marker { producer, epoch, commits, cut_off: epoch > began, at });
             found.aborted_records += if commits { 0 } else { records };
         } else if attributes & TRANSACTIONAL != 0 {
-            let (_, records) = open.entry(producer).or_insert((epoch, 0));
+            let (began, records) = open.entry(producer).or_insert((epoch, 0));
+            if *began != epoch {
+                found.joined.push((producer, *began, epoch));
+                *began = epoch;
+            }
             *records += u64::try_from(int(57)).unwrap_or_default();
         }
         rest = &rest[length..];
