@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::codec::frame::Framing;
+use tollgate::codec::partitioner::Partitioner;
 use tollgate::store;
 use tollgate::stream::{Log, Partition, Topic};
 use tollgate::worker::headers::Headers;
@@ -96,6 +97,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         arrival,
         keep_payload: random.happens(5_000),
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: true,
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
