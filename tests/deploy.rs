@@ -106,7 +106,8 @@ fn context() -> Vec<PathBuf> {
 #[test]
 fn the_image_is_built_from_all_that_its_build_reads() {
     let context = context();
-    let is_there = |path: &Path| repository().join(path).exists() && context.iter().any(|let_in| path.starts_with(let_in));
+    let is_there =
+        |path: &Path| repository().join(path).exists() && context.iter().any(|let_in| path.starts_with(let_in));
     for path in &context {
         assert!(repository().join(path).exists(), "{} is let in and does not exist", path.display());
     }
