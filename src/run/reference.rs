@@ -284,7 +284,6 @@ mod tests {
                 learned_at: 1_790_000_000_000,
                 ..records::Fact::default()
             }],
-            ..records::Account::default()
         };
         let mut bytes = Vec::new();
         frame::write(&record, schema::ACCOUNT, framing, &mut bytes).expect("a record of ours");
