@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tollgate::codec::frame::{Framer, Framing};
-use tollgate::codec::{partitioner, reference, schema};
+use tollgate::codec::partitioner::{self, Partitioner};
+use tollgate::codec::{reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::loadgen::{self, Calendar, Settings};
@@ -268,6 +269,7 @@ fn shared(zones: &Zones) -> Shared {
         arrival: Arrival::Field,
         keep_payload: false,
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: false,
         gateway_silence: None,
         closing: Closing { age: Duration::from_millis(100), records: 50_000, bytes: 16 << 20 },

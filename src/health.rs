@@ -45,6 +45,8 @@ pub struct Health {
     started: AtomicBool,
     draining: AtomicBool,
     reference_stale: AtomicBool,
+    /// Why the reference topics cannot be followed now.
+    reference: Mutex<Option<String>>,
 }
 
 /// When a worker was last seen.
@@ -74,6 +76,7 @@ impl Health {
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             reference_stale: AtomicBool::new(false),
+            reference: Mutex::default(),
         }
     }
 
@@ -98,6 +101,11 @@ impl Health {
     /// What is known of accounts and templates may be too old from now on, or is fresh again.
     pub fn reference_is(&self, stale: bool) {
         self.reference_stale.store(stale, Ordering::Release);
+    }
+
+    /// The reference topics are read as they should be, or they are not, and why.
+    pub fn reference(&self, trouble: Option<String>) {
+        *self.reference.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Whether every worker is alive.
@@ -126,6 +134,7 @@ impl Health {
         if self.reference_stale.load(Ordering::Acquire) {
             troubles.push(Trouble::ReferenceStale);
         }
+        troubles.extend(self.reference_trouble());
         for task in self.metrics.tasks() {
             let place = Place { stage: task.stage(), partition: task.partition() };
             let (state, lag, ratio) = (task.state(), task.time_lag(), task.poison_ratio());
@@ -149,7 +158,9 @@ impl Health {
             return Report { troubles: Vec::new(), note: None };
         }
         if !self.joined.load(Ordering::Acquire) {
-            return Report { troubles: vec![Trouble::NotJoined], note: None };
+            // Workers join once the reference topics are read to their end.
+            let troubles = self.reference_trouble().into_iter().chain([Trouble::NotJoined]).collect();
+            return Report { troubles, note: None };
         }
         let (mut troubles, mut done, mut remaining) = (Vec::new(), 0, 0);
         for task in self.metrics.tasks() {
@@ -167,6 +178,11 @@ impl Health {
         }
         let progress = Progress { done, remaining, since: Duration::from_millis(self.now()) };
         Report { troubles, note: Some(progress) }
+    }
+
+    fn reference_trouble(&self) -> Option<Trouble> {
+        let why = self.reference.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(Trouble::Reference { why })
     }
 
     fn now(&self) -> u64 {
@@ -230,6 +246,11 @@ pub enum Trouble {
         /// How long it may.
         limit: Duration,
     },
+    /// The reference topics cannot be followed: what is told of accounts and templates may be old.
+    Reference {
+        /// Why.
+        why: String,
+    },
     /// A partition is not being worked on.
     NotRunning {
         /// Which.
@@ -266,6 +287,7 @@ impl Trouble {
             Self::NotJoined => "not_joined",
             Self::ReferenceStale => "reference_stale",
             Self::Silent { .. } => "silent",
+            Self::Reference { .. } => "reference",
             Self::NotRunning { state, .. } => state.name(),
             Self::Behind { .. } => "behind",
             Self::Poisoned { .. } => "poisoned",
@@ -285,6 +307,9 @@ impl fmt::Display for Trouble {
             Self::Silent { worker, since, limit } => {
                 let (since, limit) = (since.as_secs(), limit.as_secs());
                 write!(f, "worker {worker} has not shown itself for {since} s, the limit is {limit} s")
+            }
+            Self::Reference { why } => {
+                write!(f, "the topics of accounts and templates cannot be read on, and are tried again: {why}")
             }
             Self::NotRunning { place, state: State::Halted } => {
                 write!(f, "{place} stopped rather than lose something; the log says what and what to do")
@@ -425,6 +450,19 @@ mod tests {
         health.reference_is(false);
         health.drain();
         assert_eq!(codes(&health.ready()), ["draining"]);
+    }
+
+    #[test]
+    fn reference_topics_that_cannot_be_followed_are_told_and_forgotten_once_they_can() {
+        let (_, health, _) = health();
+        health.reference(Some("the registry is down".to_owned()));
+        assert_eq!(codes(&health.ready()), ["not_joined", "reference"]);
+        assert_eq!(codes(&health.started()), ["reference", "not_joined"]);
+        assert!(health.live().is_well(), "a restart would not help");
+        health.joined();
+        assert!(health.ready().to_string().ends_with("tried again: the registry is down\n"), "{}", health.ready());
+        health.reference(None);
+        assert!(health.ready().is_well());
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         inputs: stream.inputs.clone(),
         charges: names.name(Topic::Charges).to_owned(),
         partitions,
+        partitioner: stream.partitioner,
         arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
         keep_payload,
         heartbeats: stream.heartbeats,
@@ -77,21 +78,20 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         headers: stream.headers,
         closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },
-        tombstones_kept: Duration::from_hours(24),
+        tombstones_kept: topics::TOMBSTONES_KEPT,
         patience: stream.transaction_timeout * 2,
     });
     let names = Arc::new(names);
     let latest = Latest::default();
     let settings = |worker: &str| connection(&stream, worker);
-    let watched = (Arc::clone(&health), stream.reference_patience);
-    let reference = reference::start(
-        &settings("reference"),
-        &names,
-        latest.clone(),
-        Arc::clone(&metrics),
-        watched,
-        Arc::clone(stop),
-    );
+    let around = reference::Around {
+        latest: latest.clone(),
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+        patience: stream.reference_patience,
+        stop: Arc::clone(stop),
+    };
+    let reference = reference::start(&settings("reference"), &names, schemas(registry.clone()), around);
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
     let leave = Arc::new(AtomicBool::new(false));
     let joining = Arc::new(AtomicUsize::new(usize::from(stream.workers)));
@@ -337,10 +337,10 @@ fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake
     Registry::new(&settings.urls, auth.as_ref(), Duration::from_secs(5)).map_err(|error| wrong(error.to_string()))
 }
 
-/// How every output is written: with a registry, by the ids it has or gives. Nothing, where the process is told to
-/// stop while the registry is down.
+/// How every output and every heartbeat is written: with a registry, by the ids it has or gives. Nothing, where the
+/// process is told to stop while the registry is down.
 fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> Result<Option<Framers>, Vec<Mistake>> {
-    let written: [(Topic, RecordSchema); 6] = [
+    let mut written: Vec<(Topic, RecordSchema)> = vec![
         (Topic::Verdicts, schema::VERDICT),
         (Topic::Billing, schema::BILLING_ENTRY),
         (Topic::Windows, schema::WINDOW_EVENT),
@@ -348,6 +348,10 @@ fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> R
         (Topic::Outcomes, schema::OUTCOME),
         (Topic::DeadLetters, schema::DEAD_LETTER),
     ];
+    // Whoever else reads the input finds heartbeats among the records of its producers, and must be able to read them.
+    if stream.heartbeats && !stream.arrival_by_field {
+        written.push((Topic::Input(0), schema::EVENT));
+    }
     let mut framings = std::collections::BTreeMap::new();
     let mut asked = 0;
     for (topic, schema) in written {

@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::codec::frame::{Framer, Framing, Writers};
+use crate::codec::partitioner::Partitioner;
 use crate::codec::{avro, schema};
 use crate::domain::reference::Reference;
 use crate::domain::time::Millis;
@@ -74,6 +75,8 @@ pub struct Framers {
     pub outcome: Framer,
     /// `wa.dead-letters`
     pub dead_letter: Framer,
+    /// Heartbeats, in the first of the input topics.
+    pub heartbeat: Framer,
     /// Lines of the ledger inside of `tollgate.charges`, always in the single-object framing.
     pub charge: Framer,
 }
@@ -92,6 +95,7 @@ impl Framers {
             state: framer(Topic::WindowState, schema::WINDOW_STATE)?,
             outcome: framer(Topic::Outcomes, schema::OUTCOME)?,
             dead_letter: framer(Topic::DeadLetters, schema::DEAD_LETTER)?,
+            heartbeat: framer(Topic::Input(0), schema::EVENT)?,
             charge: Framer::new(schema::BILLING_ENTRY, Framing::SingleObject)?,
         })
     }
@@ -122,6 +126,8 @@ pub struct Shared {
     pub charges: String,
     /// How many partitions every topic has.
     pub partitions: u32,
+    /// How producers choose the partition of a number.
+    pub partitioner: Partitioner,
     /// What tells when a record arrived.
     pub arrival: Arrival,
     /// Whether dead letters hold the record they are about.
@@ -267,7 +273,6 @@ pub struct Worker<L: Log, D: Disk> {
     latest: Latest,
     schemas: Schemas,
     publisher: Publisher,
-    heartbeat_framer: Framer,
     writers: Writers,
     charge_writers: Writers,
     slots: Vec<Slot>,
@@ -310,7 +315,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
             log,
             disk,
             publisher,
-            heartbeat_framer: Framer::new(schema::EVENT, Framing::SingleObject)?,
             shared,
             latest,
             schemas,

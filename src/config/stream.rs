@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Builder;
+use crate::codec::partitioner::Partitioner;
 use crate::stream::Topic;
 use crate::worker::headers::Headers;
 
@@ -18,6 +19,7 @@ pub(super) struct RawKafka {
     instance: Option<String>,
     workers: Option<u16>,
     arrival: Option<String>,
+    partitioner: Option<String>,
     framing: Option<String>,
     headers: Option<String>,
     heartbeats: Option<bool>,
@@ -97,6 +99,8 @@ pub struct Stream {
     pub topics: Vec<(Topic, String)>,
     /// Whether the record tells when it arrived, and not the log.
     pub arrival_by_field: bool,
+    /// How the producers of the inputs choose the partition of a number.
+    pub partitioner: Partitioner,
     /// How outputs are written.
     pub framing: Framing,
     /// Which headers outputs carry.
@@ -259,6 +263,10 @@ impl Builder<'_> {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
         let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
+        let partitioners =
+            [("murmur2", Partitioner::Murmur2), ("crc32", Partitioner::Crc32), ("fnv1a", Partitioner::Fnv1a)];
+        let partitioner = raw.partitioner.as_deref();
+        let partitioner = self.word("kafka.partitioner", partitioner, &partitioners, Partitioner::default());
         let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
         let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
         let headers = [("off", Headers::Off), ("minimal", Headers::Minimal), ("full", Headers::Full)];
@@ -280,6 +288,7 @@ impl Builder<'_> {
             inputs,
             topics,
             arrival_by_field: arrival,
+            partitioner,
             framing,
             headers,
             heartbeats,
@@ -406,6 +415,23 @@ mod tests {
         assert!(told.len() == 1 && told[0].contains("`kafka.heartbeats = false`"), "{told:?}");
         assert_eq!(mistakes("kafka", "gateway_silence = \"10s\"\nheartbeats = false"), [""; 0]);
         assert_eq!(mistakes("kafka", "gateway_silence = \"soon\"\nheartbeats = false").len(), 1);
+    }
+
+    #[test]
+    fn producers_choose_partitions_by_one_of_three_ways() {
+        let parsed = |partitioner: &str| {
+            let text = format!(
+                "[deployment]\nkey = \"tests name invented people\"\n[kafka]\npartitioner = \"{partitioner}\"\n"
+            );
+            config::parse(&text, String::new(), PathBuf::new(), &Overrides::default(), &Zones::new())
+        };
+        for (word, meant) in
+            [("murmur2", Partitioner::Murmur2), ("crc32", Partitioner::Crc32), ("fnv1a", Partitioner::Fnv1a)]
+        {
+            assert_eq!(parsed(word).map(|config| config.stream.partitioner).ok(), Some(meant));
+        }
+        let told = parsed("random").err().unwrap_or_default();
+        assert!(told.len() == 1 && told[0].to_string().contains("kafka.partitioner"), "{told:?}");
     }
 
     #[test]

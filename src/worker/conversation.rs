@@ -557,9 +557,12 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         Ok(match decoded {
             Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
-                let detail = "its number belongs to another partition; set `partitioner=murmur2_random` in the producer \
-                              (the Java client's default), and write the number as the record's key";
-                Decoded::Letter(Problem { code: "wrong_partition", detail: detail.to_owned(), part: None }, None)
+                let detail = format!(
+                    "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write \
+                     the number as the record's key",
+                    shared.partitioner.advice()
+                );
+                Decoded::Letter(Problem { code: "wrong_partition", detail, part: None }, None)
             }
             decoded => decoded,
         })
@@ -567,7 +570,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn is_misplaced(&self, head: &Head, prepared: &Prepared) -> bool {
         let number = prepared.event.number.as_str();
-        partitioner::partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
+        self.shared.partitioner.partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
     }
 
     /// Makes the partition part of the transaction, with both stages.
@@ -849,7 +852,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.begin()?;
             let heartbeat = records::Event { kind: "heartbeat".into(), occurred_at: wall, ..records::Event::default() };
             let mut bytes = Vec::new();
-            self.heartbeat_framer.write(&heartbeat, &mut bytes).map_err(unwritable)?;
+            self.shared.framers.heartbeat.write(&heartbeat, &mut bytes).map_err(unwritable)?;
             self.produce(Slot { topic: Topic::Input(0), partition }, None, Some(&bytes))?;
             self.observer.heartbeat();
         }

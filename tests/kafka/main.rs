@@ -17,6 +17,7 @@ mod oracle;
 mod poison;
 mod produce;
 mod reading;
+mod references;
 #[path = "../registry_server/mod.rs"]
 mod registry_server;
 mod runs;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate::codec::frame::Framing;
+use tollgate::codec::partitioner::Partitioner;
 use tollgate::store;
 use tollgate::stream::{Log, Partition, Topic};
 use tollgate::worker::headers::Headers;
@@ -100,6 +101,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         arrival,
         keep_payload: random.happens(5_000),
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: true,
         gateway_silence: None,
         closing: Closing {
