@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tollgate::codec::frame::{Framer, Framing};
-use tollgate::codec::{partitioner, reference, schema};
+use tollgate::codec::partitioner::{self, Partitioner};
+use tollgate::codec::{reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::loadgen::{self, Calendar, Settings};
@@ -173,6 +174,14 @@ impl Log for InMemory {
         Ok(())
     }
 
+    fn pause(&mut self, _: &[Slot]) -> Result<(), Failure> {
+        Err(Failure::Halt("nobody waits here".to_owned()))
+    }
+
+    fn resume(&mut self, _: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        Err(Failure::Halt("nobody waits here".to_owned()))
+    }
+
     fn unassign(&mut self) -> Result<(), Failure> {
         Ok(())
     }
@@ -260,7 +269,9 @@ fn shared(zones: &Zones) -> Shared {
         arrival: Arrival::Field,
         keep_payload: false,
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: false,
+        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(100), records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: 8 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),

@@ -11,6 +11,7 @@ mod table;
 mod timers;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -204,10 +205,20 @@ pub struct Engine<S> {
     meta: Meta,
     facts: Vec<Vec<u8>>,
     input_stale: bool,
+    reference_stale: bool,
     effects: Vec<Effect>,
     /// Deadlines that have fired since somebody asked.
     fired: u64,
+    /// The deadline that fired last, or is being fired.
+    firing: Option<Deadline>,
+    /// Deadlines that are taken away instead of being fired, and those of which that has been done since somebody
+    /// asked.
+    spared: BTreeSet<Deadline>,
+    taken_away: Vec<Deadline>,
 }
+
+/// A deadline: the instant, and whose it is.
+pub type Deadline = (Timestamp, ContactNumber);
 
 fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
     Format {
@@ -274,8 +285,12 @@ impl<S: Store> Engine<S> {
             meta,
             facts: Vec::new(),
             input_stale: false,
+            reference_stale: false,
             effects: Vec::new(),
             fired: 0,
+            firing: None,
+            spared: BTreeSet::new(),
+            taken_away: Vec::new(),
         };
         engine.load_numbers()?;
         engine.load_facts()?;
@@ -335,6 +350,11 @@ impl<S: Store> Engine<S> {
         self.input_stale = stale;
     }
 
+    /// Says whether what is known of accounts and templates may be too old to rest a verdict on.
+    pub const fn reference_may_be_stale(&mut self, stale: bool) {
+        self.reference_stale = stale;
+    }
+
     /// From now on takes what is known of accounts and templates from here.
     pub fn refer_to(&mut self, reference: Arc<Reference>) {
         self.reference = reference;
@@ -355,6 +375,23 @@ impl<S: Store> Engine<S> {
     /// How many deadlines have fired since this was last asked.
     pub const fn take_fired(&mut self) -> u64 {
         std::mem::replace(&mut self.fired, 0)
+    }
+
+    /// The deadline that fired last since the engine was opened. Where firing one panicked, it was this one.
+    #[must_use]
+    pub const fn last_fired(&self) -> Option<Deadline> {
+        self.firing
+    }
+
+    /// From now on takes a deadline away instead of firing it, because firing it fails. The contact's next event sets
+    /// its next one.
+    pub fn spare(&mut self, deadline: Deadline) {
+        self.spared.insert(deadline);
+    }
+
+    /// The deadlines that were taken away instead of being fired since this was last asked.
+    pub fn take_spared(&mut self) -> Vec<Deadline> {
+        std::mem::take(&mut self.taken_away)
     }
 
     /// The position row, with another position.
@@ -400,7 +437,12 @@ impl<S: Store> Engine<S> {
         let now = self.meta.partition_time.map_or(arrived_at, |known| known.max(arrived_at));
         self.meta.partition_time = Some(now);
         while let Some((due, contact)) = self.timers.next(now) {
-            self.fire(due, contact, outputs)?;
+            self.firing = Some((due, contact));
+            if self.spared.contains(&(due, contact)) {
+                self.take_away(due, contact)?;
+            } else {
+                self.fire(due, contact, outputs)?;
+            }
             if self.wants_commit() {
                 return Ok(Advanced::CommitFirst);
             }
@@ -409,6 +451,16 @@ impl<S: Store> Engine<S> {
             }
         }
         Ok(if self.timers.needs_refill(now) { Advanced::CommitFirst } else { Advanced::Done })
+    }
+
+    fn take_away(&mut self, due: Timestamp, contact_number: ContactNumber) -> Result<(), store::Error> {
+        let row = self.contacts.row(contact_number, &self.store)?;
+        if let Some((_, contact)) = row.value.as_mut().filter(|(_, contact)| contact.armed == Some(due)) {
+            contact.armed = None;
+            self.contacts.changed(contact_number);
+            self.taken_away.push((due, contact_number));
+        }
+        Ok(())
     }
 
     fn fire(
@@ -440,6 +492,7 @@ impl<S: Store> Engine<S> {
             zones: &self.zones,
             partition_time: now,
             input_stale: self.input_stale,
+            reference_stale: self.reference_stale,
         };
         entry.changed = true;
         let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
@@ -503,6 +556,7 @@ impl<S: Store> Engine<S> {
             zones: &self.zones,
             partition_time: now,
             input_stale: self.input_stale,
+            reference_stale: self.reference_stale,
         };
         let known = known_message.is_some() || known_request.is_some();
         if fold::admit(&context, event, known).is_err() {

@@ -44,6 +44,9 @@ pub struct Health {
     joined: AtomicBool,
     started: AtomicBool,
     draining: AtomicBool,
+    reference_stale: AtomicBool,
+    /// Why the reference topics cannot be followed now.
+    reference: Mutex<Option<String>>,
 }
 
 /// When a worker was last seen.
@@ -72,6 +75,8 @@ impl Health {
             joined: AtomicBool::new(false),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            reference_stale: AtomicBool::new(false),
+            reference: Mutex::default(),
         }
     }
 
@@ -91,6 +96,16 @@ impl Health {
     /// The process is on its way out: it finishes what it has begun, and should be sent nothing more.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// What is known of accounts and templates may be too old from now on, or is fresh again.
+    pub fn reference_is(&self, stale: bool) {
+        self.reference_stale.store(stale, Ordering::Release);
+    }
+
+    /// The reference topics are read as they should be, or they are not, and why.
+    pub fn reference(&self, trouble: Option<String>) {
+        *self.reference.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Whether every worker is alive.
@@ -116,6 +131,10 @@ impl Health {
         if !self.joined.load(Ordering::Acquire) {
             troubles.push(Trouble::NotJoined);
         }
+        if self.reference_stale.load(Ordering::Acquire) {
+            troubles.push(Trouble::ReferenceStale);
+        }
+        troubles.extend(self.reference_trouble());
         for task in self.metrics.tasks() {
             let place = Place { stage: task.stage(), partition: task.partition() };
             let (state, lag, ratio) = (task.state(), task.time_lag(), task.poison_ratio());
@@ -139,7 +158,9 @@ impl Health {
             return Report { troubles: Vec::new(), note: None };
         }
         if !self.joined.load(Ordering::Acquire) {
-            return Report { troubles: vec![Trouble::NotJoined], note: None };
+            // Workers join once the reference topics are read to their end.
+            let troubles = self.reference_trouble().into_iter().chain([Trouble::NotJoined]).collect();
+            return Report { troubles, note: None };
         }
         let (mut troubles, mut done, mut remaining) = (Vec::new(), 0, 0);
         for task in self.metrics.tasks() {
@@ -157,6 +178,11 @@ impl Health {
         }
         let progress = Progress { done, remaining, since: Duration::from_millis(self.now()) };
         Report { troubles, note: Some(progress) }
+    }
+
+    fn reference_trouble(&self) -> Option<Trouble> {
+        let why = self.reference.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(Trouble::Reference { why })
     }
 
     fn now(&self) -> u64 {
@@ -209,6 +235,8 @@ pub enum Trouble {
     Draining,
     /// It has not been assigned partitions yet.
     NotJoined,
+    /// The reference topics have not been read to their end for a while.
+    ReferenceStale,
     /// A worker has not shown itself.
     Silent {
         /// Its name.
@@ -217,6 +245,11 @@ pub enum Trouble {
         since: Duration,
         /// How long it may.
         limit: Duration,
+    },
+    /// The reference topics cannot be followed: what is told of accounts and templates may be old.
+    Reference {
+        /// Why.
+        why: String,
     },
     /// A partition is not being worked on.
     NotRunning {
@@ -252,7 +285,9 @@ impl Trouble {
         match self {
             Self::Draining => "draining",
             Self::NotJoined => "not_joined",
+            Self::ReferenceStale => "reference_stale",
             Self::Silent { .. } => "silent",
+            Self::Reference { .. } => "reference",
             Self::NotRunning { state, .. } => state.name(),
             Self::Behind { .. } => "behind",
             Self::Poisoned { .. } => "poisoned",
@@ -266,9 +301,15 @@ impl fmt::Display for Trouble {
         match self {
             Self::Draining => f.write_str("shutting down; what was begun is being committed"),
             Self::NotJoined => f.write_str("no partitions were assigned yet; the brokers or the group may be slow"),
+            Self::ReferenceStale => {
+                f.write_str("accounts and templates cannot be followed, which the log explains; verdicts that need them are unknown")
+            }
             Self::Silent { worker, since, limit } => {
                 let (since, limit) = (since.as_secs(), limit.as_secs());
                 write!(f, "worker {worker} has not shown itself for {since} s, the limit is {limit} s")
+            }
+            Self::Reference { why } => {
+                write!(f, "the topics of accounts and templates cannot be read on, and are tried again: {why}")
             }
             Self::NotRunning { place, state: State::Halted } => {
                 write!(f, "{place} stopped rather than lose something; the log says what and what to do")
@@ -404,8 +445,24 @@ mod tests {
              poisoned: 25.0 % of the latest records of conversation partition 4 are dead letters, the limit is 10.0 %\n"
         );
         drop(task);
+        health.reference_is(true);
+        assert_eq!(codes(&health.ready()), ["reference_stale"]);
+        health.reference_is(false);
         health.drain();
         assert_eq!(codes(&health.ready()), ["draining"]);
+    }
+
+    #[test]
+    fn reference_topics_that_cannot_be_followed_are_told_and_forgotten_once_they_can() {
+        let (_, health, _) = health();
+        health.reference(Some("the registry is down".to_owned()));
+        assert_eq!(codes(&health.ready()), ["not_joined", "reference"]);
+        assert_eq!(codes(&health.started()), ["reference", "not_joined"]);
+        assert!(health.live().is_well(), "a restart would not help");
+        health.joined();
+        assert!(health.ready().to_string().ends_with("tried again: the registry is down\n"), "{}", health.ready());
+        health.reference(None);
+        assert!(health.ready().is_well());
     }
 
     #[test]

@@ -311,10 +311,11 @@ impl Kafka {
         self.consumer().resume(&self.names.partitions(&mut self.owned.iter())).map_err(unassignable)?;
         let all: Vec<_> = slots.iter().copied().chain(ends).collect();
         self.consumer().assign(&self.names.positions(&all)).map_err(unassignable)?;
-        self.pause(&mut later.iter())
+        self.hold(&mut later.iter())
     }
 
-    fn pause(&self, slots: &mut dyn Iterator<Item = &Slot>) -> Result<(), Failure> {
+    /// Fetches nothing of these slots any more.
+    fn hold(&self, slots: &mut dyn Iterator<Item = &Slot>) -> Result<(), Failure> {
         let list = self.names.partitions(slots);
         if list.count() > 0 { self.consumer().pause(&list).map_err(unassignable) } else { Ok(()) }
     }
@@ -326,7 +327,7 @@ impl Kafka {
         wanted: &BTreeSet<Slot>,
         reading: &BTreeSet<Slot>,
     ) -> Result<(), Failure> {
-        self.pause(&mut reading.difference(wanted))?;
+        self.hold(&mut reading.difference(wanted))?;
         if slots.is_empty() {
             return Ok(());
         }
@@ -393,6 +394,11 @@ pub fn ends(
         }
     }
     Ok(found)
+}
+
+/// What is read cannot be changed before the group has its answer.
+fn unanswered() -> Failure {
+    Failure::Busy("the assignment is not answered yet".to_owned())
 }
 
 fn nowhere(topic: Topic) -> Failure {
@@ -500,6 +506,23 @@ impl Log for Kafka {
             None => self.answer(slots, &wanted)?,
             Some(reading) => self.move_to(slots, &wanted, reading)?,
         }
+        self.reading = Some(wanted);
+        Ok(())
+    }
+
+    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure> {
+        self.hold(&mut slots.iter())?;
+        let reading = self.reading.as_mut().ok_or_else(unanswered)?;
+        reading.retain(|slot| !slots.contains(slot));
+        Ok(())
+    }
+
+    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        let reading = self.reading.as_ref().ok_or_else(unanswered)?;
+        let wanted: BTreeSet<Slot> = reading.iter().copied().chain(slots.iter().map(|(slot, _)| *slot)).collect();
+        self.move_to(slots, &wanted, reading)?;
+        // It was come to from elsewhere: what lies before it may have to be read again.
+        self.reached.retain(|reached, _| slots.iter().all(|(slot, _)| slot != reached));
         self.reading = Some(wanted);
         Ok(())
     }

@@ -85,6 +85,22 @@ labels! {
         Commit = "commit",
     }
 
+    /// Memory in which a store looks before it asks its files.
+    Cache {
+        /// What is in no file yet.
+        Memtable = "memtable",
+        /// Blocks of files that were read before.
+        Blocks = "block_cache",
+    }
+
+    /// What came of looking.
+    Lookup {
+        /// It was there.
+        Hit = "hit",
+        /// It was not.
+        Miss = "miss",
+    }
+
     /// What a worker's time goes into.
     Activity {
         /// Folding, and making records of effects.
@@ -195,6 +211,8 @@ struct Families {
     rocksdb_background_errors: IntGaugeVec,
     rocksdb_write_stall: CounterVec,
     rocksdb_block_cache: IntGaugeVec,
+    rocksdb_estimated_rows: IntGaugeVec,
+    rocksdb_lookups: IntCounterVec,
     reference_records: IntCounterVec,
     reference_watermark: Gauge,
     tasks: Mutex<Tasks>,
@@ -366,6 +384,16 @@ impl Families {
                 "rocksdb_block_cache_bytes",
                 "Blocks of files that RocksDB keeps at hand.",
                 &["stage", "partition"],
+            )?,
+            rocksdb_estimated_rows: make.gauges(
+                "rocksdb_estimated_rows",
+                "About how many rows the store has.",
+                &["stage", "partition"],
+            )?,
+            rocksdb_lookups: make.counters(
+                "rocksdb_lookups_total",
+                "How often RocksDB looked in its memory before it asked its files, and whether it found something.",
+                &["stage", "partition", "cache", "outcome"],
             )?,
             reference_records: make.counters(
                 "reference_records_total",
@@ -716,6 +744,27 @@ pub struct RocksDb {
     pub background_errors: u64,
     /// How long writes have waited since it was opened.
     pub write_stall: Duration,
+    /// About how many rows there are.
+    pub estimated_rows: u64,
+    /// Reads of rows that what is in no file yet could answer, since it was opened; and those that it could not.
+    pub memtable: (u64, u64),
+    /// Reads of blocks of files that were at hand, since it was opened; and those that were not.
+    pub block_cache: (u64, u64),
+}
+
+/// The store's lookups, in the order in which a task counts them.
+const LOOKUPS: [(Cache, Lookup); 4] = [
+    (Cache::Memtable, Lookup::Hit),
+    (Cache::Memtable, Lookup::Miss),
+    (Cache::Blocks, Lookup::Hit),
+    (Cache::Blocks, Lookup::Miss),
+];
+
+/// What of a count that begins at zero again with every opening of the store was not counted yet.
+fn uncounted(counted: &AtomicU64, now: u64) -> u64 {
+    let counted = counted.swap(now, Ordering::Relaxed);
+    // Less than before: the store was opened again.
+    if now < counted { now } else { now - counted }
 }
 
 /// What is known of one partition of a stage while it is assigned. Health is judged by these very values, so
@@ -738,6 +787,9 @@ pub struct Task {
     write_stall: Counter,
     /// The microseconds of stalls already counted.
     stalled: AtomicU64,
+    estimated_rows: IntGauge,
+    /// By [`LOOKUPS`], each with how many are already counted.
+    lookups: [(IntCounter, AtomicU64); 4],
 }
 
 impl Task {
@@ -762,6 +814,11 @@ impl Task {
             background_errors: families.rocksdb_background_errors.with_label_values(&labels),
             write_stall: families.rocksdb_write_stall.with_label_values(&labels),
             stalled: AtomicU64::new(0),
+            estimated_rows: families.rocksdb_estimated_rows.with_label_values(&labels),
+            lookups: LOOKUPS.map(|(cache, outcome)| {
+                let labels = [labels[0], labels[1], cache.name(), outcome.name()];
+                (families.rocksdb_lookups.with_label_values(&labels), AtomicU64::new(0))
+            }),
             families,
         }
     }
@@ -843,10 +900,12 @@ impl Task {
         self.block_cache.set(whole(told.block_cache_bytes));
         self.background_errors.set(whole(told.background_errors));
         let micros = u64::try_from(told.write_stall.as_micros()).unwrap_or(u64::MAX);
-        let counted = self.stalled.swap(micros, Ordering::Relaxed);
-        // Less than before: the store was opened again, and began at zero.
-        let more = if micros < counted { micros } else { micros - counted };
-        self.write_stall.inc_by(Duration::from_micros(more).as_secs_f64());
+        self.write_stall.inc_by(Duration::from_micros(uncounted(&self.stalled, micros)).as_secs_f64());
+        self.estimated_rows.set(whole(told.estimated_rows));
+        let lookups = [told.memtable.0, told.memtable.1, told.block_cache.0, told.block_cache.1];
+        for ((counter, counted), now) in self.lookups.iter().zip(lookups) {
+            counter.inc_by(uncounted(counted, now));
+        }
     }
 }
 
@@ -870,6 +929,7 @@ impl Drop for Task {
             &families.rocksdb_pending_compaction,
             &families.rocksdb_block_cache,
             &families.rocksdb_background_errors,
+            &families.rocksdb_estimated_rows,
         ] {
             // It may be gone already, which is what is wanted.
             let _ = gauges.remove_label_values(&labels);
@@ -878,6 +938,10 @@ impl Drop for Task {
             let _ = gauges.remove_label_values(&labels);
         }
         let _ = families.rocksdb_write_stall.remove_label_values(&labels);
+        for (cache, outcome) in LOOKUPS {
+            let labels = [labels[0], labels[1], cache.name(), outcome.name()];
+            let _ = families.rocksdb_lookups.remove_label_values(&labels);
+        }
         for topic in &self.inputs {
             let _ = families.consumer_lag.remove_label_values(&[topic.as_str(), number.as_str()]);
         }
@@ -1037,6 +1101,23 @@ mod tests {
         assert!(stalls.is_some_and(|stalls| (stalls - 0.9).abs() < 1e-9), "{stalls:?}");
     }
 
+    #[test]
+    fn lookups_are_counted_by_where_and_whether_something_was_there() {
+        let metrics = metrics();
+        let task = metrics.task(Stage::Conversation, 0, &[]);
+        for (memtable, block_cache) in [((10, 4), (7, 3)), ((12, 4), (8, 3)), ((1, 1), (1, 0))] {
+            task.set_rocksdb(RocksDb { estimated_rows: 40, memtable, block_cache, ..RocksDb::default() });
+        }
+        let lookups = |cache: &str, outcome: &str| {
+            let labels = format!("cache=\"{cache}\",outcome=\"{outcome}\",partition=\"0\",stage=\"conversation\"");
+            value(&metrics, &format!("tollgate_rocksdb_lookups_total{{{labels}}}"))
+        };
+        assert_eq!((lookups("memtable", "hit"), lookups("memtable", "miss")), (Some(13.0), Some(5.0)));
+        assert_eq!((lookups("block_cache", "hit"), lookups("block_cache", "miss")), (Some(9.0), Some(3.0)));
+        drop(task);
+        assert_eq!(lookups("memtable", "hit"), None, "the partition is somebody else's");
+    }
+
     /// All families, each with at least one series.
     fn families() -> Vec<prometheus::proto::MetricFamily> {
         let metrics = metrics();
@@ -1061,7 +1142,7 @@ mod tests {
         for family in ours {
             let name = family.name();
             assert!(name.starts_with("tollgate_") && family.help().ends_with('.'), "{name}: {}", family.help());
-            let unit = ["_total", "_seconds", "_bytes", "_records", "_ratio", "_state", "_info", "_errors"];
+            let unit = ["_total", "_seconds", "_bytes", "_records", "_rows", "_ratio", "_state", "_info", "_errors"];
             assert!(unit.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
         }
     }

@@ -1,6 +1,9 @@
 //! `tollgate run`: workers on Kafka, what they know of accounts and templates, and what is served about them.
 
+mod aside;
 mod disk;
+mod freshness;
+mod identity;
 mod reference;
 mod watch;
 
@@ -17,6 +20,7 @@ use crate::codec::frame::Framing;
 use crate::codec::schema::{self, RecordSchema};
 use crate::config::stream::{self, Stream};
 use crate::config::{Config, Mistake};
+use crate::domain::time::Millis;
 use crate::engine::publish::ENGINE_VERSION;
 use crate::health::{Health, Limits};
 use crate::http;
@@ -50,7 +54,9 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
     let names = Names::new(stream.topics.clone());
     let partitions = check_topics(&stream, &names)?;
     let registry = stream.registry.as_ref().map(connect_registry).transpose()?.map(Arc::new);
-    let framers = framers(&stream, registry.as_deref())?;
+    let Some(framers) = framers(&stream, registry.as_deref(), stop)? else {
+        return Ok(());
+    };
     // The memory that is set is the process's, and each partition gets its share.
     let memory = setup.memory;
     setup.memory = memory / partitions.max(1) as usize;
@@ -62,20 +68,30 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         inputs: stream.inputs.clone(),
         charges: names.name(Topic::Charges).to_owned(),
         partitions,
+        partitioner: stream.partitioner,
         arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
         keep_payload,
         heartbeats: stream.heartbeats,
+        gateway_silence: stream
+            .gateway_silence
+            .map(|length| Millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))),
         headers: stream.headers,
         closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },
-        tombstones_kept: Duration::from_hours(24),
+        tombstones_kept: topics::TOMBSTONES_KEPT,
         patience: stream.transaction_timeout * 2,
     });
     let names = Arc::new(names);
     let latest = Latest::default();
     let settings = |worker: &str| connection(&stream, worker);
-    let reference =
-        reference::start(&settings("reference"), &names, latest.clone(), Arc::clone(&metrics), Arc::clone(stop));
+    let around = reference::Around {
+        latest: latest.clone(),
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+        patience: stream.reference_patience,
+        stop: Arc::clone(stop),
+    };
+    let reference = reference::start(&settings("reference"), &names, schemas(registry.clone()), around);
     reference.map_err(|why| vec![Mistake::new("the reference topics", why)])?;
     let leave = Arc::new(AtomicBool::new(false));
     let joining = Arc::new(AtomicUsize::new(usize::from(stream.workers)));
@@ -183,7 +199,8 @@ impl Started {
         let recorder = Recorder::new(&self.metrics, &self.names, &self.shared, Arc::clone(&pulse));
         let mut watch = Watch::new(Arc::clone(&self.metrics), &self.shared);
         let kafka = Kafka::connect(self.settings, self.names).map_err(|failure| failure.to_string())?;
-        let schemas = schemas(self.registry);
+        let schemas = aside::aside(format!("{}-schemas", self.name), schemas(self.registry));
+        let schemas = schemas.map_err(|error| format!("a thread: {error}"))?;
         let worker = Worker::new(kafka, self.stores, self.shared, self.latest, schemas);
         let mut worker = worker.map_err(|error| error.to_string())?.observed_by(Box::new(recorder));
         let mut joined = false;
@@ -254,6 +271,7 @@ fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
         warn!("{finding}");
     }
     if fatal.is_empty() {
+        identity::check(&stream.directory, &admin.identity().map_err(|error| brokers(&error))?)?;
         Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
     } else {
         Err(fatal
@@ -319,9 +337,10 @@ fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake
     Registry::new(&settings.urls, auth.as_ref(), Duration::from_secs(5)).map_err(|error| wrong(error.to_string()))
 }
 
-/// How every output is written: with a registry, by the ids it has or gives.
-fn framers(stream: &Stream, registry: Option<&Registry>) -> Result<Framers, Vec<Mistake>> {
-    let written: [(Topic, RecordSchema); 6] = [
+/// How every output and every heartbeat is written: with a registry, by the ids it has or gives. Nothing, where the
+/// process is told to stop while the registry is down.
+fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> Result<Option<Framers>, Vec<Mistake>> {
+    let mut written: Vec<(Topic, RecordSchema)> = vec![
         (Topic::Verdicts, schema::VERDICT),
         (Topic::Billing, schema::BILLING_ENTRY),
         (Topic::Windows, schema::WINDOW_EVENT),
@@ -329,7 +348,12 @@ fn framers(stream: &Stream, registry: Option<&Registry>) -> Result<Framers, Vec<
         (Topic::Outcomes, schema::OUTCOME),
         (Topic::DeadLetters, schema::DEAD_LETTER),
     ];
+    // Whoever else reads the input finds heartbeats among the records of its producers, and must be able to read them.
+    if stream.heartbeats && !stream.arrival_by_field {
+        written.push((Topic::Input(0), schema::EVENT));
+    }
     let mut framings = std::collections::BTreeMap::new();
+    let mut asked = 0;
     for (topic, schema) in written {
         let framing = match (stream.framing, registry) {
             (stream::Framing::Json, _) => Framing::Json,
@@ -339,37 +363,70 @@ fn framers(stream: &Stream, registry: Option<&Registry>) -> Result<Framers, Vec<
                     stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
                 let subject = registry::subject(name);
                 let register = stream.registry.as_ref().is_some_and(|settings| settings.register);
-                Framing::Registry(schema_id(registry, &subject, schema, register)?)
+                let ask = || {
+                    if register {
+                        registry.register(&subject, schema.text)
+                    } else {
+                        registry.look_up(&subject, schema.text)
+                    }
+                };
+                match schema_id(&subject, ask, &mut asked, stop)? {
+                    Some(id) => Framing::Registry(id),
+                    None => return Ok(None),
+                }
             }
         };
         framings.insert(topic, framing);
     }
-    Framers::new(|topic| framings.get(&topic).copied().unwrap_or(Framing::SingleObject))
-        .map_err(|error| vec![Mistake::new("a schema", error.to_string())])
+    let framers = Framers::new(|topic| framings.get(&topic).copied().unwrap_or(Framing::SingleObject));
+    framers.map(Some).map_err(|error| vec![Mistake::new("a schema", error.to_string())])
 }
 
-/// How often a registry that is down is asked again before the start is given up.
+/// How often a registry that is down is asked again, for all schemas together, before the start is given up.
 const ASKED: u32 = 30;
 
-fn schema_id(registry: &Registry, subject: &str, schema: RecordSchema, register: bool) -> Result<u32, Vec<Mistake>> {
-    for attempt in 1.. {
-        let found =
-            if register { registry.register(subject, schema.text) } else { registry.look_up(subject, schema.text) };
-        match found {
-            Ok(id) => return Ok(id.0),
-            Err(why) if why.may_pass() && attempt < ASKED => {
-                error!(subject, %why, "the registry does not answer; it is asked again");
-                thread::sleep(ASKED_AGAIN);
+/// The id of a schema. Nothing, where the process is told to stop while the registry is down.
+fn schema_id(
+    subject: &str,
+    ask: impl Fn() -> Result<registry::SchemaId, registry::Error>,
+    asked: &mut u32,
+    stop: &AtomicBool,
+) -> Result<Option<u32>, Vec<Mistake>> {
+    loop {
+        let why = match ask() {
+            Ok(id) => return Ok(Some(id.0)),
+            Err(why) => why,
+        };
+        *asked += 1;
+        if !why.may_pass() || *asked >= ASKED {
+            return Err(vec![Mistake::new(format!("registry, subject `{subject}`"), why.to_string())]);
+        }
+        error!(subject, %why, "the registry does not answer; it is asked again");
+        for _ in 0..ASKED_AGAIN.as_millis() / NOTICE.as_millis() {
+            if stop.load(Ordering::Relaxed) {
+                info!("told to stop before the registry has answered");
+                return Ok(None);
             }
-            Err(why) => return Err(vec![Mistake::new(format!("registry, subject `{subject}`"), why.to_string())]),
+            thread::sleep(NOTICE);
         }
     }
-    Err(Vec::new())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_that_waits_for_a_registry_that_is_down_ends_when_it_is_told_to() {
+        let down = || Err(registry::Error::Unreachable { tried: Vec::new() });
+        let stop = AtomicBool::new(true);
+        assert!(schema_id("a-value", down, &mut 0, &stop).is_ok_and(|id| id.is_none()));
+        // All schemas share the patience: none has another half a minute of its own.
+        let mut asked = ASKED - 1;
+        assert!(schema_id("b-value", down, &mut asked, &AtomicBool::new(false)).is_err());
+        let refuses = || Err(registry::Error::References(registry::SchemaId(1)));
+        assert!(schema_id("c-value", refuses, &mut 0, &stop).is_err(), "a refusal does not pass");
+    }
 
     #[test]
     fn a_worker_that_does_not_leave_is_not_waited_for_without_end() {

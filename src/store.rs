@@ -91,6 +91,21 @@ pub struct Told {
     pub background_errors: u64,
     /// How many microseconds writes have waited since it was opened.
     pub stalled_micros: u64,
+    /// About how many rows there are.
+    pub estimated_rows: u64,
+    /// Reads of rows that what is in no file yet could answer, since it was opened.
+    pub memtable: Lookups,
+    /// Reads of blocks of files, since it was opened.
+    pub block_cache: Lookups,
+}
+
+/// How often something was looked for in memory since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// It was there.
+    pub hits: u64,
+    /// It was not, and files were asked.
+    pub misses: u64,
 }
 
 /// Rows in order of their keys.

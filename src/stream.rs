@@ -279,6 +279,19 @@ pub trait Log {
     /// If the group has changed meanwhile.
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure>;
 
+    /// Reads these slots no more, and the others on where they are. What was on its way of them may still come.
+    ///
+    /// # Errors
+    /// If the group has changed meanwhile.
+    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure>;
+
+    /// Reads these slots too, from these positions, and the others on where they are. They were assigned, and are
+    /// not being read. Records that were on their way from what was read of them before never come.
+    ///
+    /// # Errors
+    /// If the group has changed meanwhile.
+    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure>;
+
     /// Reads nothing any more, and lets the group go on.
     ///
     /// # Errors
@@ -303,7 +316,8 @@ pub trait Log {
     /// If it cannot be learned now.
     fn end(&mut self, slot: Slot) -> Result<NextOffset, Failure>;
 
-    /// What is known of a slot that is read, without asking. For metrics alone, so a log may know nothing.
+    /// What is known of a slot that is read, without asking. A log may know nothing: then lags are not shown, and an
+    /// input that ends in markers keeps those it is merged with waiting until it is passed over.
     fn glance(&self, _slot: Slot) -> Glance {
         Glance::default()
     }

@@ -32,12 +32,16 @@ mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::codec::frame::{Framer, Framing, Writers};
+use crate::codec::partitioner::Partitioner;
 use crate::codec::{avro, schema};
 use crate::domain::reference::Reference;
+use crate::domain::time::Millis;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
@@ -71,6 +75,8 @@ pub struct Framers {
     pub outcome: Framer,
     /// `wa.dead-letters`
     pub dead_letter: Framer,
+    /// Heartbeats, in the first of the input topics.
+    pub heartbeat: Framer,
     /// Lines of the ledger inside of `tollgate.charges`, always in the single-object framing.
     pub charge: Framer,
 }
@@ -89,6 +95,7 @@ impl Framers {
             state: framer(Topic::WindowState, schema::WINDOW_STATE)?,
             outcome: framer(Topic::Outcomes, schema::OUTCOME)?,
             dead_letter: framer(Topic::DeadLetters, schema::DEAD_LETTER)?,
+            heartbeat: framer(Topic::Input(0), schema::EVENT)?,
             charge: Framer::new(schema::BILLING_ENTRY, Framing::SingleObject)?,
         })
     }
@@ -119,12 +126,16 @@ pub struct Shared {
     pub charges: String,
     /// How many partitions every topic has.
     pub partitions: u32,
+    /// How producers choose the partition of a number.
+    pub partitioner: Partitioner,
     /// What tells when a record arrived.
     pub arrival: Arrival,
     /// Whether dead letters hold the record they are about.
     pub keep_payload: bool,
     /// Whether the worker writes heartbeats for partitions that are idle while a deadline is due.
     pub heartbeats: bool,
+    /// How long a gateway that writes heartbeats may be silent before a window that looks closed is not believed to be.
+    pub gateway_silence: Option<Millis>,
     /// Which headers outputs carry.
     pub headers: headers::Headers,
     /// When a transaction is closed.
@@ -149,18 +160,40 @@ pub struct Checkpoint {
 
 /// What is known of accounts and templates, as it is learned by whoever reads the reference topics.
 #[derive(Clone, Default)]
-pub struct Latest(Arc<Mutex<Arc<Reference>>>);
+pub struct Latest {
+    known: Arc<Mutex<Arc<Reference>>>,
+    stale: Arc<AtomicBool>,
+}
 
 impl Latest {
     /// What is known now.
     #[must_use]
     pub fn get(&self) -> Arc<Reference> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on this is known.
-    pub fn set(&self, reference: Arc<Reference>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reference;
+    /// From now on this is known. Where it is more than before and its watermark says the same, that is moved: commit
+    /// records and verdicts name it, and whoever folds again takes from them what was known.
+    pub fn set(&self, mut reference: Arc<Reference>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watermark) = known.watermark()
+            && reference.version() != known.version()
+            && reference.watermark() <= Some(watermark)
+        {
+            Arc::make_mut(&mut reference).move_behind(watermark);
+        }
+        *known = reference;
+    }
+
+    /// Whether that may be too old to rest a verdict on.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// From now on what is known may be too old to rest a verdict on, or is fresh again.
+    pub fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::Relaxed);
     }
 }
 
@@ -184,7 +217,8 @@ pub trait Disk {
 
 /// Tells the schema that a registry gave an id: nothing where there is none.
 ///
-/// The error says that the registry cannot be asked now.
+/// A worker asks between records of other partitions and with a transaction open, so it must be told at once. The error
+/// says that the answer is not there yet, or that the registry cannot be asked now; the same is asked again soon.
 pub type Schemas = Box<dyn FnMut(u32) -> Result<Option<String>, String> + Send>;
 
 /// The worker cannot go on. The message says what happened and what to do.
@@ -239,7 +273,6 @@ pub struct Worker<L: Log, D: Disk> {
     latest: Latest,
     schemas: Schemas,
     publisher: Publisher,
-    heartbeat_framer: Framer,
     writers: Writers,
     charge_writers: Writers,
     slots: Vec<Slot>,
@@ -249,7 +282,7 @@ pub struct Worker<L: Log, D: Disk> {
     transaction: Option<Transaction>,
     /// What the last transactions took to close, smoothed.
     commit_cost: Duration,
-    /// Records whose fold panicked; they go to the dead letters instead.
+    /// Records whose fold or pricing panicked; they go to the dead letters instead.
     poison: BTreeSet<(Slot, i64)>,
     duty: Duty,
     /// Whether the log has yet to be told that everything is given up.
@@ -284,7 +317,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
             log,
             disk,
             publisher,
-            heartbeat_framer: Framer::new(schema::EVENT, Framing::SingleObject)?,
             shared,
             latest,
             schemas,
@@ -416,7 +448,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         folded?;
         self.admit()?;
-        self.end_pauses();
+        self.end_pauses()?;
         self.write_heartbeats()?;
         if self.is_due(caught_up) {
             self.close()?;
@@ -577,7 +609,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
             self.close_if_full()?;
         }
-        if self.shared.inputs.len() > 1 { self.fold_merged() } else { Ok(()) }
+        if self.shared.inputs.len() > 1 {
+            self.fold_merged()?;
+            self.hold_back()?;
+        }
+        Ok(())
     }
 
     fn close_if_full(&mut self) -> Result<(), Trouble> {
@@ -608,6 +644,24 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.observer.published(slot.topic);
         Ok(())
+    }
+
+    /// Folding or pricing a record, or publishing what follows, panicked. That leaves rows half changed: the transaction
+    /// is aborted, the rows are those of the last commit again, and the record goes to the dead letters when it is read
+    /// again.
+    fn failed(&mut self, head: &Head) -> Trouble {
+        self.outputs.clear();
+        self.poison.insert((head.slot, head.offset));
+        let Head { slot: Slot { topic, partition }, offset, .. } = head;
+        let why =
+            format!("the record at offset {offset} of partition {} of {topic:?} makes the fold panic", partition.0);
+        Trouble::Log(Failure::Abort(why))
+    }
+
+    /// What is wrong with a record whose fold or pricing panicked before.
+    fn is_poison(&self, head: &Head) -> Option<Problem> {
+        let detail = || "folding it failed; this is a fault of Tollgate: report it with this record".to_owned();
+        self.poison.contains(&(head.slot, head.offset)).then(|| fold_failed(detail(), None))
     }
 
     /// Publishes what cannot be folded, as it came.
@@ -654,6 +708,18 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 }
 
+/// Does what a fault of ours might make panic. Nothing, where it did: the panic's message has been told by then.
+///
+/// Whatever it was in the middle of may be half done, so what it changes must be undone, or not be believed.
+fn guarded<T>(what: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(what)).ok()
+}
+
+/// What dead letters say of records that a fault of ours has made unusable.
+fn fold_failed(detail: String, part: Option<String>) -> Problem {
+    Problem { code: "fold_failed", detail, part }
+}
+
 /// The largest dead letter, in bytes: a record of the usual largest size fits into it, and it fits into its topic.
 const LARGEST_LETTER: usize = (1 << 20) + 32_768;
 
@@ -679,4 +745,31 @@ fn zones() -> Zones {
 /// The next position behind a record.
 const fn after(head: &Head) -> NextOffset {
     NextOffset::after(head.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::AccountId;
+    use crate::domain::reference::{AccountFact, Dated};
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn whatever_is_learned_moves_the_watermark_however_late_it_is() {
+        let (start, latest) = (Timestamp::EARLIEST + Millis::days(1), Latest::default());
+        let mut known = Reference::default();
+        let mut learn = |hour, exempt| {
+            let fact =
+                Dated { from: start, learned_at: start + Millis::hours(hour), value: AccountFact::Exempt(exempt) };
+            known.learn_account(&AccountId::parse("900").expect("an id"), fact);
+            latest.set(Arc::new(known.clone()));
+            latest.get().watermark()
+        };
+        let first = start + Millis::hours(5);
+        assert_eq!(learn(5, true), Some(first));
+        assert_eq!(learn(5, true), Some(first), "nothing new");
+        assert_eq!(learn(1, false), Some(first + Millis(1)), "somebody knew it before, and we did not");
+        assert_eq!(learn(2, true), Some(first + Millis(2)));
+        assert_eq!(learn(6, false), Some(start + Millis::hours(6)));
+    }
 }

@@ -24,8 +24,12 @@ use tollgate::loadgen::{self, Calendar};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
 
-/// The version of the rows' format that today's code writes.
-const NEWEST: &str = "v1.txt";
+/// The rows that each version of the format wrote, and how that version is written today: `state.write_format` says
+/// which.
+const FORMATS: [(&str, WriteFormat); 2] = [("v1.txt", WriteFormat::First), ("v2.txt", WriteFormat::Second)];
+
+/// The newest of them, in which a deployment begins.
+const NEWEST: (&str, WriteFormat) = FORMATS[FORMATS.len() - 1];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -52,8 +56,8 @@ fn reasons_keep_their_codes_and_their_order() {
     assert_eq!(codes.len(), Reason::ALL.len(), "a code means one thing");
 }
 
-/// A row read and written again by today's code; nothing for a kind whose rows are keys alone.
-fn rewritten(key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
+/// A row read and written again by today's code in a format; nothing for a kind whose rows are keys alone.
+fn rewritten(key: &[u8], row: &[u8], format: WriteFormat) -> Option<Vec<u8>> {
     let readable = "a row that was ever written is read";
     Some(match key[0] {
         keys::CONTACT => {
@@ -62,7 +66,7 @@ fn rewritten(key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
         }
         keys::NUMBER => {
             let (index, number) = state::read_number(row).expect(readable);
-            state::write_number(index, &number, state::WriteFormat::First)
+            state::write_number(index, &number, format)
         }
         keys::NUMBER_MONTH => state::write_month(state::read_month(row).expect(readable)),
         keys::MESSAGE => state::write_message(&state::read_message(row).expect(readable)),
@@ -83,31 +87,41 @@ fn rows(file: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn rows_of_every_version_are_read_and_rows_of_this_one_written_the_same() {
-    let newest = golden("rows").join(NEWEST);
+fn rows_of_every_version_are_read_and_written_the_same() {
+    let newest = golden("rows").join(NEWEST.0);
     if updating() && !newest.exists() {
         write_rows(&newest);
     }
-    let files = std::fs::read_dir(golden("rows")).expect("versions are there");
-    for file in files.map(|file| file.expect("a file").path()) {
+    for (name, format) in FORMATS {
         let mut kinds = BTreeSet::new();
-        for (key, row) in rows(&file) {
+        for (key, row) in rows(&golden("rows").join(name)) {
             kinds.insert(char::from(key[0]));
-            let again = rewritten(&key, &row);
-            if file == newest
-                && let Some(again) = again
-            {
-                assert_eq!(again, row, "a row of kind {} is written otherwise than it was read", char::from(key[0]));
+            if let Some(again) = rewritten(&key, &row, format) {
+                let kind = char::from(key[0]);
+                assert_eq!(again, row, "{name}: a row of kind {kind} is written otherwise than it was read");
             }
         }
         let kinds = kinds.into_iter().collect::<String>();
-        assert_eq!(kinds, "!acfmnrtw", "{} has rows of every kind", file.display());
+        assert_eq!(kinds, "!acfmnrtw", "{name} has rows of every kind");
     }
+    let files = std::fs::read_dir(golden("rows")).expect("versions are there");
+    let mut names: Vec<_> = files.map(|file| file.expect("a file").file_name()).collect();
+    names.sort();
+    assert_eq!(names, FORMATS.map(|(name, _)| name), "every file is of a version");
+    assert_eq!(NEWEST.1, WriteFormat::default(), "what is newest is what a deployment begins with (decision 10)");
+}
+
+#[test]
+fn numbers_of_the_second_version_hold_the_asks_of_a_second() {
+    let rows = rows(&golden("rows").join("v2.txt"));
+    let numbers = rows.iter().filter(|(key, _)| key[0] == keys::NUMBER);
+    let mut asks = numbers.map(|(_, row)| state::read_number(row).expect("a row of ours").1.asks);
+    assert!(asks.any(|asks| asks != Asks::default()), "or the second format is not shown");
 }
 
 #[test]
 fn a_row_of_a_later_version_is_refused_and_not_guessed() {
-    for (key, mut row) in rows(&golden("rows").join(NEWEST)) {
+    for (key, mut row) in rows(&golden("rows").join(NEWEST.0)) {
         // A timer is its key alone.
         let Some(version) = row.first_mut() else { continue };
         *version = 200;
@@ -124,10 +138,10 @@ fn a_row_of_a_later_version_is_refused_and_not_guessed() {
     }
 }
 
-/// What a rolling upgrade and its rollback rest on: as long as `state.write_format` is 1, every row is one that
-/// the first version could have written, byte by byte; and once it is raised, both formats are read.
+/// What a rolling upgrade and its rollback rest on: where `state.write_format` is 1, every row is one that the first
+/// version could have written, byte by byte; and where it is 2, both formats are read.
 #[test]
-fn until_the_write_format_is_raised_rows_are_those_of_the_first_version() {
+fn where_the_write_format_is_the_first_rows_are_those_of_the_first_version() {
     let file = rows(&golden("rows").join("v1.txt"));
     for (_, row) in file.iter().filter(|(key, _)| key[0] == keys::NUMBER) {
         let (index, mut number) = state::read_number(row).expect("a row of the first version is read");
@@ -147,12 +161,14 @@ impl Calendar for Days {
     }
 }
 
-/// Writes the rows that some made-up traffic leaves behind.
+/// Writes the rows that some made-up traffic leaves behind, in the format that a deployment begins with.
 fn write_rows(file: &Path) {
     let zones = Zones::new();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo.toml");
     let overrides = Overrides { assume_zone: Some("Europe/Berlin".into()), ..Overrides::default() };
-    let config = config::load(Some(&demo), &overrides, &zones).expect("the demo's configuration is usable");
+    let mut config = config::load(Some(&demo), &overrides, &zones).expect("the demo's configuration is usable");
+    // Asks are counted where there is a limit to them.
+    config.setup.policy.asks_per_second = Some(1_000);
     let key = config.setup.key.clone();
     let opened = Engine::open(Arc::new(config.setup), zones, Arc::default(), Memory::default());
     let (mut engine, _) = opened.expect("memory can be read");

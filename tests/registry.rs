@@ -107,6 +107,20 @@ fn an_outage_passes() {
 }
 
 #[test]
+fn a_registry_that_hangs_is_given_up_in_time_and_another_of_its_urls_is_asked() {
+    let (hangs, well) = (RegistryServer::start(), RegistryServer::start());
+    let id = well.register("a-value", OLD);
+    hangs.set_mood(Mood::Hanging);
+    let patience = Duration::from_millis(300);
+    let alone = Registry::new(&[hangs.url()], None, patience).expect("a URL");
+    let error = alone.schema(SchemaId(id)).expect_err("no answer ever comes");
+    assert!(error.may_pass() && error.to_string().contains(&hangs.url()), "{error}");
+    let both = Registry::new(&[hangs.url(), well.url()], None, patience).expect("URLs");
+    assert_eq!(both.schema(SchemaId(id)).expect("the other answers"), OLD);
+    assert_eq!(hangs.requests().len(), 2, "it understood, and said nothing");
+}
+
+#[test]
 fn several_urls_are_tried_in_turn_from_the_one_that_answered_last() {
     let (down, up) = (RegistryServer::start(), RegistryServer::start());
     down.set_mood(Mood::Failing(500));

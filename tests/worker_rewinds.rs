@@ -1,5 +1,6 @@
 //! What a worker does with records that are on their way while its positions are set back: they lie ahead of what is
-//! folded next, and are read again. And with an assignment that it cannot fold: it says so and halts.
+//! folded next, and are read again. And with an assignment that it cannot fold: it says so and halts. And how it tells an
+//! idle partition that time has passed.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::codec::frame::Framing;
+use tollgate::codec::frame::{self, Framing, Writers};
+use tollgate::codec::partitioner::Partitioner;
+use tollgate::codec::{records, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::engine;
 use tollgate::store::{self, Memory, keys};
@@ -23,6 +26,10 @@ const CHARGES: Slot = Slot { topic: Topic::Charges, partition: Partition(0) };
 
 /// How many records the input has.
 const RECORDS: i64 = 100;
+
+/// When the log took the first of them.
+const NOON: i64 = 1_791_200_000_000;
+const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 /// A log of one partition that fails as it is told.
 #[derive(Default)]
@@ -42,6 +49,10 @@ struct Scripted {
     in_transaction: bool,
     positions: Vec<(Slot, Committed)>,
     committed: BTreeMap<Slot, Committed>,
+    /// A message at the input's beginning, if it is not a heartbeat like all others.
+    message: Option<Vec<u8>>,
+    /// What was written to the input.
+    written: Vec<Vec<u8>>,
     /// The last commit record of the open transaction, and of those that were committed.
     open: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
@@ -67,7 +78,7 @@ impl Log for Scripted {
     }
 
     fn wall(&self) -> i64 {
-        1_791_200_000_000
+        NOON + i64::try_from(self.now).expect("a short run")
     }
 
     fn poll(&mut self, _: Duration, records: &mut Records) -> Result<Found, Failure> {
@@ -79,9 +90,10 @@ impl Log for Scripted {
         if let Some(cursor) = self.cursor {
             let end = (cursor + 10).min(RECORDS);
             for offset in cursor..end {
-                let at = 1_791_200_000_000 + offset;
+                let at = NOON + offset;
                 let text = format!("{{\"kind\":\"heartbeat\",\"phone_number_id\":\"\",\"occurred_at\":{at}}}");
-                records.push(INPUT, offset, at, None, Some(text.as_bytes()));
+                let message = self.message.as_deref().filter(|_| offset == 0);
+                records.push(INPUT, offset, at, None, Some(message.unwrap_or(text.as_bytes())));
             }
             self.cursor = Some(end);
             // An answer was late, and it is noticed while records come.
@@ -93,6 +105,14 @@ impl Log for Scripted {
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
         self.cursor = slots.iter().find(|(slot, _)| *slot == INPUT).map(|(_, next)| next.offset());
         Ok(())
+    }
+
+    fn pause(&mut self, _: &[Slot]) -> Result<(), Failure> {
+        panic!("one input whose schemas are known is never paused")
+    }
+
+    fn resume(&mut self, _: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        panic!("nothing was paused")
     }
 
     fn unassign(&mut self) -> Result<(), Failure> {
@@ -141,6 +161,9 @@ impl Log for Scripted {
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
         if slot.topic == Topic::Contacts && key == Some(&keys::meta()) {
             self.open = value.map(<[u8]>::to_vec);
+        }
+        if slot == INPUT {
+            self.written.extend(value.map(<[u8]>::to_vec));
         }
         Ok(())
     }
@@ -198,7 +221,9 @@ fn shared() -> Shared {
         arrival: Arrival::Log,
         keep_payload: false,
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: false,
+        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(2), records: 1_000, bytes: 1 << 20 },
         checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),
@@ -255,4 +280,50 @@ fn a_transaction_whose_producer_is_gone_is_folded_again_before_what_was_on_its_w
 fn records_that_came_while_no_producer_could_be_had_are_read_again() {
     let log = Scripted { busy: 3, ..Scripted::default() };
     assert_eq!(folded(log), RECORDS.unsigned_abs());
+}
+
+/// A message whose service window closes when the input has been silent for a while.
+fn message() -> Vec<u8> {
+    let text = records::Message { message_id: "wamid.1".into(), r#type: "text".into(), ..records::Message::default() };
+    let person = records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() };
+    let event = records::Event {
+        event_id: Some("0".repeat(32).into()),
+        kind: "message".into(),
+        phone_number_id: "107310000000001".into(),
+        occurred_at: NOON - DAY + 500,
+        provenance: "live".into(),
+        contact: Some(person),
+        message: Some(Box::new(text)),
+        ..records::Event::default()
+    };
+    let mut bytes = Vec::new();
+    frame::write(&event, schema::EVENT, Framing::Json, &mut bytes).expect("an event can be written");
+    bytes
+}
+
+#[test]
+fn heartbeats_are_written_as_those_who_read_the_input_are_used_to() {
+    let mut writers = Writers::of(schema::EVENT).expect("a schema of ours");
+    writers.add_registered(7, schema::EVENT.text).expect("a schema of ours");
+    for (framing, begin) in
+        [(Framing::Json, &b"{"[..]), (Framing::SingleObject, b"\xC3\x01"), (Framing::Registry(7), b"\0\0\0\0\x07")]
+    {
+        let log = Scripted { message: Some(message()), ..Scripted::default() };
+        let framers = Framers::new(|topic| if topic == Topic::Input(0) { framing } else { Framing::SingleObject });
+        let shared = Shared { heartbeats: true, framers: framers.expect("schemas of ours"), ..shared() };
+        let schemas = Box::new(|_| Ok(None));
+        let mut worker = Worker::new(log, InMemory, Arc::new(shared), Latest::default(), schemas).expect("a worker");
+        for turn in 0.. {
+            worker.turn().expect("nothing that happens is a reason to halt");
+            if !worker.log().written.is_empty() {
+                break;
+            }
+            assert!(turn < 5_000, "the partition is idle, and a window is due to close");
+        }
+        assert!(worker.log().now().as_millis() >= 1_000, "a partition that is not idle needs none");
+        let heartbeat = &worker.log().written[0];
+        assert!(heartbeat.starts_with(begin), "{framing:?}: {heartbeat:?}");
+        let read: records::Event<'_> = writers.read(heartbeat).expect("whoever reads the input can read it");
+        assert!(read.kind.as_str() == "heartbeat" && read.occurred_at >= NOON + 500);
+    }
 }

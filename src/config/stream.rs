@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Builder;
+use crate::codec::partitioner::Partitioner;
 use crate::stream::Topic;
 use crate::worker::headers::Headers;
 
@@ -18,13 +19,16 @@ pub(super) struct RawKafka {
     instance: Option<String>,
     workers: Option<u16>,
     arrival: Option<String>,
+    partitioner: Option<String>,
     framing: Option<String>,
     headers: Option<String>,
     heartbeats: Option<bool>,
+    gateway_silence: Option<String>,
     commit_age: Option<String>,
     transaction_timeout: Option<String>,
     session_timeout: Option<String>,
     request_timeout: Option<String>,
+    reference_patience: Option<String>,
     topics: RawTopics,
     properties: BTreeMap<String, String>,
     consumer: BTreeMap<String, String>,
@@ -95,12 +99,16 @@ pub struct Stream {
     pub topics: Vec<(Topic, String)>,
     /// Whether the record tells when it arrived, and not the log.
     pub arrival_by_field: bool,
+    /// How the producers of the inputs choose the partition of a number.
+    pub partitioner: Partitioner,
     /// How outputs are written.
     pub framing: Framing,
     /// Which headers outputs carry.
     pub headers: Headers,
     /// Whether heartbeats are written for idle partitions.
     pub heartbeats: bool,
+    /// How long a gateway that writes heartbeats may be silent before a closed window is doubted.
+    pub gateway_silence: Option<Duration>,
     /// How long a transaction stays open while there is more to fold.
     pub commit_age: Duration,
     /// How long the broker lets one stay open.
@@ -109,6 +117,8 @@ pub struct Stream {
     pub session_timeout: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// How long the reference topics may be out of reach before verdicts that rest on them are unknown.
+    pub reference_patience: Duration,
     /// librdkafka's properties for everything.
     pub common: BTreeMap<String, String>,
     /// librdkafka's properties for consumers.
@@ -230,6 +240,8 @@ impl Builder<'_> {
         let transaction_timeout = length("kafka.transaction_timeout", raw.transaction_timeout.as_deref(), 15_000);
         let session_timeout = length("kafka.session_timeout", raw.session_timeout.as_deref(), 15_000);
         let request_timeout = length("kafka.request_timeout", raw.request_timeout.as_deref(), 10_000);
+        let reference_patience = length("kafka.reference_patience", raw.reference_patience.as_deref(), 60_000);
+        let gateway_silence = raw.gateway_silence.as_deref().map(|text| length("kafka.gateway_silence", Some(text), 0));
         let silence = length("health.silence", health.silence.as_deref(), 60_000);
         let lag = length("health.lag", health.lag.as_deref(), 60_000);
         if silence <= transaction_timeout * 2 {
@@ -241,10 +253,20 @@ impl Builder<'_> {
         if !(0.0..=1.0).contains(&poison_ratio) {
             self.wrong("health.poison_ratio", "it is a share; write a number from 0.0 to 1.0");
         }
+        let heartbeats = raw.heartbeats.unwrap_or(true);
+        if gateway_silence.is_some() && heartbeats {
+            let problem =
+                "set `kafka.heartbeats = false` too: the gateway's heartbeats cannot be told from Tollgate's own";
+            self.wrong("kafka.gateway_silence", problem);
+        }
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
         let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
+        let partitioners =
+            [("murmur2", Partitioner::Murmur2), ("crc32", Partitioner::Crc32), ("fnv1a", Partitioner::Fnv1a)];
+        let partitioner = raw.partitioner.as_deref();
+        let partitioner = self.word("kafka.partitioner", partitioner, &partitioners, Partitioner::default());
         let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
         let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
         let headers = [("off", Headers::Off), ("minimal", Headers::Minimal), ("full", Headers::Full)];
@@ -266,13 +288,16 @@ impl Builder<'_> {
             inputs,
             topics,
             arrival_by_field: arrival,
+            partitioner,
             framing,
             headers,
-            heartbeats: raw.heartbeats.unwrap_or(true),
+            heartbeats,
+            gateway_silence,
             commit_age,
             transaction_timeout,
             session_timeout,
             request_timeout,
+            reference_patience,
             common,
             consumer: raw.consumer,
             producer: raw.producer,
@@ -382,6 +407,31 @@ mod tests {
             let told = mistakes("kafka.properties", &format!("\"{property}\" = \"1\""));
             assert!(told.len() == 1 && told[0].contains(property), "{property}: {told:?}");
         }
+    }
+
+    #[test]
+    fn whoever_listens_for_the_gateways_heartbeats_writes_none() {
+        let told = mistakes("kafka", "gateway_silence = \"10s\"");
+        assert!(told.len() == 1 && told[0].contains("`kafka.heartbeats = false`"), "{told:?}");
+        assert_eq!(mistakes("kafka", "gateway_silence = \"10s\"\nheartbeats = false"), [""; 0]);
+        assert_eq!(mistakes("kafka", "gateway_silence = \"soon\"\nheartbeats = false").len(), 1);
+    }
+
+    #[test]
+    fn producers_choose_partitions_by_one_of_three_ways() {
+        let parsed = |partitioner: &str| {
+            let text = format!(
+                "[deployment]\nkey = \"tests name invented people\"\n[kafka]\npartitioner = \"{partitioner}\"\n"
+            );
+            config::parse(&text, String::new(), PathBuf::new(), &Overrides::default(), &Zones::new())
+        };
+        for (word, meant) in
+            [("murmur2", Partitioner::Murmur2), ("crc32", Partitioner::Crc32), ("fnv1a", Partitioner::Fnv1a)]
+        {
+            assert_eq!(parsed(word).map(|config| config.stream.partitioner).ok(), Some(meant));
+        }
+        let told = parsed("random").err().unwrap_or_default();
+        assert!(told.len() == 1 && told[0].to_string().contains("kafka.partitioner"), "{told:?}");
     }
 
     #[test]

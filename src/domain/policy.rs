@@ -84,4 +84,6 @@ pub struct Context<'a> {
     /// Whether inbound events may be missing that arrived before this one: then a window that looks closed may
     /// be open.
     pub input_stale: bool,
+    /// Whether what is known of accounts and templates may be too old to rest a verdict on.
+    pub reference_stale: bool,
 }

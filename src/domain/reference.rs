@@ -10,7 +10,7 @@ use super::id::{AccountId, NumberId, PortfolioId};
 use super::money::Currency;
 use super::rules::restrictions::Standing;
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
-use super::time::{Span, Timestamp, Zone};
+use super::time::{Millis, Span, Timestamp, Zone};
 
 /// A value that holds from an instant on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +214,8 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The greatest `learned_at` of the facts held: how fresh an answer is.
+    /// The greatest `learned_at` of the facts held: how fresh an answer is. A little later where facts came later than
+    /// others that were learned after them.
     #[must_use]
     pub const fn watermark(&self) -> Option<Timestamp> {
         self.watermark
@@ -224,6 +225,14 @@ impl Reference {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Moves the watermark just behind another one, unless it is already. What is learned late changes what is known and
+    /// not the greatest `learned_at`, and one watermark must not stand for two states.
+    pub fn move_behind(&mut self, watermark: Timestamp) {
+        if self.watermark.is_none_or(|known| known <= watermark) {
+            self.watermark = Some(watermark + Millis(1));
+        }
     }
 
     fn learned(&mut self, at: Timestamp) {
@@ -433,7 +442,6 @@ fn is_archived(state: Option<&TemplateState>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::rules::templates::signal;
-    use crate::domain::time::Millis;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_millis(1_790_812_800_000).expect("in range") + Millis::hours(hour)

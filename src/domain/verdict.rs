@@ -73,6 +73,45 @@ macro_rules! reasons {
     };
 }
 
+impl Reason {
+    /// Whether it follows from what is known of accounts and templates, and not from the events alone.
+    const fn rests_on_reference(self) -> bool {
+        match self {
+            Self::AccountRestricted
+            | Self::TemplateNotFound
+            | Self::TemplateNotApproved
+            | Self::TemplatePaused
+            | Self::TemplateDisabled
+            | Self::DirectSendNotEnabled
+            | Self::PaymentIssue
+            | Self::TemplateUnknown
+            | Self::DirectSendUnknown
+            | Self::ReferenceStale
+            | Self::TemplateApproved
+            | Self::DirectSendEnabled
+            | Self::AccountScheduledForDisable
+            | Self::RestrictionUnknown
+            | Self::TemplateCategoryDrift => true,
+            Self::Malformed
+            | Self::Throttled
+            | Self::ScopedIdUnsupported
+            | Self::OptedOut
+            | Self::MarketingOptedOut
+            | Self::OptInRequired
+            | Self::ServiceWindowNeverOpened
+            | Self::ServiceWindowClosed
+            | Self::ServiceWindowClosesBeforeSchedule
+            | Self::OneTemplateAfterWindow
+            | Self::StaleInput
+            | Self::ServiceWindowOpen
+            | Self::FreeEntryPointOpen
+            | Self::NoOptInRecord
+            | Self::ScopedIdMayBeUnsupported
+            | Self::FreeEntryPointProvisional => false,
+        }
+    }
+}
+
 /// What a reason does to the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -127,6 +166,8 @@ reasons! {
     TemplateUnknown "template_unknown" Doubts None;
     /// Whether the account may use Direct Send is unknown.
     DirectSendUnknown "direct_send_unknown" Doubts None;
+    /// What is known of accounts and templates may be too old: it could not be followed for a while.
+    ReferenceStale "reference_stale" Doubts None;
     /// The template is approved.
     TemplateApproved "template_approved" Permits None;
     /// The service window is open.
@@ -333,6 +374,12 @@ impl Gates {
         self.0.push(Cited { reason, evidence: None, fact: Some(fact.into()) });
     }
 
+    /// What is known of accounts and templates may be too old: nothing that rests on it counts, neither for nor against.
+    fn doubt_reference(&mut self) {
+        self.0.retain(|cited| !cited.reason.rests_on_reference());
+        self.because(Reason::ReferenceStale);
+    }
+
     /// The answer, its reasons and the warnings: one refusal outweighs any doubt, one doubt any permission.
     fn answer(mut self) -> (Answer, Vec<Cited>, Vec<Cited>) {
         self.0.sort_by_key(|cited| cited.reason);
@@ -381,6 +428,9 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     payment_gate(&mut gates, known.account, &price.toll);
     let windows = windows_at(context, known, at);
     supporting_reasons(&mut gates, &ask.content, &windows, &price.toll);
+    if context.reference_stale {
+        gates.doubt_reference();
+    }
     if throttled {
         gates = Gates(vec![Reason::Throttled.into()]);
     }
@@ -396,7 +446,8 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         asked_at,
         evaluate_for: at,
         valid_until: ends.into_iter().flatten().min(),
-        alternatives: alternatives(context, known, &ask.content, at),
+        // What is possible rests on what is known of the account, whatever the content.
+        alternatives: if context.reference_stale { Vec::new() } else { alternatives(context, known, &ask.content, at) },
         windows,
         price,
         consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),

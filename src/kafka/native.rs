@@ -1,5 +1,6 @@
 //! What librdkafka offers and its Rust wrapper does not: records in batches from a queue of one's own, records
-//! produced in batches to topics that were looked up once, and a wait for the producer's queue that ends when it does.
+//! produced in batches to topics that were looked up once, a wait for the producer's queue that ends when it does, and
+//! the ids of the cluster and its topics.
 //!
 //! The only file with `unsafe`. Each block says why it is sound. Pointers never leave this file, and both types
 //! keep the client that theirs belong to alive.
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings as c;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
@@ -349,5 +351,86 @@ impl<C: ProducerContext + 'static> Drop for Outlets<C> {
             // SAFETY: each was made by `new`, and the client is dropped after this.
             unsafe { c::rd_kafka_topic_destroy(outlet.topic) };
         }
+    }
+}
+
+/// Two topics of one name, one after the other, are told apart by these. All zeros where the brokers have none.
+pub type TopicId = [i64; 2];
+
+/// The id of the cluster, and those of topics in the order of their names; nothing for a topic that is not there.
+///
+/// # Errors
+/// If the brokers do not answer in so many milliseconds, or refuse.
+pub fn ids<C: ClientContext>(
+    client: &Client<C>,
+    names: &[CString],
+    wait_ms: i32,
+) -> Result<(String, Vec<Option<TopicId>>), RDKafkaErrorCode> {
+    let handle = client.native_ptr();
+    let late = RDKafkaErrorCode::OperationTimedOut;
+    // SAFETY: the client is alive for as long as it is borrowed. What librdkafka gives is released once, after its last
+    // use: the cluster's name, the options, the collection, the queue, and the event that the answers belong to. The
+    // names outlive the call that copies them.
+    unsafe {
+        let cluster = c::rd_kafka_clusterid(handle, wait_ms);
+        if cluster.is_null() {
+            return Err(late);
+        }
+        let name = CStr::from_ptr(cluster).to_string_lossy().into_owned();
+        c::rd_kafka_mem_free(handle, cluster.cast());
+
+        let queue = c::rd_kafka_queue_new(handle);
+        let options = c::rd_kafka_AdminOptions_new(handle, c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        c::rd_kafka_AdminOptions_set_request_timeout(options, wait_ms, ptr::null_mut(), 0);
+        let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        let topics = c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        c::rd_kafka_DescribeTopics(handle, topics, options, queue);
+        c::rd_kafka_TopicCollection_destroy(topics);
+        c::rd_kafka_AdminOptions_destroy(options);
+        let event = c::rd_kafka_queue_poll(queue, wait_ms);
+        let found = if event.is_null() { Err(late) } else { topic_ids(event, names) };
+        if !event.is_null() {
+            c::rd_kafka_event_destroy(event);
+        }
+        c::rd_kafka_queue_destroy(queue);
+        Ok((name, found?))
+    }
+}
+
+/// # Safety
+/// The event must be alive, and the answer to a description of topics.
+unsafe fn topic_ids(
+    event: *mut c::rd_kafka_event_t,
+    names: &[CString],
+) -> Result<Vec<Option<TopicId>>, RDKafkaErrorCode> {
+    let fine = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    // SAFETY: what the event tells lives as long as the event, and is told here in values of our own.
+    unsafe {
+        let failed = c::rd_kafka_event_error(event);
+        let result = c::rd_kafka_event_DescribeTopics_result(event);
+        if failed != fine || result.is_null() {
+            return Err(failed.into());
+        }
+        let mut count = 0;
+        let first = c::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        let described = if first.is_null() { &[][..] } else { std::slice::from_raw_parts(first.cast_const(), count) };
+        let mut found = vec![None; names.len()];
+        for topic in described {
+            let name = CStr::from_ptr(c::rd_kafka_TopicDescription_name(*topic));
+            let Some(place) = names.iter().position(|known| known.as_c_str() == name) else {
+                continue;
+            };
+            let error = c::rd_kafka_TopicDescription_error(*topic);
+            let code = if error.is_null() { fine } else { c::rd_kafka_error_code(error) };
+            let id = c::rd_kafka_TopicDescription_topic_id(*topic);
+            found[place] = match code {
+                code if code == fine && !id.is_null() => {
+                    Some([c::rd_kafka_Uuid_most_significant_bits(id), c::rd_kafka_Uuid_least_significant_bits(id)])
+                }
+                c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => None,
+                code => return Err(code.into()),
+            };
+        }
+        Ok(found)
     }
 }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::native::{Brought, DataQueue};
-use super::{Names, Settings, group, halt, number};
+use super::{Names, QUESTION, Settings, group, halt, number};
 use crate::stream::{Failure, NextOffset, Reader, Records, Slot};
 
 /// A consumer that is no member of anything.
@@ -54,6 +54,22 @@ impl ChangelogReader {
         }
         data.consumer().assign(&names.positions(from)).map_err(halt("the reader"))?;
         Ok(Self { names: Arc::clone(names), data, positions: from.iter().copied().collect() })
+    }
+
+    /// Whether everything is read that the log holds now.
+    ///
+    /// # Errors
+    /// If the brokers cannot be asked.
+    pub fn is_at_end(&self) -> Result<bool, Failure> {
+        for (slot, position) in &self.positions {
+            let name = self.names.name(slot.topic);
+            let found = self.data.consumer().fetch_watermarks(name, number(slot.partition), QUESTION);
+            let (_, high) = found.map_err(|error| Failure::Busy(format!("the end of `{name}`: {error}")))?;
+            if position.offset() < high {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

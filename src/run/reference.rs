@@ -1,36 +1,54 @@
 //! What is known of accounts and templates: the reference topics, read to their end before the first fold, and
 //! followed from then on.
+//!
+//! A record whose schema cannot be had now is waited for, as those of the inputs are: a price that rests on what was
+//! left out would be wrong without a word.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use crate::codec::frame::Writers;
+use crate::codec::frame::{self, Writers};
 use crate::codec::{records, reference, schema};
 use crate::domain::reference::Reference;
+use crate::health::Health;
 use crate::kafka::{Names, Settings, ends};
 use crate::metrics::Metrics;
 use crate::stream::{Failure, Reader, Records, Topic};
-use crate::worker::Latest;
+use crate::worker::{Latest, Schemas};
 use crate::zones::Zones;
 
+use super::freshness::{Change, Freshness};
+
 /// How often the topics are looked for before the start is given up, and how long after each other.
+/// How often the topics are looked for, and a schema is asked for, before the start is given up; and how long after
+/// each other.
 const ASKED: u32 = 30;
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Reads everything there is, then goes on reading on a thread of its own.
+/// Whom the reader of the reference topics tells, and who tells it to end.
+pub struct Around {
+    /// What is known.
+    pub latest: Latest,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the probes ask.
+    pub health: Arc<Health>,
+    /// How long the topics may be out of reach before verdicts that rest on them are unknown.
+    pub patience: Duration,
+    /// Whether to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Reads everything there is, then goes on reading on a thread of its own. `schemas` asks the registry for schemas of
+/// records.
 ///
 /// The error says why the topics cannot be read.
-pub fn start(
-    settings: &Settings,
-    names: &Arc<Names>,
-    latest: Latest,
-    metrics: Arc<Metrics>,
-    stop: Arc<AtomicBool>,
-) -> Result<(), String> {
+pub fn start(settings: &Settings, names: &Arc<Names>, schemas: Schemas, around: Around) -> Result<(), String> {
+    let Around { latest, metrics, health, patience, stop } = around;
     for topic in [Topic::Accounts, Topic::Templates] {
         metrics.reference_learned(names.name(topic), 0);
     }
@@ -50,15 +68,31 @@ pub fn start(
     let from: Vec<_> = slots.iter().map(|(slot, start, _)| (*slot, *start)).collect();
     let mut follower = Follower {
         reader: crate::kafka::ChangelogReader::open(settings, names, &from).map_err(|failure| failure.to_string())?,
-        learner: Learner::new().map_err(|error| error.to_string())?,
+        learner: Learner::new(schemas).map_err(|error| error.to_string())?,
         records: Records::default(),
+        next: 0,
         names: Arc::clone(names),
         metrics,
     };
-    while slots.iter().any(|(slot, _, end)| follower.reader.position(*slot) < *end) {
-        follower.step().map_err(|failure| failure.to_string())?;
+    let mut asked = 1;
+    while follower.is_behind() || slots.iter().any(|(slot, _, end)| follower.reader.position(*slot) < *end) {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
+        }
+        match follower.step() {
+            Ok(Step::Learned | Step::Nothing) => {
+                asked = 1;
+                health.reference(None);
+            }
+            // Nothing is folded before all of it is known.
+            Ok(Step::Waits(why)) if asked < ASKED => {
+                error!(why, "{WAITS}");
+                health.reference(Some(why));
+                asked += 1;
+                thread::sleep(AGAIN);
+            }
+            Ok(Step::Waits(why)) => return Err(why),
+            Err(failure) => return Err(failure.to_string()),
         }
     }
     latest.set(Arc::new(follower.learner.known.clone()));
@@ -66,11 +100,44 @@ pub fn start(
     thread::Builder::new()
         .name("reference".into())
         .spawn(move || {
+            #[allow(clippy::disallowed_methods, reason = "how long the topics have been out of reach")]
+            let began = Instant::now();
+            let mut freshness = Freshness::new(patience, began.elapsed());
             while !stop.load(Ordering::Relaxed) {
-                match follower.step() {
-                    Ok(true) => latest.set(Arc::new(follower.learner.known.clone())),
-                    Ok(false) => {}
-                    Err(failure) => error!(%failure, "the reference topics cannot be read"),
+                let trouble = match follower.step() {
+                    Ok(Step::Learned) => {
+                        latest.set(Arc::new(follower.learner.known.clone()));
+                        None
+                    }
+                    Ok(Step::Nothing) => None,
+                    // What is known stays what it was, and whoever asks the probes is told.
+                    Ok(Step::Waits(why)) => {
+                        error!(why, "{WAITS}");
+                        Some(why)
+                    }
+                    Err(failure) => {
+                        error!(%failure, "the reference topics cannot be read");
+                        Some(failure.to_string())
+                    }
+                };
+                let failed = trouble.clone();
+                let is_read = || match failed {
+                    Some(why) => Err(Failure::Busy(why)),
+                    None => follower.reader.is_at_end().map(|at_end| at_end && !follower.is_behind()),
+                };
+                if let Some(change) = freshness.look(began.elapsed(), is_read) {
+                    let stale = matches!(change, Change::Stale(_));
+                    latest.set_stale(stale);
+                    health.reference_is(stale);
+                    match change {
+                        Change::Stale(why) => error!(why, "verdicts that rest on the reference topics are unknown"),
+                        Change::Fresh => info!("the reference topics are read to their end again"),
+                    }
+                }
+                let is_well = trouble.is_none();
+                health.reference(trouble);
+                if !is_well {
+                    thread::sleep(AGAIN);
                 }
             }
         })
@@ -78,27 +145,58 @@ pub fn start(
     Ok(())
 }
 
+/// What is said where a record waits for its schema.
+const WAITS: &str = "the reference topics wait for a schema; it is asked for again";
+
+/// What a step of reading came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing new has come.
+    Nothing,
+    /// Something was learned.
+    Learned,
+    /// The next record is of a schema that cannot be had now. Says why.
+    Waits(String),
+}
+
 struct Follower<R> {
     reader: R,
     learner: Learner,
     records: Records,
+    /// The place of the next of them that is to be learned.
+    next: usize,
     names: Arc<Names>,
     metrics: Arc<Metrics>,
 }
 
 impl<R: Reader> Follower<R> {
-    /// Reads what has come. Tells whether that was anything.
-    fn step(&mut self) -> Result<bool, Failure> {
-        self.records.clear();
-        self.reader.poll(Duration::from_millis(200), &mut self.records)?;
-        for head in self.records.heads() {
-            self.learner.learn(head.slot.topic, head.offset, self.records.value(head));
+    /// Whether records were read that are not learned yet.
+    fn is_behind(&self) -> bool {
+        self.next < self.records.heads().len()
+    }
+
+    /// Learns what waits, or else reads what has come.
+    fn step(&mut self) -> Result<Step, Failure> {
+        if !self.is_behind() {
+            self.records.clear();
+            self.next = 0;
+            self.reader.poll(Duration::from_millis(200), &mut self.records)?;
+        }
+        let first = self.next;
+        while let Some(head) = self.records.heads().get(self.next) {
+            match self.learner.learn(head.slot.topic, head.offset, self.records.value(head)) {
+                Ok(()) => {}
+                Err(why) if self.next == first => return Ok(Step::Waits(why)),
+                // What came before it counts at once.
+                Err(_) => break,
+            }
             self.metrics.reference_learned(self.names.name(head.slot.topic), 1);
+            self.next += 1;
         }
         if let Some(watermark) = self.learner.known.watermark() {
             self.metrics.reference_watermark(watermark);
         }
-        Ok(!self.records.heads().is_empty())
+        Ok(if self.next > first { Step::Learned } else { Step::Nothing })
     }
 }
 
@@ -107,39 +205,170 @@ struct Learner {
     known: Reference,
     accounts: Writers,
     templates: Writers,
+    schemas: Schemas,
     zones: Zones,
     records: u64,
 }
 
+/// Why a record tells nothing, or not all of what it should.
+enum Unlearned {
+    /// It names a schema that is not known here.
+    Schema(u32),
+    /// There is something wrong in it.
+    Mistakes(Vec<reference::Mistake>),
+}
+
+impl From<frame::Error> for Unlearned {
+    fn from(error: frame::Error) -> Self {
+        match error {
+            frame::Error::UnknownId(id) => Self::Schema(id),
+            error => Self::Mistakes(vec![reference::Mistake(error.to_string())]),
+        }
+    }
+}
+
 impl Learner {
-    fn new() -> Result<Self, crate::codec::avro::Error> {
+    fn new(schemas: Schemas) -> Result<Self, crate::codec::avro::Error> {
         Ok(Self {
             known: Reference::default(),
             accounts: Writers::of(schema::ACCOUNT)?,
             templates: Writers::of(schema::TEMPLATE_HISTORY)?,
+            schemas,
             zones: Zones::new(),
             records: 0,
         })
     }
 
-    /// Learns a record. What is wrong in it is told and left out; the rest counts.
-    fn learn(&mut self, topic: Topic, offset: i64, value: Option<&[u8]>) {
-        self.records += 1;
+    /// Learns a record, and asks for its schema if it is not known yet. What is wrong in a record is told and left
+    /// out; the rest counts.
+    ///
+    /// The error says why the schema cannot be had now; nothing was learned.
+    fn learn(&mut self, topic: Topic, offset: i64, value: Option<&[u8]>) -> Result<(), String> {
         // A record that was deleted takes back nothing: verdicts and bills have relied on it.
-        let Some(value) = value else {
-            return;
+        let mut learned = value.map_or(Ok(()), |value| self.take_in(topic, value));
+        if let (Err(Unlearned::Schema(id)), Some(value)) = (&learned, value) {
+            let id = *id;
+            if let Some(text) = (self.schemas)(id)? {
+                let writers = if topic == Topic::Accounts { &mut self.accounts } else { &mut self.templates };
+                learned = match writers.add_registered(id, &text) {
+                    Ok(()) => self.take_in(topic, value),
+                    Err(error) => Err(Unlearned::Mistakes(vec![reference::Mistake(format!("schema {id}: {error}"))])),
+                };
+            }
+        }
+        self.records += 1;
+        let mistakes = match learned {
+            Ok(()) => Vec::new(),
+            Err(Unlearned::Schema(id)) => vec![reference::Mistake(frame::Error::UnknownId(id).to_string())],
+            Err(Unlearned::Mistakes(mistakes)) => mistakes,
         };
-        let Self { known, accounts, templates, zones, .. } = self;
-        let unreadable = |error: crate::codec::frame::Error| vec![reference::Mistake(error.to_string())];
-        let learned = if topic == Topic::Accounts {
-            let record = accounts.read::<records::Account<'_>>(value).map_err(unreadable);
-            record.and_then(|record| reference::learn_account(known, &record, &|name| zones.find(name)))
-        } else {
-            let record = templates.read::<records::TemplateHistory<'_>>(value).map_err(unreadable);
-            record.and_then(|record| reference::learn_template(known, &record))
-        };
-        for reference::Mistake(problem) in learned.err().unwrap_or_default() {
+        for reference::Mistake(problem) in mistakes {
             warn!(?topic, offset, problem, "a reference fact is left out");
         }
+        Ok(())
+    }
+
+    fn take_in(&mut self, topic: Topic, value: &[u8]) -> Result<(), Unlearned> {
+        let Self { known, accounts, templates, zones, .. } = self;
+        let learned = if topic == Topic::Accounts {
+            let record = accounts.read::<records::Account<'_>>(value)?;
+            reference::learn_account(known, &record, &|name| zones.find(name))
+        } else {
+            let record = templates.read::<records::TemplateHistory<'_>>(value)?;
+            reference::learn_template(known, &record)
+        };
+        learned.map_err(Unlearned::Mistakes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::codec::frame::Framing;
+    use crate::stream::{NextOffset, Partition, Slot};
+
+    /// A registry's answers, one after the other.
+    fn answers(answers: &[Result<Option<String>, &'static str>]) -> Schemas {
+        let mut left: VecDeque<_> = answers.iter().cloned().collect();
+        Box::new(move |_| left.pop_front().expect("an answer for each question").map_err(str::to_owned))
+    }
+
+    fn account(framing: Framing) -> Vec<u8> {
+        let record = records::Account {
+            entity_type: "account".into(),
+            entity_id: "204550000000001".into(),
+            facts: vec![records::Fact {
+                name: "currency".into(),
+                value: Some("USD".into()),
+                from: 1_790_000_000_000,
+                learned_at: 1_790_000_000_000,
+                ..records::Fact::default()
+            }],
+        };
+        let mut bytes = Vec::new();
+        frame::write(&record, schema::ACCOUNT, framing, &mut bytes).expect("a record of ours");
+        bytes
+    }
+
+    #[test]
+    fn what_a_registry_frames_is_learned_once_the_registry_has_told_how() {
+        let schemas = answers(&[Err("it is down"), Ok(Some(schema::ACCOUNT.text.to_owned()))]);
+        let mut learner = Learner::new(schemas).expect("schemas of ours");
+        let framed = account(Framing::Registry(7));
+        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&framed)), Err("it is down".to_owned()));
+        assert_eq!((learner.known.watermark(), learner.records), (None, 0), "it is still to be learned");
+        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&framed)), Ok(()));
+        assert!(learner.known.watermark().is_some());
+        // Once it is known it is not asked for again: there is no answer left.
+        assert_eq!(learner.learn(Topic::Accounts, 1, Some(&framed)), Ok(()));
+        assert_eq!(learner.records, 2);
+    }
+
+    #[test]
+    fn an_id_that_the_registry_does_not_know_is_left_out_and_the_rest_counts() {
+        let mut learner = Learner::new(answers(&[Ok(None)])).expect("schemas of ours");
+        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&account(Framing::Registry(7)))), Ok(()));
+        assert_eq!(learner.known.watermark(), None);
+        assert_eq!(learner.learn(Topic::Accounts, 1, Some(&account(Framing::SingleObject))), Ok(()));
+        assert!(learner.known.watermark().is_some());
+    }
+
+    /// Brings records once, and has no more.
+    struct Once(Vec<Vec<u8>>);
+
+    impl Reader for Once {
+        fn poll(&mut self, _: Duration, records: &mut Records) -> Result<(), Failure> {
+            let slot = Slot { topic: Topic::Accounts, partition: Partition(0) };
+            for (offset, value) in (0..).zip(self.0.drain(..)) {
+                records.push(slot, offset, 0, None, Some(&value));
+            }
+            Ok(())
+        }
+
+        fn position(&self, _: Slot) -> NextOffset {
+            NextOffset::START
+        }
+    }
+
+    #[test]
+    fn nothing_overtakes_a_record_that_waits_for_its_schema() {
+        let schemas = answers(&[Err("it is down"), Err("it is down"), Ok(Some(schema::ACCOUNT.text.to_owned()))]);
+        let framings = [Framing::SingleObject, Framing::Registry(7), Framing::SingleObject];
+        let mut follower = Follower {
+            reader: Once(framings.map(account).to_vec()),
+            learner: Learner::new(schemas).expect("schemas of ours"),
+            records: Records::default(),
+            next: 0,
+            names: Arc::new(Names::new(vec![(Topic::Accounts, "wa.accounts".to_owned())])),
+            metrics: Arc::new(Metrics::new("test").expect("metrics")),
+        };
+        assert_eq!(follower.step(), Ok(Step::Learned), "what comes before it counts");
+        assert_eq!(follower.step(), Ok(Step::Waits("it is down".to_owned())));
+        assert_eq!((follower.learner.records, follower.is_behind()), (1, true));
+        assert_eq!(follower.step(), Ok(Step::Learned));
+        assert_eq!((follower.learner.records, follower.is_behind()), (3, false));
+        assert_eq!(follower.step(), Ok(Step::Nothing));
     }
 }

@@ -236,6 +236,9 @@ impl Watched {
                 block_cache_bytes: told.block_cache_bytes,
                 background_errors: told.background_errors,
                 write_stall: Duration::from_micros(told.stalled_micros),
+                estimated_rows: told.estimated_rows,
+                memtable: (told.memtable.hits, told.memtable.misses),
+                block_cache: (told.block_cache.hits, told.block_cache.misses),
             });
         }
     }

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options,
-    WriteBatch, WriteOptions, properties, statistics,
+    WriteBatch, WriteOptions, properties,
+    statistics::{self, Ticker},
 };
 
-use super::{Batch, Error, Store, Told, keys};
+use super::{Batch, Error, Lookups, Store, Told, keys};
 use crate::codec::state;
 use crate::domain::time::Timestamp;
 
@@ -128,12 +129,47 @@ impl Store for Rocks {
 
     fn told(&self) -> Option<Told> {
         let number = |name| self.db.property_int_value(name).ok().flatten().unwrap_or_default();
+        let count = |ticker| self.options.get_ticker_count(ticker);
         Some(Told {
             memtable_bytes: number(properties::CUR_SIZE_ALL_MEM_TABLES),
             pending_compaction_bytes: number(properties::ESTIMATE_PENDING_COMPACTION_BYTES),
             block_cache_bytes: number(properties::BLOCK_CACHE_USAGE),
             background_errors: number(properties::BACKGROUND_ERRORS),
-            stalled_micros: self.options.get_ticker_count(statistics::Ticker::StallMicros),
+            stalled_micros: count(Ticker::StallMicros),
+            estimated_rows: number(properties::ESTIMATE_NUM_KEYS),
+            memtable: Lookups { hits: count(Ticker::MemtableHit), misses: count(Ticker::MemtableMiss) },
+            block_cache: Lookups { hits: count(Ticker::BlockCacheHit), misses: count(Ticker::BlockCacheMiss) },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(directory: &Path) -> Rocks {
+        let mut store = Rocks::open(directory, 16 << 20).expect("a directory of the test's own");
+        let mut batch = Batch::default();
+        (0..100_u8).for_each(|row| batch.put(vec![b'k', row], vec![row; 50]));
+        store.commit(batch).expect("the disk has room");
+        store
+    }
+
+    #[test]
+    fn a_store_tells_how_many_rows_it_has_and_where_they_were_found() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = filled(directory.path());
+        assert!(store.get(b"k\x07").expect("it can be read").is_some());
+        assert!(store.get(b"elsewhere").expect("it can be read").is_none());
+        let told = store.told().expect("a store on disk tells");
+        assert_eq!((told.estimated_rows, told.memtable), (100, Lookups { hits: 1, misses: 1 }));
+        // What is in a file is found there, and at hand the next time.
+        store.db.flush().expect("the disk has room");
+        for _ in 0..2 {
+            assert!(store.get(b"k\x07").expect("it can be read").is_some());
+        }
+        let told = store.told().expect("a store on disk tells");
+        assert_eq!((told.estimated_rows, told.memtable.hits), (100, 1));
+        assert!(told.block_cache.hits > 0 && told.block_cache.misses > 0, "{told:?}");
     }
 }

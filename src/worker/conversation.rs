@@ -1,15 +1,15 @@
 //! The conversation stage of one partition: decodes events, folds them, publishes what follows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::headers;
 use super::ledger::Ledger;
-use super::merge::Merge;
+use super::merge::{Appetite, Merge};
 use super::observe::Signs;
 use super::position::{Position, Range};
-use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, unwritable, zones};
+use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, fold_failed, guarded, unwritable, zones};
 use crate::codec::ask::MalformedAsk;
 use crate::codec::frame::{self, Writers};
 use crate::codec::ids::DeploymentKey;
@@ -17,18 +17,24 @@ use crate::codec::{charge, event, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
 use crate::domain::reference::Reference;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::domain::verdict::{Answer, Reason};
 use crate::engine::publish::{Problem, Record};
-use crate::engine::{Advanced, Engine, Prepared};
+use crate::engine::{Advanced, Deadline, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
-use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
+use crate::stream::{Committed, Failure, Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
 /// How many outputs of deadlines are gathered before they are published, unless a transaction is smaller.
 const ROOM: usize = 1_000;
 
-/// How long a partition waits before it asks again for a schema that could not be had.
-const SCHEMA_AGAIN: Duration = Duration::from_secs(2);
+/// How soon a partition that waits for a schema asks again whether it is there. Whoever is asked answers at once.
+const SCHEMA_AGAIN: Duration = Duration::from_millis(20);
+
+/// How often a partition says that it still waits for a schema, and why.
+const SCHEMA_TOLD: Duration = Duration::from_secs(2);
+
+/// Of an input that others are merged with no more is read once so large a share of what closes a transaction waits.
+const HELD: usize = 8;
 
 /// How often the ends of inputs that keep others waiting are asked for.
 const ASKED: Duration = Duration::from_millis(5);
@@ -69,8 +75,16 @@ struct Running<S> {
     looked_at: Duration,
     /// When the last record was folded, or the last heartbeat written.
     last_sign: Duration,
-    /// Until when the partition waits for a schema.
-    paused_until: Option<Duration>,
+    /// When the last heartbeat arrived, as of now and as of the last commit. Not kept over a restart: then nothing is
+    /// doubted before the next one has come.
+    heartbeat: Option<Timestamp>,
+    heartbeat_kept: Option<Timestamp>,
+    /// The schema that the partition waits for.
+    awaits: Option<Awaited>,
+    /// Whether firing deadlines has panicked: then they are fired one at a time, so that it is known which it was.
+    careful: bool,
+    /// The deadlines that did it. They are taken away instead.
+    spared: BTreeSet<Deadline>,
     /// Records of several inputs that wait for each other.
     merge: Merge,
     /// When the ends of inputs that are behind were last asked for.
@@ -112,7 +126,11 @@ impl<S: Store> Conversation<S> {
             waiting_since: None,
             looked_at: now,
             last_sign: now,
-            paused_until: None,
+            heartbeat: None,
+            heartbeat_kept: None,
+            awaits: None,
+            careful: false,
+            spared: BTreeSet::new(),
         }));
         Ok(())
     }
@@ -123,7 +141,7 @@ impl<S: Store> Conversation<S> {
 
     /// Whether it waits for something outside.
     pub fn is_paused(&self) -> bool {
-        self.running.as_ref().is_some_and(|task| task.paused_until.is_some())
+        self.running.as_ref().is_some_and(|task| task.awaits.is_some())
     }
 
     /// Of an input: the position that is committed, or where it began if none is; and the next offset to fold.
@@ -144,7 +162,7 @@ impl<S: Store> Conversation<S> {
 
     /// The next offset of an input to read, unless the partition waits.
     pub fn reads(&self, input: u8) -> Option<NextOffset> {
-        let task = self.running.as_ref().filter(|task| task.paused_until.is_none())?;
+        let task = self.running.as_ref().filter(|task| task.awaits.is_none())?;
         task.read.get(usize::from(input)).copied()
     }
 
@@ -202,6 +220,7 @@ impl<S: Store> Conversation<S> {
         task.committed = position.inputs.iter().map(|range| Some(committed(range))).collect();
         task.from = position.inputs.iter().map(|range| range.next).collect();
         task.position = position;
+        task.heartbeat_kept = task.heartbeat;
         task.forget_transaction();
         self.signs.closed();
         task.waiting_since.get_or_insert(now);
@@ -217,11 +236,14 @@ impl<S: Store> Conversation<S> {
             return Ok(());
         };
         task.read.clone_from(&task.from);
+        task.heartbeat = task.heartbeat_kept;
         self.signs.closed();
         if task.touched {
             task.forget_transaction();
             if let Some(engine) = task.engine.take() {
-                task.engine = Some(open(shared, latest.get(), engine.into_store())?);
+                let mut engine = open(shared, latest.get(), engine.into_store())?;
+                task.spared.iter().for_each(|deadline| engine.spare(*deadline));
+                task.engine = Some(engine);
             }
         }
         Ok(())
@@ -263,6 +285,21 @@ impl<S> Running<S> {
     }
 }
 
+/// A schema that is waited for.
+struct Awaited {
+    schema: u32,
+    /// When it is asked for again.
+    again: Duration,
+    /// When that was last said.
+    told: Duration,
+}
+
+/// A schema that cannot be had yet, and why.
+struct Missing {
+    schema: u32,
+    why: String,
+}
+
 fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<Engine<S>, store::Error> {
     Engine::open(Arc::clone(&shared.setup), zones(), known, store).map(|(engine, _)| engine)
 }
@@ -279,7 +316,19 @@ enum Decoded {
     Schema(u32),
 }
 
+/// Decodes a record. What panics is a dead letter at once: nothing has changed yet.
 fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
+    decoded_by(|| understand(value, writers, key))
+}
+
+fn decoded_by(understand: impl FnOnce() -> Decoded) -> Decoded {
+    guarded(understand).unwrap_or_else(|| {
+        let detail = "decoding it failed; this is a fault of Tollgate: report it with this record".to_owned();
+        Decoded::Letter(fold_failed(detail, None), None)
+    })
+}
+
+fn understand(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
     let letter = |code, detail: String| Problem { code, detail, part: None };
     let record = match writers.read::<records::Event<'_>>(value.unwrap_or_default()) {
         Ok(record) => record,
@@ -306,7 +355,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// Lets a record of one of several inputs wait for those of the others.
     pub(super) fn let_wait(&mut self, input: u8, head: &Head, records: &Records) {
         let (now, input) = (self.log.now(), usize::from(input));
-        if let Some(task) = self.running(head.slot.partition) {
+        if let Some(task) = self.running(head.slot.partition).filter(|task| task.awaits.is_none()) {
             // What was on its way before the position was set anew.
             if task.merge.next_offset(input).is_some_and(|next| head.offset >= next.offset()) {
                 task.merge.push(input, head, records, now);
@@ -355,16 +404,50 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         task.asked = now;
         for input in behind {
-            let end = match self.log.end(Slot { topic: Topic::Input(input as u8), partition }) {
+            let slot = Slot { topic: Topic::Input(input as u8), partition };
+            let end = match self.log.end(slot) {
                 Ok(end) => end,
-                Err(crate::stream::Failure::Busy(_)) => return Ok(false),
+                Err(Failure::Busy(_)) => return Ok(false),
                 Err(failure) => return Err(Trouble::Log(failure)),
             };
+            let reached = self.log.glance(slot).reached;
             if let Some(task) = self.running(partition) {
-                task.merge.ended(input, end);
+                task.merge.ended(input, end, reached);
             }
         }
         Ok(true)
+    }
+
+    /// Reads no more of inputs of which much waits for the others, and goes on with those of which little is left.
+    pub(super) fn hold_back(&mut self) -> Result<(), Trouble> {
+        let room = self.shared.closing.bytes / HELD;
+        let (mut sated, mut again) = (Vec::new(), Vec::new());
+        for (partition, task) in &self.conversations {
+            let Some(task) = task.running.as_ref().filter(|task| task.awaits.is_none()) else {
+                continue;
+            };
+            for input in 0..self.shared.inputs.len() {
+                let slot = Slot { topic: Topic::Input(input as u8), partition: *partition };
+                match task.merge.appetite(input, room) {
+                    Appetite::Same => {}
+                    Appetite::Sated => sated.push(slot),
+                    Appetite::Again(next) => again.push((slot, next)),
+                }
+            }
+        }
+        if !sated.is_empty() {
+            self.log.pause(&sated)?;
+        }
+        if !again.is_empty() {
+            self.log.resume(&again)?;
+        }
+        let held = sated.into_iter().map(|slot| (slot, true)).chain(again.into_iter().map(|(slot, _)| (slot, false)));
+        for (slot, held) in held {
+            if let (Topic::Input(input), Some(task)) = (slot.topic, self.running(slot.partition)) {
+                task.merge.hold(usize::from(input), held);
+            }
+        }
+        Ok(())
     }
 
     /// Folds one record of an input.
@@ -377,14 +460,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let decoded = match self.decode(head, records) {
             Ok(decoded) => decoded,
-            Err(why) => {
-                tracing::warn!(partition = partition.0, offset = head.offset, why, "waits for a schema");
-                let until = self.log.now() + SCHEMA_AGAIN;
-                if let Some(task) = self.running(partition) {
-                    task.paused_until = Some(until);
-                }
-                self.stale = true;
-                return Ok(());
+            Err(Missing { schema, why }) => {
+                tracing::warn!(partition = partition.0, offset = head.offset, schema, why, "waits for a schema");
+                return self.await_schema(partition, schema);
             }
         };
         let said = match &decoded {
@@ -398,9 +476,15 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.present = head.appended_at;
         let arrived_at = self.arrival(partition, head, said);
-        self.advance(partition, arrived_at)?;
+        self.advance(head, records, arrived_at)?;
+        if let Some(limit) = self.shared.gateway_silence {
+            self.listen(partition, matches!(decoded, Decoded::Heartbeat(_)), arrived_at, limit);
+        }
         match decoded {
-            Decoded::Event(prepared, _) => self.fold_event(head, records, &prepared, arrived_at)?,
+            Decoded::Event(prepared, _) => {
+                let folded = guarded(|| self.fold_event(head, records, &prepared, arrived_at));
+                folded.unwrap_or_else(|| Err(self.failed(head)))?;
+            }
             Decoded::Heartbeat(_) | Decoded::Schema(_) => {}
             Decoded::Letter(problem, ask) => {
                 self.publish_letter(head, records, &problem, arrived_at.millis())?;
@@ -420,21 +504,46 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
+    /// Lets a partition wait for a schema. The others go on, and nothing that was read of them is read again.
+    fn await_schema(&mut self, partition: Partition, schema: u32) -> Result<(), Trouble> {
+        let now = self.log.now();
+        if let Some(task) = self.running(partition) {
+            task.awaits = Some(Awaited { schema, again: now + SCHEMA_AGAIN, told: now });
+            task.merge = Merge::new(&task.read);
+        }
+        let slots = self.input_slots(partition);
+        Ok(self.log.pause(&slots)?)
+    }
+
+    /// Takes note of the gateway's heartbeats, and of how long there was none: whoever hears nothing of the gateway does
+    /// not know whether it has received something either. Both are told by the log alone.
+    fn listen(&mut self, partition: Partition, beats: bool, arrived_at: Timestamp, limit: Millis) {
+        let one_input = self.shared.inputs.len() == 1;
+        let Some(task) = self.running(partition) else {
+            return;
+        };
+        if beats {
+            task.heartbeat = Some(arrived_at);
+        }
+        let silent = task.heartbeat.is_some_and(|last| arrived_at - limit > last);
+        if let Some(engine) = task.engine.as_mut().filter(|_| silent || one_input) {
+            // Of several inputs one may have been passed over besides, which was said before.
+            engine.input_may_be_stale(silent);
+        }
+    }
+
     /// Decodes a record; asks for its schema if it is not known yet.
-    ///
-    /// The error says why the schema cannot be had now.
-    fn decode(&mut self, head: &Head, records: &Records) -> Result<Decoded, String> {
+    fn decode(&mut self, head: &Head, records: &Records) -> Result<Decoded, Missing> {
         let shared = Arc::clone(&self.shared);
-        if self.poison.contains(&(head.slot, head.offset)) {
-            let detail = "folding it failed; this is a fault of Tollgate: report it with this record".to_owned();
-            return Ok(Decoded::Letter(Problem { code: "fold_failed", detail, part: None }, None));
+        if let Some(problem) = self.is_poison(head) {
+            return Ok(Decoded::Letter(problem, None));
         }
         let value = records.value(head);
         let decoded = match decode(value, &self.writers, &shared.setup.key) {
             Decoded::Schema(id) => {
                 let unknown = frame::Error::UnknownId(id);
                 let problem = Problem { code: unknown.code(), detail: unknown.to_string(), part: None };
-                match (self.schemas)(id)? {
+                match (self.schemas)(id).map_err(|why| Missing { schema: id, why })? {
                     Some(text) if self.writers.add_registered(id, &text).is_ok() => {
                         match decode(value, &self.writers, &shared.setup.key) {
                             Decoded::Schema(_) => Decoded::Letter(problem, None),
@@ -448,9 +557,12 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         Ok(match decoded {
             Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
-                let detail = "its number belongs to another partition; set `partitioner=murmur2_random` in the producer \
-                              (the Java client's default), and write the number as the record's key";
-                Decoded::Letter(Problem { code: "wrong_partition", detail: detail.to_owned(), part: None }, None)
+                let detail = format!(
+                    "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write \
+                     the number as the record's key",
+                    shared.partitioner.advice()
+                );
+                Decoded::Letter(Problem { code: "wrong_partition", detail, part: None }, None)
             }
             decoded => decoded,
         })
@@ -458,7 +570,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn is_misplaced(&self, head: &Head, prepared: &Prepared) -> bool {
         let number = prepared.event.number.as_str();
-        partitioner::partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
+        self.shared.partitioner.partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
     }
 
     /// Makes the partition part of the transaction, with both stages.
@@ -471,6 +583,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         task.touched = true;
         if let Some(engine) = &mut task.engine {
             engine.refer_to(latest.get());
+            engine.reference_may_be_stale(latest.is_stale());
         }
         // All inputs and the charges, so that the commit record and the group's positions always say the same.
         let reads: Vec<_> = task.committed.iter().copied().zip(task.read.iter().copied()).collect();
@@ -494,20 +607,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     /// Fires the deadlines that an arrival has passed, in as many transactions as they need.
-    fn advance(&mut self, partition: Partition, arrived_at: Timestamp) -> Result<(), Trouble> {
-        let room = self.shared.closing.records.min(ROOM);
+    fn advance(&mut self, head: &Head, records: &Records, arrived_at: Timestamp) -> Result<(), Trouble> {
+        let partition = head.slot.partition;
         loop {
-            let mut outputs = std::mem::take(&mut self.outputs);
-            let engine = self.running(partition).and_then(|task| task.engine.as_mut());
-            let (advanced, fired) = engine.map_or((Ok(Advanced::Done), 0), |engine| {
-                (engine.advance(arrived_at, room, &mut outputs), engine.take_fired())
-            });
-            self.outputs = outputs;
-            let advanced = advanced?;
-            if fired > 0 {
-                self.observer.fired(fired);
-            }
-            self.publish(partition)?;
+            let fired = guarded(|| self.fire(head, records, arrived_at));
+            let advanced = fired.unwrap_or_else(|| Err(self.deadline_failed(partition)))?;
             let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
             match advanced {
                 Advanced::Done => return Ok(()),
@@ -519,6 +623,53 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 }
             }
         }
+    }
+
+    /// Fires some of the deadlines that an arrival has passed, and publishes what follows.
+    fn fire(&mut self, head: &Head, records: &Records, arrived_at: Timestamp) -> Result<Advanced, Trouble> {
+        let partition = head.slot.partition;
+        let room = self.shared.closing.records.min(ROOM);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let (mut advanced, mut fired, mut spared) = (Ok(Advanced::Done), 0, Vec::new());
+        if let Some(task) = self.running(partition)
+            && let Some(engine) = &mut task.engine
+        {
+            advanced = engine.advance(arrived_at, if task.careful { 0 } else { room }, &mut outputs);
+            (fired, spared) = (engine.take_fired(), engine.take_spared());
+        }
+        self.outputs = outputs;
+        let advanced = advanced?;
+        if fired > 0 {
+            self.observer.fired(fired);
+        }
+        self.publish(partition)?;
+        for (due, contact) in spared {
+            let detail = format!(
+                "a deadline of {} ms, which this record's arrival has passed, could not be fired; this is a fault of \
+                 Tollgate: report it. The record itself is folded",
+                due.millis()
+            );
+            let part = format!("deadline {} of contact {}", due.millis(), contact.0);
+            self.publish_letter(head, records, &fold_failed(detail, Some(part)), arrived_at.millis())?;
+        }
+        Ok(advanced)
+    }
+
+    /// Firing a deadline, or publishing what follows, panicked. They are fired again one at a time; one that panics
+    /// then is taken away instead, and told in a dead letter.
+    fn deadline_failed(&mut self, partition: Partition) -> Trouble {
+        self.outputs.clear();
+        let why = format!("a deadline of partition {} makes the fold panic", partition.0);
+        let Some(task) = self.running(partition) else {
+            return Trouble::Halt(why);
+        };
+        if std::mem::replace(&mut task.careful, true) {
+            let culprit = task.engine.as_ref().and_then(Engine::last_fired);
+            if !culprit.is_some_and(|deadline| task.spared.insert(deadline)) {
+                return Trouble::Halt(format!("{why}, even if it is not fired; report this"));
+            }
+        }
+        Trouble::Log(Failure::Abort(why))
     }
 
     fn fold_event(
@@ -533,16 +684,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) else {
             return Ok(());
         };
-        // A panic leaves rows half changed: the transaction is aborted, the rows are those of the last commit
-        // again, and the record goes to the dead letters when it is read again.
-        let folded = catch_unwind(AssertUnwindSafe(|| engine.fold(prepared, arrived_at, &mut outputs)));
+        let folded = engine.fold(prepared, arrived_at, &mut outputs);
         self.outputs = outputs;
-        let Ok(folded) = folded else {
-            self.outputs.clear();
-            self.poison.insert((head.slot, head.offset));
-            let why = format!("folding the record at offset {} of partition {} panicked", head.offset, partition.0);
-            return Err(Trouble::Log(crate::stream::Failure::Abort(why)));
-        };
         match folded? {
             Ok(()) => {
                 self.observer.folded(prepared.event.occurred_at, arrived_at);
@@ -632,15 +775,55 @@ impl<L: Log, D: Disk> Worker<L, D> {
         produced
     }
 
-    /// Ends the waiting of partitions for a schema.
-    pub(super) fn end_pauses(&mut self) {
+    /// Ends the waiting of partitions whose schema is there, or is known to be none.
+    pub(super) fn end_pauses(&mut self) -> Result<(), Trouble> {
+        if !self.conversations.values().any(Conversation::is_paused) {
+            return Ok(());
+        }
         let now = self.log.now();
-        for task in self.conversations.values_mut().filter_map(|task| task.running.as_deref_mut()) {
-            if task.paused_until.is_some_and(|until| until <= now) {
-                task.paused_until = None;
-                self.stale = true;
+        let awaits =
+            |task: &Conversation<D::Store>| task.running.as_ref()?.awaits.as_ref().map(|a| (a.schema, a.again));
+        let waiting = self.conversations.iter().filter_map(|(partition, task)| Some((*partition, awaits(task)?)));
+        let due: Vec<_> = waiting.filter(|(_, (_, again))| *again <= now).collect();
+        for (partition, (schema, _)) in due {
+            match (self.schemas)(schema) {
+                Err(why) => {
+                    if let Some(awaited) = self.running(partition).and_then(|task| task.awaits.as_mut()) {
+                        awaited.again = now + SCHEMA_AGAIN;
+                        if now.saturating_sub(awaited.told) >= SCHEMA_TOLD {
+                            awaited.told = now;
+                            tracing::warn!(partition = partition.0, schema, why, "still waits for a schema");
+                        }
+                    }
+                }
+                Ok(found) => {
+                    // Records with a schema that is none become dead letters, as those without one do.
+                    if let Some(Err(error)) = found.map(|text| self.writers.add_registered(schema, &text)) {
+                        tracing::warn!(schema, %error, "what the registry gives is no schema");
+                    }
+                    self.read_again(partition)?;
+                    tracing::info!(partition = partition.0, schema, "goes on");
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Reads the inputs of a partition again, from what is folded next.
+    fn read_again(&mut self, partition: Partition) -> Result<(), Trouble> {
+        let slots = self.input_slots(partition);
+        let Some(task) = self.running(partition) else {
+            return Ok(());
+        };
+        let positions: Vec<_> = slots.into_iter().zip(task.read.iter().copied()).collect();
+        // Where everything is to be told to the log anew, this is told with it.
+        if !self.stale {
+            self.log.resume(&positions)?;
+        }
+        if let Some(task) = self.running(partition) {
+            task.awaits = None;
+        }
+        Ok(())
     }
 
     /// Writes a heartbeat to each idle partition that has a deadline due: nothing else would tell it that time
@@ -655,6 +838,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
             let Some(task) = &mut task.running else {
                 continue;
             };
+            // While it waits for a schema, no sign of time is read either.
+            if task.awaits.is_some() {
+                continue;
+            }
             let deadline = task.engine.as_ref().and_then(Engine::next_deadline);
             if now.saturating_sub(task.last_sign) >= IDLE && deadline.is_some_and(|due| due.millis() <= wall) {
                 task.last_sign = now;
@@ -665,10 +852,23 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.begin()?;
             let heartbeat = records::Event { kind: "heartbeat".into(), occurred_at: wall, ..records::Event::default() };
             let mut bytes = Vec::new();
-            self.heartbeat_framer.write(&heartbeat, &mut bytes).map_err(unwritable)?;
+            self.shared.framers.heartbeat.write(&heartbeat, &mut bytes).map_err(unwritable)?;
             self.produce(Slot { topic: Topic::Input(0), partition }, None, Some(&bytes))?;
             self.observer.heartbeat();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_whose_decoding_panics_is_a_dead_letter() {
+        let Decoded::Letter(problem, None) = decoded_by(|| panic!("a fault of ours")) else {
+            panic!("it is told");
+        };
+        assert_eq!(problem.code, "fold_failed");
     }
 }

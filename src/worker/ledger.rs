@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::observe::Signs;
 use super::position::Range;
-use super::{Disk, Trouble, Worker, after, headers, unwritable};
+use super::{Disk, Trouble, Worker, after, guarded, headers, unwritable};
 use crate::codec::{charge, partitioner};
 use crate::engine::publish::Problem;
 use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
@@ -89,6 +89,21 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if let Some(task) = self.ledgers.get_mut(&slot.partition) {
             task.signs.read(head.appended_at);
         }
+        let priced = guarded(|| self.publish_price(head, records));
+        priced.unwrap_or_else(|| Err(self.failed(head)))?;
+        if let Some(place) = self.ledgers.get_mut(&slot.partition).and_then(|task| task.place.as_mut()) {
+            place.read = after(head);
+            let committed = place.committed;
+            self.has_read(slot, committed, after(head));
+        }
+        Ok(())
+    }
+
+    /// Publishes a charge with its price, or as a dead letter where it has none.
+    fn publish_price(&mut self, head: &Head, records: &Records) -> Result<(), Trouble> {
+        if let Some(problem) = self.is_poison(head) {
+            return self.publish_letter(head, records, &problem, head.appended_at);
+        }
         let value = records.value(head).unwrap_or_default();
         let shared = Arc::clone(&self.shared);
         let mut bytes = std::mem::take(&mut self.bytes);
@@ -106,7 +121,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             Err(error) if error.is_newer() => {
                 return Err(Trouble::Halt(format!(
                     "`{}`, partition {}, offset {}: {error}; run that version here too",
-                    shared.charges, slot.partition.0, head.offset
+                    shared.charges, head.slot.partition.0, head.offset
                 )));
             }
             Err(error) => {
@@ -115,11 +130,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
         }
         self.bytes = bytes;
-        if let Some(place) = self.ledgers.get_mut(&slot.partition).and_then(|task| task.place.as_mut()) {
-            place.read = after(head);
-            let committed = place.committed;
-            self.has_read(slot, committed, after(head));
-        }
         Ok(())
     }
 }

@@ -40,9 +40,9 @@ pub struct Position {
     /// What the ledger stage read of the partition's charges. The group's position of them is held against it, as
     /// those of the inputs are: a ledger that began anew because its position is missing would bill everything again.
     ///
-    /// Nothing in a row of the first format, which stays what is written until `state.write_format` is raised:
-    /// the former version reads these rows too, in the store and in the changelogs. What is left then is the
-    /// transaction's number beside the group's positions.
+    /// Nothing in a row of the first format, which is written where `state.write_format` is 1: a version without the
+    /// second reads these rows too, in the store and in the changelogs. What is left then is the transaction's number
+    /// beside the group's positions.
     pub charges: Option<Range>,
     /// The deadline that comes next, where the transaction was closed between the deadlines that a record's
     /// arrival had passed.
@@ -183,6 +183,18 @@ mod tests {
         let position = Position::read(&row).expect("the first format is read for ever");
         assert_eq!((position.sequence, position.charges), (5, None));
         assert_eq!(position.inputs, [Range { from: NextOffset::after(2), next: NextOffset::after(6) }]);
+        assert_eq!(position.write(), row);
+    }
+
+    /// A row as the second version writes it: with one input's positions, and behind them those of the charges.
+    #[test]
+    fn a_row_of_the_second_format_is_read_and_written_as_it_was() {
+        let row = [2, 5, 4, 8, 1, 6, 14, 22, 24, 0, 0, 30, 41, 2, 4, 0];
+        let position = Position::read(&row).expect("the second format is read for ever");
+        let range = |from, next| Range { from: NextOffset::after(from), next: NextOffset::after(next) };
+        assert_eq!((position.sequence, position.charges), (5, Some(range(10, 11))));
+        assert_eq!(position.inputs, [range(2, 6)]);
+        assert_eq!((position.contacts, position.messages), (NextOffset::after(0), NextOffset::after(1)));
         assert_eq!(position.write(), row);
     }
 }

@@ -21,16 +21,46 @@ const CHUNK: usize = 8 << 20;
 /// How often committed positions that do not agree yet are asked for again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How often the log says how far the changelogs are read: its beginning and its end may be far from each other.
+const TOLD: Duration = Duration::from_secs(10);
+
 /// Partitions whose state is coming back.
 pub struct Restore<R, S> {
     reader: Option<R>,
     partitions: BTreeMap<Partition, Restoring<S>>,
     records: Records,
+    pace: Option<Pace>,
+}
+
+/// Since when changelogs are read, and when that was last told.
+#[derive(Clone, Copy)]
+struct Pace {
+    began: Duration,
+    told: Duration,
+}
+
+impl Pace {
+    /// Whether it is to be told again how far they are read; then it counts as done.
+    fn is_due(pace: &mut Option<Self>, now: Duration) -> bool {
+        let pace = pace.get_or_insert(Self { began: now, told: now });
+        let is_due = now.saturating_sub(pace.told) >= TOLD;
+        if is_due {
+            pace.told = now;
+        }
+        is_due
+    }
+
+    /// How long the rest will take as fast as the beginning went; nothing where that tells nothing.
+    fn rest(self, now: Duration, applied: u64, left: u64) -> Option<Duration> {
+        let took = now.saturating_sub(self.began).as_millis();
+        let rest = (took * u128::from(left)).checked_div(u128::from(applied))?;
+        Some(Duration::from_millis(u64::try_from(rest).ok()?))
+    }
 }
 
 impl<R, S> Default for Restore<R, S> {
     fn default() -> Self {
-        Self { reader: None, partitions: BTreeMap::new(), records: Records::default() }
+        Self { reader: None, partitions: BTreeMap::new(), records: Records::default(), pace: None }
     }
 }
 
@@ -44,6 +74,19 @@ impl<R, S> Restore<R, S> {
     pub fn progress(&self, partition: Partition) -> Option<(u64, u64, bool)> {
         let task = self.partitions.get(&partition)?;
         Some((task.applied, task.contacts.left() + task.messages.left(), task.halted))
+    }
+
+    /// Says in the log how far the changelogs are read, once in a while.
+    fn tell(&mut self, now: Duration) {
+        let reading = || self.partitions.values().filter(|task| !task.is_read());
+        let partitions = reading().count();
+        if partitions == 0 || !Pace::is_due(&mut self.pace, now) {
+            return;
+        }
+        let applied: u64 = reading().map(|task| task.applied).sum();
+        let left: u64 = reading().map(|task| task.contacts.left() + task.messages.left()).sum();
+        let seconds_left = self.pace.and_then(|pace| pace.rest(now, applied, left)).map(|rest| rest.as_secs());
+        tracing::info!(partitions, applied, left, seconds_left, "still reads the changelogs");
     }
 
     /// Forgets everything; what was written stays.
@@ -158,7 +201,8 @@ impl<S> Restoring<S> {
             _ => "",
         };
         let hangs = if position.messages_sequence < position.sequence {
-            ". The messages changelog ends before the state does: if positions and transactions agree, look for a              transaction that hangs in it with `kafka-transactions find-hanging`"
+            ". The messages changelog ends before the state does: if positions and transactions agree, look for a \
+             transaction that hangs in it with `kafka-transactions find-hanging`"
         } else {
             ""
         };
@@ -262,7 +306,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
-    fn input_slots(&self, partition: Partition) -> Vec<Slot> {
+    pub(super) fn input_slots(&self, partition: Partition) -> Vec<Slot> {
         (0..self.shared.inputs.len()).map(|index| Slot { topic: Topic::Input(index as u8), partition }).collect()
     }
 
@@ -327,7 +371,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     fn read_changelogs(&mut self) -> Result<(), Trouble> {
-        let Restore { reader, partitions, records } = &mut self.restore;
+        let Restore { reader, partitions, records, .. } = &mut self.restore;
         if partitions.values().all(Restoring::is_read) {
             return Ok(());
         }
@@ -361,6 +405,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 task.write(wall)?;
             }
         }
+        self.restore.tell(self.log.now());
         Ok(())
     }
 
@@ -447,5 +492,22 @@ impl<L: Log, D: Disk> Worker<L, D> {
         task.halted = true;
         tracing::error!("{}", task.why_not(partition));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_once_in_a_while_and_the_rest_goes_as_fast_as_the_beginning() {
+        let (mut pace, seconds) = (None, Duration::from_secs);
+        assert!(!Pace::is_due(&mut pace, seconds(100)), "what has just begun has nothing to tell");
+        assert!(!Pace::is_due(&mut pace, seconds(109)));
+        assert!(Pace::is_due(&mut pace, seconds(110)) && !Pace::is_due(&mut pace, seconds(119)));
+        assert!(Pace::is_due(&mut pace, seconds(120)));
+        let pace = pace.expect("it has begun");
+        assert_eq!(pace.rest(seconds(120), 1_000, 3_000), Some(seconds(60)));
+        assert_eq!(pace.rest(seconds(120), 0, 3_000), None);
     }
 }

@@ -11,11 +11,13 @@ mod clients;
 mod cluster;
 mod deadlines;
 mod edge;
+mod identity;
 mod members;
 mod oracle;
 mod poison;
 mod produce;
 mod reading;
+mod references;
 #[path = "../registry_server/mod.rs"]
 mod registry_server;
 mod runs;

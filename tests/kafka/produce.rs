@@ -47,7 +47,8 @@ pub struct Loader {
     inputs: Vec<String>,
     partitions: u32,
     events: Framer,
-    framing: Framing,
+    /// How records of accounts and of templates are written.
+    references: [Framing; 2],
     bytes: Vec<u8>,
     sent: u64,
 }
@@ -74,7 +75,7 @@ impl Loader {
             inputs: (0..deployment.plan.inputs).map(|input| deployment.topic(Topic::Input(input))).collect(),
             partitions: deployment.plan.partitions,
             events: Framer::new(schema::EVENT, framing).expect("a schema of ours"),
-            framing,
+            references: [framing; 2],
             bytes: Vec::new(),
             sent: 0,
         }
@@ -113,6 +114,11 @@ impl Loader {
         }
     }
 
+    /// From now on records of accounts and of templates are written in framings of their own.
+    pub fn frame_references(&mut self, accounts: Framing, templates: Framing) {
+        self.references = [accounts, templates];
+    }
+
     /// Sends the reference records of a stream.
     pub fn references(&mut self, deployment: &Deployment, settings: &Settings) {
         let known = loadgen::references(settings, &Days(Zones::new())).expect("settings of a stream");
@@ -124,18 +130,25 @@ impl Loader {
 
     /// Sends what is known of an account.
     pub fn account(&mut self, topic: &str, record: &records::Account<'_>) {
-        self.reference(topic, schema::ACCOUNT, record.entity_id.as_str(), record);
+        let key = record.entity_id.as_str();
+        self.reference(topic, (schema::ACCOUNT, self.references[0]), key, record);
     }
 
     /// Sends what is known of a template.
     pub fn template(&mut self, topic: &str, record: &records::TemplateHistory<'_>) {
         let key = [record.account_id.as_str(), record.name.as_str(), record.language.as_str()].join("/");
-        self.reference(topic, schema::TEMPLATE_HISTORY, &key, record);
+        self.reference(topic, (schema::TEMPLATE_HISTORY, self.references[1]), &key, record);
     }
 
-    fn reference(&mut self, topic: &str, schema: RecordSchema, key: &str, record: &impl serde::Serialize) {
+    fn reference(
+        &mut self,
+        topic: &str,
+        (schema, framing): (RecordSchema, Framing),
+        key: &str,
+        record: &impl serde::Serialize,
+    ) {
         let mut bytes = Vec::new();
-        let framer = Framer::new(schema, self.framing).expect("a schema of ours");
+        let framer = Framer::new(schema, framing).expect("a schema of ours");
         framer.write(record, &mut bytes).expect("a record can be written");
         self.send(topic, None, key.as_bytes(), &bytes);
     }

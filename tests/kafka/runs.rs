@@ -35,7 +35,8 @@ fn one_worker_drains_its_input_exactly_once() {
 
 /// Whether a process has made or read a store.
 fn has_had_a_partition(deployment: &Deployment, instance: &str) -> bool {
-    std::fs::read_dir(deployment.state(instance)).is_ok_and(|mut stores| stores.next().is_some())
+    let is_store = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("partition-");
+    std::fs::read_dir(deployment.state(instance)).is_ok_and(|entries| entries.flatten().any(is_store))
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Mood {
     Well,
     /// Not at all: it takes a connection and hangs up.
     Silent,
+    /// Not at all, and it does not hang up either.
+    Hanging,
     /// With a status in place of an answer, such as 503.
     Failing(u16),
 }
@@ -149,7 +151,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Mutex<Shared>>) {
 fn converse(connection: &TcpStream, shared: &Mutex<Shared>) {
     let mut reader = BufReader::new(connection);
     while let Some(request) = read(&mut reader) {
-        let (status, answer) = lock(shared).answer(&request);
+        let mut state = lock(shared);
+        if state.mood == Mood::Hanging {
+            // The next mood cuts the connection, and so ends the reading of what never comes.
+            state.requests.push(format!("{} {}", request.method, request.target));
+            continue;
+        }
+        let (status, answer) = state.answer(&request);
+        drop(state);
         let body = answer.to_string();
         let head = format!(
             "HTTP/1.1 {status} Registry\r\nContent-Type: application/vnd.schemaregistry.v1+json\r\n\

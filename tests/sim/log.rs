@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Reader, Records, Slot};
+use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Reader, Records, Slot};
 
 use crate::broker::partition::{Ending, Pair, PartitionLog};
 use crate::broker::transactions::Target;
@@ -74,15 +74,38 @@ impl Log for SimLog {
 
     fn assign(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
         self.handle.call(Step::Assign, |turn| {
-            let membership = &turn.library().membership;
-            // Nothing may be read at any time.
-            let asked = slots.is_empty() || matches!(membership.standing, Standing::Holding | Standing::Leaving);
-            if !asked || slots.iter().any(|(slot, _)| !membership.given.contains(slot)) {
-                return Err(Failure::Halt("these slots were not given".to_owned()));
-            }
+            turn.was_given(slots)?;
             turn.library().cursors = slots.iter().map(|(slot, next)| (*slot, next.offset())).collect();
             Ok(())
         })
+    }
+
+    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure> {
+        self.handle.call(Step::Assign, |turn| {
+            turn.library().cursors.retain(|slot, _| !slots.contains(slot));
+            Ok(())
+        })
+    }
+
+    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        self.handle.call(Step::Assign, |turn| {
+            turn.was_given(slots)?;
+            let cursors = &mut turn.library().cursors;
+            if slots.iter().any(|(slot, _)| cursors.contains_key(slot)) {
+                return Err(Failure::Halt("these slots were not paused".to_owned()));
+            }
+            cursors.extend(slots.iter().map(|(slot, next)| (*slot, next.offset())));
+            Ok(())
+        })
+    }
+
+    fn glance(&self, slot: Slot) -> Glance {
+        let world = self.handle.shared.lock();
+        let (log, cursor) =
+            (world.broker.log(slot), world.processes[self.handle.process].library.cursors.get(&slot).copied());
+        // As of the last poll: what has come since is not known.
+        let reached = cursor.filter(|cursor| *cursor >= log.stable());
+        Glance { end: NextOffset::at(log.end()), reached: reached.and_then(NextOffset::at) }
     }
 
     fn unassign(&mut self) -> Result<(), Failure> {
@@ -248,6 +271,16 @@ impl Log for SimLog {
 }
 
 impl Turn<'_> {
+    /// Whether slots may be read. Nothing may be read at any time.
+    fn was_given(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        let membership = &self.library().membership;
+        let asked = slots.is_empty() || matches!(membership.standing, Standing::Holding | Standing::Leaving);
+        if !asked || slots.iter().any(|(slot, _)| !membership.given.contains(slot)) {
+            return Err(Failure::Halt("these slots were not given".to_owned()));
+        }
+        Ok(())
+    }
+
     /// What a poll finds at once.
     fn look(&mut self, records: &mut Records) -> Result<Option<Found>, Failure> {
         let (now, process) = (self.now, self.process);

@@ -6,24 +6,27 @@ mod proof;
 mod traffic;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate::codec::frame::Framing;
+use tollgate::codec::partitioner::Partitioner;
 use tollgate::store;
 use tollgate::stream::{Log, Partition, Topic};
 use tollgate::worker::headers::Headers;
+use tollgate::worker::observe::Observer;
 use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Schemas, Shared, Worker};
 
 use crate::disk::{Disks, SimDisk};
 use crate::faults::{Fault, Faults, Hits};
 use crate::log::SimLog;
 use crate::random::{Random, mix};
-use crate::time::{MILLI, SECOND};
+use crate::time::{MILLI, SECOND, micros};
 use crate::world::{self, Ended, Machine, Outcome, Program, Setup, Timing};
 use hits::Table;
 use planted::Plant;
 use proof::Anomaly;
-use traffic::{Ground, Traffic};
+use traffic::{Ground, Known, Traffic};
 
 /// What a schema registry knows nothing of.
 const UNKNOWN_SCHEMA: u32 = 77;
@@ -44,7 +47,9 @@ impl Disk for Disks {
 struct Case {
     world: Setup,
     shared: Arc<Shared>,
-    latest: Latest,
+    known: Known,
+    /// How many records passed over an input.
+    passes: Arc<AtomicU64>,
 }
 
 /// What a run is mostly about.
@@ -77,7 +82,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         Course::Usual | Course::Deadlines | Course::TwoInputs => Arrival::Field,
     };
     let span = random.between(3, 10) * SECOND;
-    let Traffic { feeds, reference } = traffic::make(&mut random, ground, partitions, span, arrival, course);
+    let Traffic { feeds, known } = traffic::make(&mut random, ground, partitions, span, arrival, course);
     let inputs = course.inputs();
     let shared = Shared {
         setup: Arc::clone(random.pick(&ground.setups)),
@@ -96,7 +101,9 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         arrival,
         keep_payload: random.happens(5_000),
         headers: Headers::Off,
+        partitioner: Partitioner::default(),
         heartbeats: true,
+        gateway_silence: None,
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
             records: if course == Course::Deadlines { 3 } else { random.between(3, 60) as usize },
@@ -110,8 +117,6 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         tombstones_kept: if random.happens(2_000) { Duration::from_secs(16) } else { Duration::from_hours(24) },
         patience: Duration::from_secs(30),
     };
-    let latest = Latest::default();
-    latest.set(reference);
     let mut read: Vec<Topic> = (0..inputs).map(Topic::Input).collect();
     read.push(Topic::Charges);
     let mut timing = Timing { max_poll: *random.pick(&[5 * SECOND, 12 * SECOND]), ..Timing::default() };
@@ -130,7 +135,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         calm_from: span + random.between(2, 6) * SECOND + if course == Course::Deadlines { 15 * SECOND } else { 0 },
         timing,
     };
-    Case { world, shared: Arc::new(shared), latest }
+    Case { world, shared: Arc::new(shared), known, passes: Arc::default() }
 }
 
 /// A registry that cannot be asked at first, and then does not know the schema.
@@ -142,16 +147,31 @@ fn schemas() -> Schemas {
     })
 }
 
+/// What a worker is given besides its log and its disks.
+struct Around {
+    shared: Arc<Shared>,
+    known: Known,
+    passes: Arc<AtomicU64>,
+}
+
+/// Counts records that passed over an input.
+struct Passes(Arc<AtomicU64>);
+
+impl Observer for Passes {
+    fn passed_over(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Runs a worker until it is asked to stop, or cannot go on.
-fn work<L: Log, D: Disk>(
-    log: L,
-    disk: D,
-    (shared, latest): (&Arc<Shared>, &Latest),
-    asked_to_stop: &dyn Fn() -> bool,
-) -> Ended {
-    let worker = Worker::new(log, disk, Arc::clone(shared), latest.clone(), schemas());
-    let mut worker = worker.expect("our schemas are schemas");
+fn work<L: Log, D: Disk>(log: L, disk: D, around: &Around, asked_to_stop: &dyn Fn() -> bool) -> Ended {
+    let (latest, mut told) = (Latest::default(), 0);
+    around.known.tell(&latest, &mut told, 0);
+    let worker = Worker::new(log, disk, Arc::clone(&around.shared), latest.clone(), schemas());
+    let worker = worker.expect("our schemas are schemas");
+    let mut worker = worker.observed_by(Box::new(Passes(Arc::clone(&around.passes))));
     while !asked_to_stop() {
+        around.known.tell(&latest, &mut told, micros(worker.log().now()));
         if let Err(halted) = worker.turn() {
             return Ended::Halted(halted.0);
         }
@@ -166,16 +186,16 @@ fn work<L: Log, D: Disk>(
 
 /// The program that a process runs: the worker, on a log or a disk that may have a fault of its own.
 fn program(case: &Case, plant: Plant) -> Arc<Program> {
-    let (shared, latest) = (Arc::clone(&case.shared), case.latest.clone());
+    let (shared, known, passes) = (Arc::clone(&case.shared), case.known.clone(), Arc::clone(&case.passes));
+    let around = Around { shared, known, passes };
     Arc::new(move |machine| {
         let Machine { log, disks, signals } = machine;
-        let around = (&shared, &latest);
         let asked_to_stop = || signals.asked_to_stop();
         match plant {
-            Plant::Nothing => work::<SimLog, Disks>(log, disks, around, &asked_to_stop),
+            Plant::Nothing => work::<SimLog, Disks>(log, disks, &around, &asked_to_stop),
             plant => {
                 let (log, disks) = planted::around(log, disks, plant);
-                work(log, disks, around, &asked_to_stop)
+                work(log, disks, &around, &asked_to_stop)
             }
         }
     })
@@ -185,11 +205,11 @@ fn program(case: &Case, plant: Plant) -> Arc<Program> {
 fn play(seed: u64, ground: &Ground, course: Course, plant: Plant, told: bool) -> (Outcome, Result<(), Anomaly>) {
     let case = case(seed, ground, course);
     let program = program(&case, plant);
-    let Case { world, shared, latest } = case;
+    let Case { world, shared, known, .. } = case;
     let outcome = world::run(seed, world, told, &program);
     let verdict = match &outcome.failure {
         Some(why) => Err(Anomaly::Stuck(why.clone())),
-        None => proof::check(&outcome, &shared, &latest.get()),
+        None => proof::check(&outcome, &shared, &known),
     };
     (outcome, verdict)
 }
@@ -255,6 +275,25 @@ fn two_inputs_are_folded_exactly_once_whatever_goes_wrong() {
     play_all(Course::TwoInputs, (tenth(seeds, told), told));
 }
 
+/// Both inputs end in markers again and again: transactions write half of what is read, and heartbeats.
+#[test]
+fn no_input_is_passed_over_where_nothing_goes_wrong() {
+    let ground = Ground::new();
+    let mut folded = 0;
+    for seed in 0..20 {
+        let mut case = case(seed, &ground, Course::TwoInputs);
+        case.world.faults = Faults { gaps: 5_000, ..Faults::NONE };
+        let program = program(&case, Plant::Nothing);
+        let Case { world, shared, known, passes } = case;
+        let outcome = world::run(seed, world, false, &program);
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        assert_eq!(proof::check(&outcome, &shared, &known), Ok(()), "seed {seed}");
+        assert_eq!(passes.load(Ordering::Relaxed), 0, "seed {seed}");
+        folded += proof::folded(&outcome, &shared);
+    }
+    assert!(folded > 1_000, "{folded}");
+}
+
 /// Where many seeds were asked for, a tenth of them: the usual course has most to meet.
 fn tenth(seeds: std::ops::Range<u64>, told: bool) -> std::ops::Range<u64> {
     if told || crate::number("SIM_SEEDS").is_none() { seeds } else { 0..seeds.end.div_ceil(10) }
@@ -268,7 +307,9 @@ fn every_planted_fault_is_found() {
     // `SIM_PLANT=12` begins with the one of that place.
     let first = crate::number("SIM_PLANT").unwrap_or(0) as usize;
     for plant in Plant::ALL.into_iter().skip(first) {
-        let found = (0..300).find_map(|seed| {
+        // Most are found by the first seeds. That two takers of a partition fire the same deadlines takes a coincidence
+        // which one run in some hundreds has.
+        let found = (0..3_000).find_map(|seed| {
             let (_, verdict) = play(seed, &ground, plant.course(), plant, false);
             verdict.err().map(|anomaly| (seed, anomaly))
         });

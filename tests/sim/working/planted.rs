@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate::domain::time::Timestamp;
 use tollgate::store::{self, Batch, Store, keys};
-use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
+use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::Disk;
 
 use super::Course;
@@ -169,6 +169,18 @@ impl Log for WrongLog {
         let onward = |(slot, next): &(Slot, NextOffset)| (*slot, self.read.get(slot).map_or(*next, |at| *next.max(at)));
         let slots: Vec<_> = slots.iter().map(onward).collect();
         self.log.assign(&slots)
+    }
+
+    fn pause(&mut self, slots: &[Slot]) -> Result<(), Failure> {
+        self.log.pause(slots)
+    }
+
+    fn resume(&mut self, slots: &[(Slot, NextOffset)]) -> Result<(), Failure> {
+        self.log.resume(slots)
+    }
+
+    fn glance(&self, slot: Slot) -> Glance {
+        self.log.glance(slot)
     }
 
     fn unassign(&mut self) -> Result<(), Failure> {

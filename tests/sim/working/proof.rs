@@ -11,9 +11,8 @@ use tollgate::codec::frame::Writers;
 use tollgate::codec::records::{BillingEntry, Event, Verdict, WindowStateRow};
 use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, partitioner, schema};
-use tollgate::domain::reference::Reference;
 use tollgate::domain::time::Timestamp;
-use tollgate::engine::publish::{Publisher, Record};
+use tollgate::engine::publish::{self, Publisher};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Store};
@@ -22,8 +21,9 @@ use tollgate::worker::position::Position;
 use tollgate::worker::{Arrival, Shared};
 use tollgate::zones::Zones;
 
+use super::traffic::Known;
 use crate::broker::Broker;
-use crate::broker::partition::Pair;
+use crate::broker::partition::{Pair, Record};
 use crate::check;
 use crate::world::Outcome;
 
@@ -56,7 +56,7 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Letter = (String, i64, i64, String);
 
 /// Whatever is wrong with a run.
-pub fn check(outcome: &Outcome, shared: &Arc<Shared>, reference: &Arc<Reference>) -> Result<(), Anomaly> {
+pub fn check(outcome: &Outcome, shared: &Arc<Shared>, known: &Known) -> Result<(), Anomaly> {
     let broker = &outcome.broker;
     check::logs(broker).map_err(|broken| Anomaly::Broken(format!("{broken:?}")))?;
     check::positions(broker).map_err(|misdeed| Anomaly::Broken(format!("{misdeed:?}")))?;
@@ -65,7 +65,7 @@ pub fn check(outcome: &Outcome, shared: &Arc<Shared>, reference: &Arc<Reference>
     }
     let mut expected = Expected::default();
     for partition in (0..shared.partitions).map(Partition) {
-        expected.fold(broker, partition, shared, reference);
+        expected.fold(broker, partition, shared, known)?;
     }
     let found = found(broker, shared);
     for stream in expected.published.keys().chain(found.published.keys()) {
@@ -192,6 +192,19 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
     }
 }
 
+/// How many records the partitions have folded, as their last commit records say.
+pub fn folded(outcome: &Outcome, shared: &Shared) -> u64 {
+    let last = |partition| commits(&outcome.broker, Topic::Contacts, partition).pop();
+    (0..shared.partitions).map(Partition).filter_map(last).map(|position| position.records).sum()
+}
+
+/// The commit records in a changelog.
+fn commits(broker: &Broker, topic: Topic, partition: Partition) -> Vec<Position> {
+    let records = broker.log(Slot { topic, partition }).visible();
+    let ends = records.filter(|(_, (key, _))| key.as_ref() == Some(&keys::meta()));
+    ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect()
+}
+
 fn position_of(row: &[u8]) -> Position {
     let bytes = engine::position_of(row).expect("a row that says where the state stands");
     Position::read(&bytes).expect("a position")
@@ -221,53 +234,50 @@ struct Expected {
 }
 
 impl Expected {
-    fn fold(&mut self, broker: &Broker, partition: Partition, shared: &Arc<Shared>, reference: &Arc<Reference>) {
+    /// Folds a partition with what was known in each of its transactions, as their commit records say.
+    fn fold(
+        &mut self,
+        broker: &Broker,
+        partition: Partition,
+        shared: &Arc<Shared>,
+        known: &Known,
+    ) -> Result<(), Anomaly> {
+        let (Some(name), slot) = (shared.inputs.first(), Slot { topic: Topic::Input(0), partition }) else {
+            return Ok(());
+        };
         let setup = Arc::clone(&shared.setup);
         let publisher = Publisher::new(Arc::clone(&setup), Zones::new(), shared.name.clone(), shared.enforced);
-        let opened = Engine::open(setup, Zones::new(), Arc::clone(reference), Memory::default());
-        let (mut engine, _) = opened.expect("memory can be read");
+        let opened = Engine::open(setup, Zones::new(), Arc::default(), Memory::default());
+        let (engine, _) = opened.expect("memory can be read");
         let writers = Writers::of(schema::EVENT).expect("a schema");
-        let mut outputs = Vec::new();
-        for (index, name) in (0..).zip(&shared.inputs) {
-            let slot = Slot { topic: Topic::Input(index), partition };
-            for (record, (_, value)) in broker.log(slot).visible() {
-                let letter = |code: &str| (name.clone(), i64::from(partition.0), record.offset, code.to_owned());
-                let value = value.as_deref().unwrap_or_default();
-                let read = read(value, &writers, partition, shared);
-                let known = engine.partition_time();
-                let said = match shared.arrival {
-                    Arrival::Log => Timestamp::from_millis(record.appended_at),
-                    Arrival::Field => read.said,
-                };
-                let arrived_at = said.or(known).max(known).unwrap_or(Timestamp::EARLIEST);
-                while engine.advance(arrived_at, usize::MAX, &mut outputs).expect("memory") == Advanced::CommitFirst {
-                    engine.commit(b"").expect("memory");
-                }
-                if let Some(prepared) = read.event
-                    && let Err(rejected) = engine.fold(&prepared, arrived_at, &mut outputs).expect("memory")
-                {
-                    self.letters.push(letter(rejected.code()));
-                }
-                self.letters.extend(read.mistake.map(letter));
-                for output in outputs.drain(..) {
-                    let (to, pair) = published(&output, &publisher, partition, shared);
-                    self.published.entry((to, partition)).or_default().push(pair);
-                }
-                if let Some(ask) = read.ask {
-                    let asked_at = ask.at.unwrap_or(arrived_at).millis();
-                    let mut bytes = Vec::new();
-                    let verdict = publisher.malformed(&ask.number, &ask.request, asked_at);
-                    shared.framers.verdict.write(&verdict, &mut bytes).expect("a verdict");
-                    let to = Slot { topic: Topic::Verdicts, partition };
-                    let pair = (Some(ask.number.clone().into_bytes()), Some(bytes));
-                    self.published.entry((to, partition)).or_default().push(pair);
-                }
+        let mut fold = Fold { expected: self, engine, publisher, writers, name, partition, shared };
+        let mut records = broker.log(slot).visible().peekable();
+        for commit in commits(broker, Topic::Contacts, partition) {
+            let Some(reference) = known.at(commit.watermark) else {
+                return Err(Anomaly::TornTransaction(format!("{partition:?}: nobody knew {:?}", commit.watermark)));
+            };
+            fold.engine.refer_to(Arc::clone(reference));
+            let end = commit.inputs.first().map_or(0, |range| range.next.offset());
+            while let Some((record, (_, value))) = records.next_if(|(record, _)| record.offset < end) {
+                fold.record(record, value.as_deref().unwrap_or_default());
+            }
+            // It ended between two of the deadlines that the next record's arrival has passed.
+            if let (Some(cursor), Some((record, (_, value)))) = (commit.cursor, records.peek()) {
+                let read = fold.read(value.as_deref().unwrap_or_default());
+                let arrived_at = fold.arrival(record, &read);
+                fold.advance(arrived_at, |engine| engine.due().is_some_and(|first| first < cursor));
             }
         }
+        // Nobody has committed these; what follows from them is missing.
+        for (record, (_, value)) in records {
+            fold.record(record, value.as_deref().unwrap_or_default());
+        }
+        let Fold { mut engine, publisher, .. } = fold;
         engine.commit(b"").expect("memory");
         let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
         self.rows.insert(partition, rows);
         self.price(broker, partition, &publisher, shared);
+        Ok(())
     }
 
     /// What was charged is priced as it lies in the log: whether that is right is seen to by itself.
@@ -284,6 +294,79 @@ impl Expected {
             let to = Slot { topic: Topic::Billing, partition: place(number, shared) };
             let pair = (Some(number.as_bytes().to_vec()), Some(bytes));
             self.published.entry((to, partition)).or_default().push(pair);
+        }
+    }
+}
+
+/// The plain fold of one partition.
+struct Fold<'a> {
+    expected: &'a mut Expected,
+    engine: Engine<Memory>,
+    publisher: Publisher,
+    writers: Writers,
+    /// The name of the input.
+    name: &'a str,
+    partition: Partition,
+    shared: &'a Arc<Shared>,
+}
+
+impl Fold<'_> {
+    fn read(&self, value: &[u8]) -> Read {
+        read(value, &self.writers, self.partition, self.shared)
+    }
+
+    fn arrival(&self, record: &Record, read: &Read) -> Timestamp {
+        let known = self.engine.partition_time();
+        let said = match self.shared.arrival {
+            Arrival::Log => Timestamp::from_millis(record.appended_at),
+            Arrival::Field => read.said,
+        };
+        said.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+    }
+
+    /// Moves time to an arrival, and fires the deadlines it has passed for as long as `wanted` says.
+    fn advance(&mut self, arrived_at: Timestamp, wanted: impl Fn(&Engine<Memory>) -> bool) {
+        let mut outputs = Vec::new();
+        while self.engine.partition_time() < Some(arrived_at) || wanted(&self.engine) {
+            let advanced = self.engine.advance(arrived_at, 0, &mut outputs).expect("memory");
+            self.publish(outputs.drain(..));
+            match advanced {
+                Advanced::Done => return,
+                Advanced::CommitFirst => self.engine.commit(b"").expect("memory"),
+                Advanced::TakeOutputs => {}
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record, value: &[u8]) {
+        let read = self.read(value);
+        let arrived_at = self.arrival(record, &read);
+        self.advance(arrived_at, |_| true);
+        let (name, number, offset) = (self.name.to_owned(), i64::from(self.partition.0), record.offset);
+        let letter = |code: &str| (name.clone(), number, offset, code.to_owned());
+        let mut outputs = Vec::new();
+        if let Some(prepared) = read.event
+            && let Err(rejected) = self.engine.fold(&prepared, arrived_at, &mut outputs).expect("memory")
+        {
+            self.expected.letters.push(letter(rejected.code()));
+        }
+        self.expected.letters.extend(read.mistake.map(letter));
+        self.publish(outputs.into_iter());
+        if let Some(ask) = read.ask {
+            let asked_at = ask.at.unwrap_or(arrived_at).millis();
+            let mut bytes = Vec::new();
+            let verdict = self.publisher.malformed(&ask.number, &ask.request, asked_at);
+            self.shared.framers.verdict.write(&verdict, &mut bytes).expect("a verdict");
+            let to = Slot { topic: Topic::Verdicts, partition: self.partition };
+            let pair = (Some(ask.number.clone().into_bytes()), Some(bytes));
+            self.expected.published.entry((to, self.partition)).or_default().push(pair);
+        }
+    }
+
+    fn publish(&mut self, outputs: impl Iterator<Item = Output>) {
+        for output in outputs {
+            let (to, pair) = published(&output, &self.publisher, self.partition, self.shared);
+            self.expected.published.entry((to, self.partition)).or_default().push(pair);
         }
     }
 }
@@ -339,27 +422,29 @@ fn published(output: &Output, publisher: &Publisher, partition: Partition, share
     let mut bytes = Vec::new();
     let mut to = Slot { topic: Topic::Verdicts, partition };
     let written = match publisher.record(output, None) {
-        Record::Verdict(verdict) => framers.verdict.write(&verdict, &mut bytes),
-        Record::Window(edge) => {
+        publish::Record::Verdict(verdict) => framers.verdict.write(&verdict, &mut bytes),
+        publish::Record::Window(edge) => {
             to.topic = Topic::Windows;
             framers.window.write(&edge, &mut bytes)
         }
-        Record::Outcome(outcome) => {
+        publish::Record::Outcome(outcome) => {
             to.topic = Topic::Outcomes;
             framers.outcome.write(&outcome, &mut bytes)
         }
-        Record::State(WindowStateRow { key: row, value }) => {
+        publish::Record::State(WindowStateRow { key: row, value }) => {
             to.topic = Topic::WindowState;
             row.as_str().clone_into(&mut key);
             let Some(value) = value else { return (to, (Some(key.into_bytes()), None)) };
             framers.state.write(&value, &mut bytes)
         }
-        Record::Charge(line, entry) => {
+        publish::Record::Charge(line, entry) => {
             owner(&entry).clone_into(&mut key);
             to = Slot { topic: Topic::Charges, partition: place(&key, shared) };
             charge::write(line, &entry, &framers.charge, &mut bytes)
         }
-        Record::Billing(_) | Record::DeadLetter(_) => unreachable!("the fold neither prices nor gives up"),
+        publish::Record::Billing(_) | publish::Record::DeadLetter(_) => {
+            unreachable!("the fold neither prices nor gives up")
+        }
     };
     written.expect("a record of ours");
     (to, (Some(key.into_bytes()), Some(bytes)))
@@ -463,11 +548,7 @@ fn compare<T: Ord + Describe>(what: &str, expected: &[T], found: &[T]) -> Result
 /// Transactions are numbered without a gap in both changelogs, what they read abuts, and the group stands where
 /// the last one ended. The last of them.
 fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<Option<Position>, Anomaly> {
-    let ends = |topic| {
-        let records = broker.log(Slot { topic, partition }).visible();
-        let ends = records.filter(|(_, (key, _))| key.as_ref() == Some(&keys::meta()));
-        ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect::<Vec<_>>()
-    };
+    let ends = |topic| commits(broker, topic, partition);
     let torn = |why: String| Err(Anomaly::TornTransaction(format!("{partition:?}: {why}")));
     let (mut contacts, messages) = (ends(Topic::Contacts), ends(Topic::Messages));
     if contacts != messages {

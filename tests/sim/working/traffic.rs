@@ -8,10 +8,11 @@ use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{partitioner, reference, schema};
 use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
+use tollgate::domain::time::Timestamp;
 use tollgate::engine::Setup;
 use tollgate::loadgen::{self, Calendar, Date, Settings};
 use tollgate::stream::{Partition, Slot, Topic};
-use tollgate::worker::Arrival;
+use tollgate::worker::{Arrival, Latest};
 use tollgate::zones::Zones;
 
 use super::{Course, UNKNOWN_SCHEMA};
@@ -47,7 +48,27 @@ impl Ground {
 /// What a run reads, and what is known of the businesses in it.
 pub struct Traffic {
     pub feeds: Vec<Feed>,
-    pub reference: Arc<Reference>,
+    pub known: Known,
+}
+
+/// What is known, from which instant on. Facts come while events do, and most of them later than others that were
+/// learned at the same instant or after them.
+#[derive(Clone)]
+pub struct Known(Vec<(Micros, Arc<Reference>)>);
+
+impl Known {
+    /// Tells what has become known by an instant. `told` is how many of the states have been told already.
+    pub fn tell(&self, latest: &Latest, told: &mut usize, now: Micros) {
+        for (_, reference) in self.0.iter().skip(*told).take_while(|(at, _)| *at <= now) {
+            latest.set(Arc::clone(reference));
+            *told += 1;
+        }
+    }
+
+    /// What was known at a watermark.
+    pub fn at(&self, watermark: Option<Timestamp>) -> Option<&Arc<Reference>> {
+        self.0.iter().map(|(_, reference)| reference).find(|reference| reference.watermark() == watermark)
+    }
 }
 
 struct Days<'z>(&'z Zones);
@@ -127,7 +148,7 @@ pub fn make(
             feeds.push(Feed { at: span, slot: Slot { topic: Topic::Input(0), partition }, pair: much_later() });
         }
     }
-    Traffic { feeds, reference: Arc::new(known(&references, &ground.zones)) }
+    Traffic { feeds, known: known(random, &references, &ground.zones, span, course) }
 }
 
 /// A sign that days have passed.
@@ -153,13 +174,26 @@ fn stray(random: &mut Random, partitions: u32, span: Micros, topic: Topic) -> Fe
     Feed { at: random.below(span / MILLI) * MILLI, slot: Slot { topic, partition }, pair: (None, Some(value)) }
 }
 
-fn known(references: &loadgen::References, zones: &Zones) -> Reference {
-    let mut known = Reference::default();
-    for account in &references.accounts {
-        reference::learn_account(&mut known, account, &|name| zones.find(name)).expect("valid accounts");
+/// All facts, in up to four portions: the first is there before anything is read. Where a rare coincidence of deadlines
+/// is looked for, all are there, so that every window has all that follows from it.
+fn known(random: &mut Random, references: &loadgen::References, zones: &Zones, span: Micros, course: Course) -> Known {
+    let (mut known, latest, mut states) = (Reference::default(), Latest::default(), Vec::new());
+    let (accounts, templates) = (&references.accounts, &references.templates);
+    let portions = if course == Course::Deadlines { 1 } else { random.between(1, 5) as usize };
+    let mut learned = 0;
+    for portion in 1..=portions {
+        let until = (accounts.len() + templates.len()) * portion / portions;
+        for index in learned..until {
+            if let Some(account) = accounts.get(index) {
+                reference::learn_account(&mut known, account, &|name| zones.find(name)).expect("valid accounts");
+            } else if let Some(template) = templates.get(index - accounts.len()) {
+                reference::learn_template(&mut known, template).expect("valid templates");
+            }
+        }
+        learned = until;
+        let at = if portion == 1 { 0 } else { (portion as u64 - 1) * span / portions as u64 };
+        latest.set(Arc::new(known.clone()));
+        states.push((at, latest.get()));
     }
-    for template in &references.templates {
-        reference::learn_template(&mut known, template).expect("valid templates");
-    }
-    known
+    Known(states)
 }
