@@ -242,6 +242,9 @@ impl Builder<'_> {
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
+        if request_timeout > transaction_timeout {
+            self.wrong("kafka.request_timeout", "it must not be more than `kafka.transaction_timeout`");
+        }
         let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
         let framings = [("avro", Framing::Avro), ("json", Framing::Json)];
         let framing = self.word("kafka.framing", raw.framing.as_deref(), &framings, Framing::Avro);
@@ -380,6 +383,13 @@ mod tests {
             let told = mistakes("kafka.properties", &format!("\"{property}\" = \"1\""));
             assert!(told.len() == 1 && told[0].contains(property), "{property}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_request_may_not_take_longer_than_its_transaction() {
+        let told = mistakes("kafka", "transaction_timeout = \"5s\"");
+        assert!(told.len() == 1 && told[0].contains("kafka.request_timeout"), "{told:?}");
+        assert_eq!(mistakes("kafka", "transaction_timeout = \"5s\"\nrequest_timeout = \"5s\""), [""; 0]);
     }
 
     #[test]
