@@ -124,10 +124,23 @@ impl Topics {
         let mut findings = missing_or_uneven(&self.names, &partitions);
         let wanted: Vec<Wanted> =
             wanted(&self.names).into_iter().filter(|wanted| partitions.contains_key(&wanted.topic)).collect();
+        // Nothing cannot be asked about.
+        if wanted.is_empty() {
+            return Ok(findings);
+        }
         let resources: Vec<_> = wanted.iter().map(|wanted| ResourceSpecifier::Topic(&wanted.name)).collect();
         let described = self.admin.describe_configs(resources.iter(), &options()).await?;
         for (wanted, described) in wanted.iter().zip(described) {
             let described = described.map_err(KafkaError::AdminOp)?;
+            // Why a topic has no settings the client does not pass on; every topic has some.
+            if described.entries.is_empty() {
+                findings.push(Finding {
+                    name: wanted.name.clone(),
+                    problem: "how it is set is not told: the user needs the right `DescribeConfigs` on it".to_owned(),
+                    fatal: true,
+                });
+                continue;
+            }
             for (setting, value, why) in &wanted.settings {
                 let found = described.entry_map().get(setting).and_then(|entry| entry.value.clone());
                 if found.as_deref() != Some(value) {
