@@ -95,7 +95,11 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         partitions,
         arrival,
         keep_payload: random.happens(5_000),
-        headers: Headers::Off,
+        headers: match seed % 3 {
+            0 => Headers::Off,
+            1 => Headers::Minimal,
+            _ => Headers::Full,
+        },
         heartbeats: true,
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
