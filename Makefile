@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint chaos kafka kafka-stop bench bench-stream sim fuzz clean
+.PHONY: help demo build test lint deadlines chaos kafka kafka-stop bench bench-stream sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -48,6 +48,12 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+# So many windows close at one record; the test's own number, which `make test` takes, is 40,000.
+DEADLINES ?= 1000000
+deadlines: ## A million windows that close at one record, while the worker is killed again and again
+	@deploy/needs.sh rust cc libclang java maven
+	DEADLINES=$(DEADLINES) $(CARGO) test --features broker --test kafka -- --nocapture deadlines::
 
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
 # for how long, and how often the broker is killed. With CHAOS_INPUTS=2 events come by two topics, and what depends on

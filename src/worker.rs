@@ -685,7 +685,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let mut bytes = std::mem::take(&mut self.bytes);
         // What makes a letter too large is left out: the record, or its key, which a letter has twice, or both. A letter
         // that the log does not take would be aborted with everything else, again and again.
-        let mut key = records.key(head);
+        let (mut key, mut headers) = (records.key(head), Vec::new());
         for (kept_key, kept_payload) in [(key, payload), (key, None), (None, payload), (None, None)] {
             key = kept_key;
             let place = crate::engine::publish::Place {
@@ -697,12 +697,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
             let record = self.publisher.dead_letter(place, problem, kept_payload, size as u64, at);
             bytes.clear();
             shared.framers.dead_letter.write(&record, &mut bytes).map_err(unwritable)?;
+            headers = headers::of(&record.envelope, shared.headers);
             if bytes.len() + key.map_or(0, <[u8]>::len) <= LARGEST_LETTER {
                 break;
             }
         }
         let slot = Slot { topic: Topic::DeadLetters, partition: head.slot.partition };
-        let produced = self.produce(slot, key, Some(&bytes));
+        let produced = self.produce_with(slot, key, Some(&bytes), &headers);
         self.bytes = bytes;
         produced
     }

@@ -123,6 +123,55 @@ fn the_same_input_twice_gives_the_same_outputs_in_both_formats() {
     }
 }
 
+/// Somebody asks one number again and again, under a policy that answers two asks of a second and acts on none.
+fn asks_in_a_row(folder: &Path) -> Replay {
+    let at = 1_791_288_000_000_i64;
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("written");
+    let policy = "enforced = false\nasks_per_second = 2\n";
+    write("config.toml", format!("[deployment]\nname = \"demo\"\nkey = \"tests name invented people\"\n{policy}"));
+    let line = |kind: &str, number: u8, after: i64, section: &str| {
+        let at = at + after;
+        format!(
+            "{{\"kind\":\"{kind}\",\"phone_number_id\":\"10731000000000{number}\",\"occurred_at\":{at},\
+             \"received_at\":{at},\"contact\":{{\"wa_id\":\"5511955501234\"}},{section}}}\n"
+        )
+    };
+    let wrote = "\"message\":{\"message_id\":\"wamid.1\",\"type\":\"text\"}";
+    let mut text = line("message", 1, -1_000, wrote);
+    for (number, after) in [(1, 0), (1, 0), (2, 10), (1, 20), (1, 999), (1, 1_000), (1, 1_001), (1, 1_002)] {
+        let content = "\"content\":{\"kind\":\"freeform\",\"message_type\":\"text\"}";
+        let request = text.lines().count();
+        let ask = format!("\"send_requested\":{{\"request_id\":\"{request}\",{content}}}");
+        text += &line("send_requested", number, after, &ask);
+    }
+    write("asks.ndjson", text);
+    Replay {
+        files: vec!["asks.ndjson".into()],
+        accounts: Vec::new(),
+        templates: Vec::new(),
+        config: "config.toml".into(),
+        within: folder.to_owned(),
+        ..Replay::of_the_example_day(folder.join("single"))
+    }
+}
+
+#[test]
+fn asks_beyond_those_of_a_second_are_told_so_and_nobody_need_act_on_a_verdict() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let replay = asks_in_a_row(folder.path());
+    replay.run();
+    let verdicts = records(&replay.outputs(), "verdicts");
+    let said: Vec<_> = verdicts
+        .iter()
+        .map(|verdict| (verdict["verdict"].as_str().expect("an answer"), verdict["reason"].as_str().expect("a reason")))
+        .collect();
+    let (open, throttled) = (("allowed", "service_window_open"), ("unknown", "throttled"));
+    // Another number has asks of its own, and the next second begins anew.
+    let elsewhere = ("blocked", "service_window_never_opened");
+    assert_eq!(said, [open, open, elsewhere, throttled, throttled, open, open, throttled]);
+    assert!(verdicts.iter().all(|verdict| verdict["enforced"] == Value::Bool(false)));
+}
+
 #[cfg(feature = "rocksdb")]
 mod gone_on_with {
     use super::*;
@@ -207,6 +256,16 @@ mod gone_on_with {
         second.run();
         let whole = |replay: &Replay| without_places(&replay.outputs());
         assert_same(&whole(&single), &whole(&second), "two days one after the other");
+    }
+
+    #[test]
+    fn the_asks_of_a_second_are_counted_by_all_runs_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let single = asks_in_a_row(folder.path());
+        let summary = single.run();
+        let stepped = single.beside("steps", true);
+        assert_eq!(in_steps(&stepped, 1), (summary, 10));
+        assert_same(&single.outputs(), &stepped.outputs(), "one ask at a time");
     }
 
     /// A sequence that is the same in every run of the tests, and without a pattern (splitmix64).

@@ -14,6 +14,8 @@
 # KAFKA_JVM    more options for its JVM
 # KAFKA_WAIT   how many seconds a start may take (60)
 # KAFKA_OWNER  a process id: when that process is gone, the broker is killed too
+# KAFKA_SECURED  a protocol such as SASL_PLAINTEXT: a new broker listens at one more port, by that protocol, and
+#              DIR/secured says where. How it knows its clients is said by KEY=VALUE, as listener.name.secured.…
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -120,13 +122,22 @@ free_port() { # a port that will not do
 settings() { # KEY=VALUE…
     port=$(free_port 0)
     controller=$(free_port "$port")
+    secured=
+    protocol=
+    if [ -n "${KAFKA_SECURED:-}" ]; then
+        secured=$(free_port "$port")
+        while [ "$secured" = "$controller" ]; do secured=$(free_port "$port"); done
+        echo "127.0.0.1:$secured" >"$dir/secured"
+        secured=",SECURED://127.0.0.1:$secured"
+        protocol=",SECURED:$KAFKA_SECURED"
+    fi
     echo "127.0.0.1:$port" >"$dir/bootstrap"
     cat >"$dir/server.properties.new" <<END
 process.roles=broker,controller
 node.id=1
-listeners=BROKER://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=BROKER://127.0.0.1:$port
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=BROKER://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller$secured
+advertised.listeners=BROKER://127.0.0.1:$port$secured
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT$protocol
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$controller

@@ -262,6 +262,9 @@ impl Builder<'_> {
         if commit_age * 2 > transaction_timeout {
             self.wrong("kafka.commit_age", "it must be less than half of `kafka.transaction_timeout`");
         }
+        if request_timeout > transaction_timeout {
+            self.wrong("kafka.request_timeout", "it must not be more than `kafka.transaction_timeout`");
+        }
         let arrival = self.word("kafka.arrival", raw.arrival.as_deref(), &[("log", false), ("field", true)], false);
         let partitioners =
             [("murmur2", Partitioner::Murmur2), ("crc32", Partitioner::Crc32), ("fnv1a", Partitioner::Fnv1a)];
@@ -432,6 +435,13 @@ mod tests {
         }
         let told = parsed("random").err().unwrap_or_default();
         assert!(told.len() == 1 && told[0].to_string().contains("kafka.partitioner"), "{told:?}");
+    }
+
+    #[test]
+    fn a_request_may_not_take_longer_than_its_transaction() {
+        let told = mistakes("kafka", "transaction_timeout = \"5s\"");
+        assert!(told.len() == 1 && told[0].contains("kafka.request_timeout"), "{told:?}");
+        assert_eq!(mistakes("kafka", "transaction_timeout = \"5s\"\nrequest_timeout = \"5s\""), [""; 0]);
     }
 
     #[test]

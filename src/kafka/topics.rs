@@ -298,6 +298,15 @@ impl Topics {
             let (Some(shape), Some(told)) = (there.get(&wanted.topic), described.get(&wanted.topic)) else {
                 continue;
             };
+            // Why a topic has no settings the client does not pass on; every topic has some.
+            if told.is_empty() {
+                findings.push(Finding {
+                    name: wanted.name.clone(),
+                    problem: "how it is set is not told: the user needs the right `DescribeConfigs` on it".to_owned(),
+                    fatal: true,
+                });
+                continue;
+            }
             findings.extend(wanted.settings.iter().filter_map(|setting| {
                 let found = effective(told, setting.name);
                 (!setting.must.holds(found)).then(|| Finding {

@@ -767,9 +767,10 @@ impl<L: Log, D: Disk> Worker<L, D> {
         bytes.clear();
         let verdict = self.publisher.malformed(&ask.number, &ask.request, asked_at);
         self.shared.framers.verdict.write(&verdict, &mut bytes).map_err(unwritable)?;
+        let headers = headers::of(&verdict.envelope, self.shared.headers);
         drop(verdict);
         let slot = Slot { topic: Topic::Verdicts, partition };
-        let produced = self.produce(slot, Some(ask.number.as_bytes()), Some(&bytes));
+        let produced = self.produce_with(slot, Some(ask.number.as_bytes()), Some(&bytes), &headers);
         self.bytes = bytes;
         self.observer.answered(Answer::Unknown, Reason::Malformed, self.present);
         produced

@@ -24,12 +24,28 @@ impl Broker {
 
     /// Starts a new broker with settings of its own, each as `KEY=VALUE`.
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_new(settings, None)
+    }
+
+    /// Starts a new broker that listens at one more port by a protocol such as `SASL_PLAINTEXT`.
+    pub fn start_secured(protocol: &str, settings: &[&str]) -> Self {
+        Self::start_new(settings, Some(protocol))
+    }
+
+    fn start_new(settings: &[&str], secured: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("tollgate-kafka-").tempdir().expect("a directory");
         // Made before it starts: where the start fails half-way, dropping this ends it.
         let mut broker = Self { directory, bootstrap: String::new() };
-        let printed = broker.script("start", settings);
-        broker.bootstrap = printed.trim().into();
+        let mut command = broker.command("start");
+        command.args(settings).envs(secured.map(|protocol| ("KAFKA_SECURED", protocol)));
+        broker.bootstrap = printed(&mut command).trim().into();
         broker
+    }
+
+    /// Where it answers those who show who they are, as `host:port`.
+    pub fn secured(&self) -> String {
+        let address = std::fs::read_to_string(self.path("secured")).expect("a broker with a port of this kind");
+        address.trim().to_owned()
     }
 
     /// Where it answers, as `host:port`. It stays the same for as long as the broker lives, and lives again.
@@ -50,18 +66,18 @@ impl Broker {
 
     /// Ends it as a power cut would end the process, by `kill -9`. It is gone when this returns.
     pub fn kill(&mut self) {
-        self.script("kill", &[]);
+        self.script("kill");
     }
 
     /// Ends it in order. It is gone when this returns.
     pub fn stop(&mut self) {
-        self.script("stop", &[]);
+        self.script("stop");
     }
 
     /// Starts it again on the same data and the same port, however it was ended; one that runs is killed first.
     pub fn restart(&mut self) {
         self.kill();
-        self.script("start", &[]);
+        self.script("start");
     }
 
     /// Runs one of Kafka's own tools against it, and returns what it printed.
@@ -80,11 +96,15 @@ impl Broker {
         self.directory.path().join(name)
     }
 
-    fn script(&self, what: &str, arguments: &[&str]) -> String {
+    fn script(&self, what: &str) -> String {
+        printed(&mut self.command(what))
+    }
+
+    fn command(&self, what: &str) -> Command {
         let mut command = Command::new(script());
-        command.arg(what).arg(self.directory.path()).args(arguments);
+        command.arg(what).arg(self.directory.path());
         command.env("KAFKA_OWNER", std::process::id().to_string());
-        printed(&mut command)
+        command
     }
 }
 

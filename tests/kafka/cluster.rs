@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -55,6 +57,14 @@ pub struct Plan {
     pub json: bool,
     /// Lines for `[kafka]`, such as `commit_age = "1s"`.
     pub settings: &'static str,
+    /// Lines for `[deployment]`, such as `enforced = false`.
+    pub deployment: &'static str,
+    /// Whether a record arrives when the log takes it, as it is shipped, and not when it says.
+    pub by_log: bool,
+    /// What its processes log.
+    pub log: &'static str,
+    /// How its processes reach the broker, where that is not as the tests do.
+    pub access: Option<Access>,
     /// Whether dead letters say only where their records are.
     pub pointers: bool,
     /// Where its schema registry is, if it has one.
@@ -63,8 +73,29 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { name: "plain", partitions: 4, inputs: 1, json: false, settings: "", pointers: false, registry: None }
+        Self {
+            name: "plain",
+            partitions: 4,
+            inputs: 1,
+            json: false,
+            settings: "",
+            deployment: "",
+            by_log: false,
+            log: "warn,tollgate=info",
+            access: None,
+            pointers: false,
+            registry: None,
+        }
     }
+}
+
+/// How to reach a broker that does not let everybody in.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where it answers those who show who they are.
+    pub bootstrap: String,
+    /// Lines for `[kafka.properties]`.
+    pub properties: String,
 }
 
 /// A deployment: topics, a configuration, and a directory for the state of each of its processes.
@@ -79,11 +110,16 @@ pub struct Deployment {
 impl Deployment {
     /// Makes the topics.
     pub fn create(broker: &Broker, plan: Plan) -> Self {
-        let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
-        let (bootstrap, write_format) = (broker.bootstrap().to_owned(), AtomicU8::new(2));
-        let deployment = Self { plan, bootstrap, directory, write_format };
+        let deployment = Self::planned(broker, plan);
         deployment.make_topics();
         deployment
+    }
+
+    /// Leaves it to somebody else to make the topics.
+    pub fn planned(broker: &Broker, plan: Plan) -> Self {
+        let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
+        let (bootstrap, write_format) = (broker.bootstrap().to_owned(), AtomicU8::new(2));
+        Self { plan, bootstrap, directory, write_format }
     }
 
     /// Makes topics that are missing, and sets what is not as it must be about those that are there.
@@ -128,12 +164,19 @@ impl Deployment {
         self.write_format.store(format, Ordering::Relaxed);
     }
 
-    /// The configuration of one process, written to a file.
+    /// The configuration of one process that has the tests' own access to the broker, written to a file.
     pub fn config_file(&self, instance: &str) -> PathBuf {
-        let Plan { name, inputs, json, settings, registry, .. } = &self.plan;
+        self.config_with(instance, None)
+    }
+
+    fn config_with(&self, instance: &str, access: Option<&Access>) -> PathBuf {
+        let Plan { name, inputs, json, settings, deployment, registry, .. } = &self.plan;
         let write_format = self.write_format.load(Ordering::Relaxed);
         let payload = if self.plan.pointers { "pointer" } else { "full" };
         let registry = registry.as_ref().map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
+        let arrival = if self.plan.by_log { "" } else { "arrival = \"field\"\n" };
+        let bootstrap = access.map_or(&self.bootstrap, |access| &access.bootstrap);
+        let properties = access.map_or_else(String::new, |access| format!("[kafka.properties]\n{}", access.properties));
         let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards");
         let card = |file: &str| format!("{:?}", cards.join(file).display().to_string());
         let topic = |what: &str| format!("{name}.{what}");
@@ -153,17 +196,17 @@ impl Deployment {
         ];
         let topics: String = named.map(|what| format!("{what} = \"{}\"\n", topic(what))).concat();
         let text = format!(
-            "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n\
+            "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n{deployment}\n\
              [prices]\nrate_cards = [{}, {}]\n\
              [state]\nmemory = \"256MiB\"\ndirectory = \"{instance}-state\"\nwrite_format = {write_format}\n\
-             [kafka]\nbootstrap = \"{}\"\ninstance = \"{instance}\"\narrival = \"field\"\nframing = \"{}\"\n{settings}\n\
+             [kafka]\nbootstrap = \"{bootstrap}\"\ninstance = \"{instance}\"\n{arrival}framing = \"{}\"\n{settings}\n\
+             {properties}\n\
              [kafka.topics]\nevents = [{}]\n{topics}\
              [dead_letters]\npayload = \"{payload}\"\n\
              {registry}\
-             [http]\nlisten = \"off\"\n",
+             [http]\nlisten = \"127.0.0.1:0\"\n",
             card("sample-usd-2026-10-01.csv"),
             card("sample-inr-2026-10-01.csv"),
-            self.bootstrap,
             if *json { "json" } else { "avro" },
             events.join(", "),
         );
@@ -188,10 +231,12 @@ impl Deployment {
 
     /// Starts a process. What it says is added to what its predecessors of the same name have said.
     pub fn start(&self, instance: &'static str) -> Process {
-        let config = self.config_file(instance);
+        let config = self.config_with(instance, self.plan.access.as_ref());
         let log = self.directory.path().join(format!("{instance}.log"));
         let file = File::options().create(true).append(true).open(&log).expect("a log");
+        let begins = file.metadata().expect("the length of a file").len();
         let child = tollgate(&config)
+            .env("TOLLGATE_LOG", self.plan.log)
             .args(["run", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -199,7 +244,15 @@ impl Deployment {
             .stderr(file)
             .spawn()
             .expect("the binary runs");
-        Process { instance, child, log }
+        Process { instance, child, log, begins: usize::try_from(begins).expect("a small file") }
+    }
+
+    /// Runs `tollgate topics`, which looks at topics and changes nothing. Whether all is well, and what it says.
+    pub fn look_at_topics(&self) -> (bool, String) {
+        let config = self.config_file("topics");
+        let output = tollgate(&config).args(["topics", "--config"]).arg(&config).output().expect("the binary runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Waits until the processes have folded and priced all there is.
@@ -223,6 +276,12 @@ impl Deployment {
             let Ok(committed) = positions.committed(&topic, partitions) else {
                 return Some(format!("the positions of `{topic}` are not known"));
             };
+            if self.plan.by_log {
+                if let Some(unread) = self.unread(&topic, committed) {
+                    return Some(unread);
+                }
+                continue;
+            }
             for (partition, committed) in committed {
                 let committed = committed.unwrap_or_default();
                 match positions.end(&topic, partition) {
@@ -232,18 +291,23 @@ impl Deployment {
                 }
             }
         }
-        // Behind the last charge there are markers, so its end is not where the group stands.
         let topic = self.topic(Topic::Charges);
         let Ok(committed) = positions.committed(&topic, partitions) else {
             return Some(format!("the positions of `{topic}` are not known"));
         };
+        self.unread(&topic, committed)
+    }
+
+    /// A record behind the group's positions. Where records come in transactions, as charges and heartbeats do, markers
+    /// follow the last of them, so that the end is not where the group stands.
+    fn unread(&self, topic: &str, committed: BTreeMap<u32, Option<i64>>) -> Option<String> {
         let from = committed.into_iter().map(|(partition, committed)| (partition, committed.unwrap_or_default()));
-        let mut left = None;
-        scan_from(&self.bootstrap, &topic, &from.collect(), Isolation::Committed, |read| {
-            left = Some(format!("`{topic}`, partition {}: a charge at {}", read.partition, read.offset));
+        let mut unread = None;
+        scan_from(&self.bootstrap, topic, &from.collect(), Isolation::Committed, |read| {
+            unread = Some(format!("`{topic}`, partition {}: a record at {}", read.partition, read.offset));
             ControlFlow::Break(())
         });
-        left
+        unread
     }
 }
 
@@ -262,6 +326,8 @@ pub struct Process {
     pub instance: &'static str,
     child: Child,
     log: PathBuf,
+    /// Where in the log it has begun.
+    begins: usize,
 }
 
 impl Process {
@@ -286,8 +352,18 @@ impl Process {
     }
 
     /// Asks it to end, and waits until it has. It must end in order.
-    pub fn terminate(mut self) {
+    pub fn terminate(self) {
+        self.ask_to_end();
+        self.ends_in_order();
+    }
+
+    /// Asks it to end.
+    pub fn ask_to_end(&self) {
         self.signal("TERM");
+    }
+
+    /// Waits until it has ended as it was asked to.
+    pub fn ends_in_order(mut self) {
         let end = now() + Duration::from_mins(1);
         loop {
             match self.ended() {
@@ -299,6 +375,20 @@ impl Process {
                 None => thread::sleep(Duration::from_millis(20)),
             }
         }
+    }
+
+    /// Waits until it has ended by itself because it cannot go on, and returns everything it has said.
+    pub fn gives_up(mut self) -> String {
+        let end = now() + Duration::from_mins(1);
+        let status = loop {
+            if let Some(status) = self.ended() {
+                break status;
+            }
+            assert!(now() < end, "it does not try for ever\n{}", self.said());
+            thread::sleep(Duration::from_millis(50));
+        };
+        assert!(!status.success(), "it says by its exit code that it could not go on:\n{}", self.said());
+        self.told()
     }
 
     /// How it ended, if it did.
@@ -321,10 +411,64 @@ impl Process {
         format!("--- {}\n{}\n", self.instance, lines[from..].join("\n"))
     }
 
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
-        assert!(status.expect("signals can be sent").success(), "SIG{name} reaches it");
+    /// Everything it has said.
+    pub fn told(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(text.get(self.begins..).unwrap_or_default()).into_owned()
     }
+
+    /// Asks what it serves under a path: the status and the body. Nothing where it does not serve yet, or any more.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let told = self.told();
+        let (_, address) = told.lines().find(|line| line.contains("serves /metrics"))?.split_once("address=")?;
+        let mut connection = TcpStream::connect(address.split_whitespace().next()?).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// Waits until a probe answers with this status, and for this reason.
+    pub fn wait_until_it_says(&mut self, path: &str, status: u16, reason: &str) {
+        self.wait_for(&format!("{path} says {status} and `{reason}`"), |process| {
+            process.get(path).filter(|(found, body)| *found == status && body.contains(reason))
+        });
+    }
+
+    /// Waits until something is there. The process goes on meanwhile.
+    pub fn wait_for<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
+        let limit = Duration::from_mins(2);
+        let end = now() + limit;
+        loop {
+            if let Some(found) = found(self) {
+                return found;
+            }
+            self.assert_runs();
+            assert!(now() < end, "after {limit:?} it does not hold that {what}\n{}", self.said());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The sum of a metric over all its labels that hold `label`. Nothing where metrics are not served yet.
+    pub fn metric(&self, name: &str, label: &str) -> Option<f64> {
+        let (status, text) = self.get("/metrics")?;
+        assert_eq!(status, 200, "{text}");
+        let of_metric = |line: &&str| line.split(['{', ' ']).next() == Some(name) && line.contains(label);
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        Some(text.lines().filter(of_metric).filter_map(value).sum())
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("signals can be sent").success(), "SIG{name} reaches it");
 }
 
 impl Drop for Process {

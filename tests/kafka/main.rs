@@ -11,15 +11,22 @@ mod clients;
 mod cluster;
 mod deadlines;
 mod edge;
+mod headers;
 mod identity;
 mod members;
+mod operator;
 mod oracle;
+#[path = "../personal/mod.rs"]
+mod personal;
 mod poison;
+mod privacy;
 mod produce;
 mod reading;
 mod references;
 #[path = "../registry_server/mod.rs"]
 mod registry_server;
 mod runs;
+mod secured;
 mod segments;
+mod shipped;
 mod topics;

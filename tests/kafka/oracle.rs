@@ -3,13 +3,15 @@
 //!
 //! Anomalies have the names that Jepsen gives them. They name topics, offsets and ids, never what a record says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tollgate::codec::ask::MalformedAsk;
-use tollgate::codec::frame::Writers;
+use tollgate::codec::frame::{Framing, Writers};
+use tollgate::codec::schema::RecordSchema;
 use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, ids, partitioner, records, reference, schema, state};
 use tollgate::config::Config;
@@ -18,6 +20,7 @@ use tollgate::domain::reference::Reference;
 use tollgate::domain::time::Timestamp;
 use tollgate::engine::publish::{Place, Problem, Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared, Setup};
+use tollgate::registry::{self, Registry, SchemaId};
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Rocks, Store};
 use tollgate::stream::Topic;
@@ -25,7 +28,7 @@ use tollgate::worker::{Framers, SWEPT};
 use tollgate::worker::position::Position;
 use tollgate::zones::Zones;
 
-use crate::cluster::{ByPartition, Deployment};
+use crate::cluster::{ByPartition, Deployment, Plan};
 use crate::reading::{Isolation, Positions, Read, scan};
 
 /// What a reader of outputs may see.
@@ -145,7 +148,7 @@ fn name_of(topic: Topic, partition: u32, key: Option<&[u8]>, value: Option<&[u8]
 pub fn check(deployment: &Deployment) -> Figures {
     let mut findings = Findings::default();
     let mut figures = Figures::default();
-    let oracle = Oracle::of(deployment);
+    let mut oracle = Oracle::of(deployment);
     let mut expected = Outputs::new();
     let positions = Positions::of(deployment.bootstrap(), deployment.plan.name);
     let inputs: Vec<Topic> = (0..deployment.plan.inputs).map(Topic::Input).collect();
@@ -158,8 +161,16 @@ pub fn check(deployment: &Deployment) -> Figures {
     let mut asks: BTreeMap<(String, String), i64> = BTreeMap::new();
     for partition in 0..deployment.plan.partitions {
         let changelog = Changelogs::read(deployment, partition, &mut findings);
-        let records: Vec<Input> = inputs.iter().map(|topic| Input::read(deployment, *topic, partition)).collect();
-        let ends: Vec<i64> = inputs.iter().map(|topic| end(&positions, deployment, *topic, partition)).collect();
+        let mut records: Vec<Input> = inputs.iter().map(|topic| Input::read(deployment, *topic, partition)).collect();
+        for input in &records {
+            oracle.learn_schemas(input);
+        }
+        if let Some(last) = changelog.last().filter(|_| deployment.plan.by_log) {
+            for (input, range) in records.iter_mut().zip(&last.inputs) {
+                oracle.leave_heartbeats(input, range.next.offset());
+            }
+        }
+        let ends: Vec<i64> = records.iter().map(Input::end).collect();
         figures.records += records.iter().map(|input| input.heads.len() as u64).sum::<u64>();
         figures.commits += changelog.commits.len() as u64;
         figures.between_deadlines += changelog.commits.iter().filter(|commit| commit.cursor.is_some()).count() as u64;
@@ -187,7 +198,8 @@ pub fn check(deployment: &Deployment) -> Figures {
     }
     check_charges_position(&positions, deployment, &mut findings);
     if inputs.len() == 1 {
-        compare(deployment, &mut expected, &mut figures, &mut findings);
+        let reader = Ids::new(oracle.registered.as_ref());
+        compare(deployment, &reader, &mut expected, &mut figures, &mut findings);
     } else {
         oracle.check_without_order(deployment, asks, &mut figures, &mut findings);
     }
@@ -198,10 +210,6 @@ pub fn check(deployment: &Deployment) -> Figures {
 fn committed(positions: &Positions, deployment: &Deployment, topic: Topic) -> BTreeMap<u32, Option<i64>> {
     let found = positions.committed(&deployment.topic(topic), deployment.plan.partitions);
     found.expect("the group's positions")
-}
-
-fn end(positions: &Positions, deployment: &Deployment, topic: Topic, partition: u32) -> i64 {
-    positions.end(&deployment.topic(topic), partition).expect("the end of a partition")
 }
 
 fn next_offsets(position: &Position) -> Vec<i64> {
@@ -229,12 +237,18 @@ fn check_charges_position(positions: &Positions, deployment: &Deployment, findin
 /// Where a key or a value lies among the bytes of a partition.
 type Part = Option<Range<usize>>;
 
-/// A record of the input: its offset, its key and its value.
-type Given<'r> = (i64, Option<&'r [u8]>, Option<&'r [u8]>);
+/// A record of the input.
+#[derive(Clone, Copy)]
+struct Given<'r> {
+    offset: i64,
+    appended_at: i64,
+    key: Option<&'r [u8]>,
+    value: Option<&'r [u8]>,
+}
 
 /// A partition of an input, as it was read.
 struct Input {
-    heads: Vec<(i64, Part, Part)>,
+    heads: Vec<(i64, i64, Part, Part)>,
     bytes: Vec<u8>,
 }
 
@@ -248,15 +262,21 @@ impl Input {
                 start..input.bytes.len()
             };
             let (key, value) = (read.key.map(&mut keep), read.value.map(&mut keep));
-            input.heads.push((read.offset, key, value));
+            input.heads.push((read.offset, read.appended_at, key, value));
         });
         input
     }
 
     fn record(&self, index: usize) -> Option<Given<'_>> {
-        let (offset, key, value) = self.heads.get(index)?;
+        let (offset, appended_at, key, value) = self.heads.get(index)?;
         let part = |range: &Part| range.clone().and_then(|range| self.bytes.get(range));
-        Some((*offset, part(key), part(value)))
+        Some(Given { offset: *offset, appended_at: *appended_at, key: part(key), value: part(value) })
+    }
+
+    /// The position behind the last record. The partition's end may be behind that: heartbeats come in transactions, and
+    /// a marker follows.
+    fn end(&self) -> i64 {
+        self.heads.last().map_or(0, |(offset, ..)| offset + 1)
     }
 }
 
@@ -461,6 +481,32 @@ struct Oracle {
     publisher: Publisher,
     writers: Writers,
     references: Vec<Arc<Reference>>,
+    registered: Option<Registered>,
+}
+
+/// A deployment's registry, and the ids that it gave the schemas of outputs.
+struct Registered {
+    registry: Registry,
+    ids: BTreeMap<Topic, u32>,
+}
+
+impl Registered {
+    fn of(deployment: &Deployment) -> Option<Self> {
+        let urls = [deployment.plan.registry.clone()?];
+        let registry = Registry::new(&urls, None, Duration::from_secs(5)).expect("the address of a registry");
+        let id = |(topic, schema): (Topic, RecordSchema)| {
+            let found = registry.look_up(&registry::subject(&deployment.topic(topic)), schema.text);
+            (topic, found.expect("the processes have registered the schemas of outputs").0)
+        };
+        let ids = Ids::SCHEMAS.into_iter().map(id).collect();
+        Some(Self { registry, ids })
+    }
+}
+
+/// The id of the schema that a record names, if it names one.
+fn id_of(value: &[u8]) -> Option<u32> {
+    let [0, id @ ..] = value.first_chunk::<5>()? else { return None };
+    Some(u32::from_be_bytes(*id))
 }
 
 /// What is left of the configuration without what the fold needs.
@@ -468,6 +514,7 @@ struct Shared {
     partitions: u32,
     input: String,
     keep_payload: bool,
+    by_log: bool,
 }
 
 /// One partition that is being folded.
@@ -484,18 +531,42 @@ impl Oracle {
         let Config { name, enforced, mut setup, stream, keep_payload, .. } = deployment.config();
         setup.memory = 1 << 30;
         let setup = Arc::new(setup);
-        let framing = if deployment.plan.json {
-            tollgate::codec::frame::Framing::Json
-        } else {
-            tollgate::codec::frame::Framing::SingleObject
+        let Plan { partitions, by_log, .. } = deployment.plan;
+        let registered = Registered::of(deployment);
+        let framing = |topic| match &registered {
+            _ if deployment.plan.json => Framing::Json,
+            None => Framing::SingleObject,
+            Some(registered) => Framing::Registry(registered.ids[&topic]),
         };
         Self {
             publisher: Publisher::new(Arc::clone(&setup), Zones::new(), name, enforced),
             setup,
-            config: Shared { partitions: deployment.plan.partitions, input: stream.inputs[0].clone(), keep_payload },
-            framers: Framers::new(|_| framing).expect("schemas of ours"),
+            config: Shared { partitions, input: stream.inputs[0].clone(), keep_payload, by_log },
+            framers: Framers::new(framing).expect("schemas of ours"),
             writers: Writers::of(schema::EVENT).expect("a schema of ours"),
             references: references(deployment),
+            registered,
+        }
+    }
+
+    /// Leaves out heartbeats at the end that are behind where the last process stands: it wrote them, and ended.
+    fn leave_heartbeats(&self, input: &mut Input, stands: i64) {
+        while let Some(record) = input.heads.len().checked_sub(1).and_then(|last| input.record(last))
+            && record.offset >= stands
+            && matches!(self.decode(record.value), Decoded::Heartbeat(_))
+        {
+            input.heads.pop();
+        }
+    }
+
+    /// Learns the schemas that records of an input name by their ids.
+    fn learn_schemas(&mut self, input: &Input) {
+        let Some(registered) = &self.registered else { return };
+        let values = (0..input.heads.len()).filter_map(|index| input.record(index)?.value);
+        let ids: BTreeSet<u32> = values.filter_map(id_of).collect();
+        for id in ids {
+            let text = registered.registry.schema(SchemaId(id)).expect("the registry knows what its clients name");
+            self.writers.add_registered(id, &text).expect("a schema");
         }
     }
 
@@ -522,7 +593,7 @@ impl Oracle {
         for commit in &changelog.commits {
             fold.engine.refer_to(self.reference(commit.watermark));
             let end = commit.inputs.first().map_or(0, |range| range.next.offset());
-            while let Some(record) = input.record(next).filter(|(offset, ..)| *offset < end) {
+            while let Some(record) = input.record(next).filter(|record| record.offset < end) {
                 fold.record(record);
                 next += 1;
             }
@@ -554,7 +625,7 @@ impl Oracle {
     /// Counts the asks of an input.
     fn add_asks(&self, input: &Input, asks: &mut BTreeMap<(String, String), i64>) {
         for index in 0..input.heads.len() {
-            let value = input.record(index).and_then(|(_, _, value)| value).unwrap_or_default();
+            let value = input.record(index).and_then(|record| record.value).unwrap_or_default();
             asks.extend(self.ask(value).map(|ask| (ask, 1)));
         }
     }
@@ -576,7 +647,7 @@ impl Oracle {
         findings: &mut Findings,
     ) {
         let all = || 0..deployment.plan.partitions;
-        let (bootstrap, reader) = (deployment.bootstrap(), Ids::new());
+        let (bootstrap, reader) = (deployment.bootstrap(), Ids::new(self.registered.as_ref()));
         scan(bootstrap, &deployment.topic(Topic::Verdicts), all(), Isolation::Committed, |read| {
             let verdict = reader.verdicts.read::<records::Verdict<'_>>(read.value.unwrap_or_default());
             let verdict = verdict.expect("a verdict of ours");
@@ -638,9 +709,10 @@ impl Oracle {
 
 impl Fold<'_> {
     /// When a record arrived.
-    fn arrival(&self, said: Option<Timestamp>) -> Timestamp {
+    fn arrival(&self, record: Given<'_>, said: Option<Timestamp>) -> Timestamp {
         let known = self.engine.partition_time();
-        said.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+        let at = if self.oracle.config.by_log { Timestamp::from_millis(record.appended_at) } else { said };
+        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
     }
 
     fn commit(&mut self) {
@@ -649,12 +721,12 @@ impl Fold<'_> {
 
     /// Moves time to a record's arrival for as long as `wanted` says.
     fn advance(&mut self, record: Given<'_>, wanted: impl Fn(&Engine<Memory>) -> bool) {
-        let (offset, _, value) = record;
-        let said = match self.oracle.decode(value) {
+        let offset = record.offset;
+        let said = match self.oracle.decode(record.value) {
             Decoded::Event(_, said) | Decoded::Heartbeat(said) => said,
             Decoded::Letter(..) => None,
         };
-        let arrived_at = self.arrival(said);
+        let arrived_at = self.arrival(record, said);
         // Time has moved before the first deadline is looked at.
         while self.engine.partition_time() < Some(arrived_at) || wanted(&self.engine) {
             let advanced = self.engine.advance(arrived_at, 0, &mut self.outputs).expect("memory");
@@ -669,12 +741,12 @@ impl Fold<'_> {
 
     fn record(&mut self, record: Given<'_>) {
         self.advance(record, |_| true);
-        let (offset, key, value) = record;
+        let Given { offset, key, value, .. } = record;
         match self.oracle.decode(value) {
             Decoded::Heartbeat(_) => {}
             Decoded::Event(prepared, said) => {
                 let number = prepared.event.number.as_str().to_owned();
-                let arrived_at = self.arrival(said);
+                let arrived_at = self.arrival(record, said);
                 let belongs = partitioner::partition(number.as_bytes(), self.oracle.config.partitions);
                 assert_eq!(belongs, self.partition, "the loader puts every number where it belongs");
                 let folded = self.engine.fold(&prepared, arrived_at, &mut self.outputs).expect("memory");
@@ -684,7 +756,7 @@ impl Fold<'_> {
                 self.publish(offset);
             }
             Decoded::Letter(problem, ask) => {
-                let arrived_at = self.arrival(None);
+                let arrived_at = self.arrival(record, None);
                 self.letter(offset, (key, value), &problem, arrived_at);
                 if let Some(ask) = ask {
                     self.malformed(offset, &ask, arrived_at);
@@ -849,14 +921,31 @@ struct Ids {
 }
 
 impl Ids {
-    fn new() -> Self {
-        let of = |schema| Writers::of(schema).expect("a schema of ours");
+    /// What is written to outputs.
+    const SCHEMAS: [(Topic, RecordSchema); 6] = [
+        (Topic::Verdicts, schema::VERDICT),
+        (Topic::Billing, schema::BILLING_ENTRY),
+        (Topic::Windows, schema::WINDOW_EVENT),
+        (Topic::WindowState, schema::WINDOW_STATE),
+        (Topic::Outcomes, schema::OUTCOME),
+        (Topic::DeadLetters, schema::DEAD_LETTER),
+    ];
+
+    fn new(registered: Option<&Registered>) -> Self {
+        let of = |topic| {
+            let (_, schema) = Self::SCHEMAS.into_iter().find(|(known, _)| *known == topic).expect("an output");
+            let mut writers = Writers::of(schema).expect("a schema of ours");
+            if let Some(registered) = registered {
+                writers.add_registered(registered.ids[&topic], schema.text).expect("a schema of ours");
+            }
+            writers
+        };
         Self {
-            verdicts: of(schema::VERDICT),
-            billing: of(schema::BILLING_ENTRY),
-            windows: of(schema::WINDOW_EVENT),
-            outcomes: of(schema::OUTCOME),
-            letters: of(schema::DEAD_LETTER),
+            verdicts: of(Topic::Verdicts),
+            billing: of(Topic::Billing),
+            windows: of(Topic::Windows),
+            outcomes: of(Topic::Outcomes),
+            letters: of(Topic::DeadLetters),
         }
     }
 
@@ -877,9 +966,14 @@ impl Ids {
 }
 
 /// Compares outputs with what must be there.
-fn compare(deployment: &Deployment, expected: &mut Outputs, figures: &mut Figures, findings: &mut Findings) {
+fn compare(
+    deployment: &Deployment,
+    reader: &Ids,
+    expected: &mut Outputs,
+    figures: &mut Figures,
+    findings: &mut Findings,
+) {
     let all = || 0..deployment.plan.partitions;
-    let reader = Ids::new();
     let mut strangers = Vec::new();
     for topic in OUTPUTS {
         let name = deployment.topic(topic);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedHeaders, Headers, Message};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -28,8 +28,20 @@ pub enum Isolation {
 pub struct Read<'r> {
     pub partition: u32,
     pub offset: i64,
+    /// When it was appended, in milliseconds since the epoch.
+    pub appended_at: i64,
     pub key: Option<&'r [u8]>,
     pub value: Option<&'r [u8]>,
+    pub headers: Option<&'r BorrowedHeaders>,
+}
+
+impl Read<'_> {
+    /// Its headers, as text.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("headers of ours are text");
+        let headers = self.headers.iter().flat_map(|headers| headers.iter());
+        headers.map(|header| (header.key.to_owned(), header.value.map(text).unwrap_or_default())).collect()
+    }
 }
 
 fn consumer(bootstrap: &str, group: &str, isolation: Isolation) -> BaseConsumer {
@@ -81,7 +93,14 @@ pub fn scan_from(
             Some(Err(_)) => {}
             Some(Ok(message)) => {
                 let partition = u32::try_from(message.partition()).expect("a partition");
-                let read = Read { partition, offset: message.offset(), key: message.key(), value: message.payload() };
+                let read = Read {
+                    partition,
+                    offset: message.offset(),
+                    appended_at: message.timestamp().to_millis().expect("the log says when it took a record"),
+                    key: message.key(),
+                    value: message.payload(),
+                    headers: message.headers(),
+                };
                 if each(read).is_break() {
                     return;
                 }
@@ -151,6 +170,13 @@ impl Positions {
             committed.insert(u32::try_from(element.partition()).expect("a partition"), offset);
         }
         Ok(committed)
+    }
+
+    /// Whether the group has no members any more, and its positions can be set. One of theirs that has ended is a member
+    /// until its session has.
+    pub fn is_abandoned(&self, group: &str) -> bool {
+        let found = self.group.fetch_group_list(Some(group), Duration::from_secs(5));
+        found.is_ok_and(|list| list.groups().iter().all(|group| matches!(group.state(), "Empty" | "Dead")))
     }
 
     /// The end of a partition: for readers of committed records that is where the first open transaction began.

@@ -1,18 +1,15 @@
 //! Topics that are made right by `tollgate topics --create`, and one that is not.
 
-use std::thread;
-use std::time::Duration;
-
 use tollgate::stream::Topic;
 
 use crate::broker::Broker;
-use crate::cluster::{Deployment, Plan, now, shared_broker};
+use crate::cluster::{Deployment, Plan, shared_broker};
 use crate::produce::{Loader, messages};
 
 /// Kafka's own tool for settings.
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
 
-fn change(broker: &Broker, topic: &str, setting: &str) {
+pub fn change(broker: &Broker, topic: &str, setting: &str) {
     broker.tool(CONFIGS, &["--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config", setting]);
 }
 
@@ -38,18 +35,9 @@ fn an_output_that_its_topic_has_no_room_for_ends_the_process_which_names_the_top
     let mut loader = Loader::of(&deployment);
     messages("107310000000001", 0..1, 1_791_200_000_000, |event| loader.event(event));
     loader.finish();
-    let mut process = deployment.start("a");
-    let end = now() + Duration::from_mins(1);
-    let status = loop {
-        if let Some(status) = process.ended() {
-            break status;
-        }
-        assert!(now() < end, "it does not try for ever\n{}", process.said());
-        thread::sleep(Duration::from_millis(50));
-    };
-    assert!(!status.success());
+    let said = deployment.start("a").gives_up();
     let told = format!("larger than `{windows}` lets records be");
-    assert!(process.said().contains(&told), "{told}:\n{}", process.said());
+    assert!(said.contains(&told), "{told}:\n{said}");
 }
 
 /// What Kafka's own tool says of a topic's settings.

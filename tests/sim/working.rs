@@ -100,7 +100,11 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         partitions,
         arrival,
         keep_payload: random.happens(5_000),
-        headers: Headers::Off,
+        headers: match seed % 3 {
+            0 => Headers::Off,
+            1 => Headers::Minimal,
+            _ => Headers::Full,
+        },
         partitioner: Partitioner::default(),
         heartbeats: true,
         gateway_silence: None,
