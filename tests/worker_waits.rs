@@ -261,6 +261,7 @@ fn shared(inputs: usize, partitions: u32, arrival: Arrival) -> Shared {
         inputs: (0..inputs).map(|index| format!("input-{index}")).collect(),
         charges: "charges".to_owned(),
         partitions,
+        partitioner: partitioner::Partitioner::default(),
         arrival,
         keep_payload: false,
         headers: Headers::Off,

@@ -299,7 +299,7 @@ impl Topics {
                 continue;
             };
             // Why a topic has no settings the client does not pass on; every topic has some.
-            if told.is_empty() {
+            if told.entries.is_empty() {
                 findings.push(Finding {
                     name: wanted.name.clone(),
                     problem: "how it is set is not told: the user needs the right `DescribeConfigs` on it".to_owned(),

@@ -24,8 +24,8 @@ use tollgate::registry::{self, Registry, SchemaId};
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Rocks, Store};
 use tollgate::stream::Topic;
-use tollgate::worker::{Framers, SWEPT};
 use tollgate::worker::position::Position;
+use tollgate::worker::{Framers, SWEPT};
 use tollgate::zones::Zones;
 
 use crate::cluster::{ByPartition, Deployment, Plan};

@@ -1,9 +1,12 @@
 //! Topics that are made right by `tollgate topics --create`, and one that is not.
 
+use std::thread;
+use std::time::Duration;
+
 use tollgate::stream::Topic;
 
 use crate::broker::Broker;
-use crate::cluster::{Deployment, Plan, shared_broker};
+use crate::cluster::{Deployment, Plan, now, shared_broker};
 use crate::produce::{Loader, messages};
 
 /// Kafka's own tool for settings.
