@@ -276,17 +276,24 @@ impl Expected {
         engine.commit(b"").expect("memory");
         let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
         self.rows.insert(partition, rows);
-        self.price(broker, partition, &publisher, shared);
-        Ok(())
+        self.price(broker, partition, &publisher, shared)
     }
 
     /// What was charged is priced as it lies in the log: whether that is right is seen to by itself.
-    fn price(&mut self, broker: &Broker, partition: Partition, publisher: &Publisher, shared: &Shared) {
+    fn price(
+        &mut self,
+        broker: &Broker,
+        partition: Partition,
+        publisher: &Publisher,
+        shared: &Shared,
+    ) -> Result<(), Anomaly> {
         let from = Slot { topic: Topic::Charges, partition };
         let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
         for (_, (_, value)) in broker.log(from).visible() {
             let value = value.as_deref().unwrap_or_default();
-            let (line, mut entry) = charge::read(value, &writers).expect("a charge");
+            let Ok((line, mut entry)) = charge::read(value, &writers) else {
+                return Err(Anomaly::AbortedRead(format!("{from:?}: what is no charge was committed")));
+            };
             publisher.add_price(&line, &mut entry);
             let mut bytes = Vec::new();
             shared.framers.billing.write(&entry, &mut bytes).expect("a line");
@@ -295,6 +302,7 @@ impl Expected {
             let pair = (Some(number.as_bytes().to_vec()), Some(bytes));
             self.published.entry((to, partition)).or_default().push(pair);
         }
+        Ok(())
     }
 }
 
