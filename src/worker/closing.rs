@@ -98,6 +98,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if self.unswept {
             self.sweep()?;
             self.unswept = false;
+            if self.log.tainted().is_some() {
+                return Err(Failure::Busy("the sweep was answered late, and is done again".to_owned()).into());
+            }
         }
         self.log.begin()?;
         self.transaction = Some(Transaction {

@@ -143,7 +143,7 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
         if said != folded {
             return Err(Anomaly::LostWrite(format!("{partition:?}: {said} records are folded, of {folded}")));
         }
-        expected.price(broker, partition, &publisher, shared);
+        expected.price(broker, partition, &publisher, shared)?;
         let mut rows = Rows::new();
         for topic in [Topic::Contacts, Topic::Messages] {
             apply(&mut rows, broker.log(Slot { topic, partition }).visible().map(|(_, pair)| pair), topic);
