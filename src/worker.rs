@@ -289,6 +289,8 @@ pub struct Worker<L: Log, D: Disk> {
     leaves: bool,
     /// Whether the log has yet to be swept of what the predecessor of its producer may have left open.
     unswept: bool,
+    /// Since when the group's positions are not told.
+    unanswered_since: Option<Duration>,
     /// Whether what is read must be told to the log anew.
     stale: bool,
     /// Whether memory asks for the transaction to be closed after the present record.
@@ -332,6 +334,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             duty: Duty::Recycle(recycled::START),
             leaves: false,
             unswept: false,
+            unanswered_since: None,
             stale: false,
             wants_close: false,
             records: Records::default(),

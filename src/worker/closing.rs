@@ -132,6 +132,37 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
+    /// Asks for the group's committed positions. Whatever is about to change them ends within its time-out; what has not
+    /// after twice as long may be a transaction of this worker's whose end the coordinator did not tell to those who keep
+    /// the positions, and is swept away. If it was committed elsewhere, state and positions do not agree, and the partition
+    /// halts.
+    pub(super) fn ask_committed(&mut self, slots: &[Slot]) -> Result<Vec<Option<Committed>>, Failure> {
+        let found = self.ask(|log| log.committed(slots)).0;
+        if found.is_ok() {
+            self.unanswered_since = None;
+            return found;
+        }
+        let now = self.log.now();
+        let since = *self.unanswered_since.get_or_insert(now);
+        // While positions are to be settled the log has no transaction, only the worker does.
+        let free = self.transaction.is_none() || self.duty != Duty::None;
+        if free && now.saturating_sub(since) > self.shared.patience {
+            self.unanswered_since = None;
+            self.sweep_positions(slots)?;
+        }
+        found
+    }
+
+    fn sweep_positions(&mut self, slots: &[Slot]) -> Result<(), Failure> {
+        tracing::warn!("the group's positions are not told; sweeps away what may have been forgotten there");
+        let positions: Vec<_> = slots.iter().map(|slot| (*slot, NextOffset::START.into())).collect();
+        self.log.begin()?;
+        // Even where they are refused, whoever keeps them is told of the transaction's end.
+        let sent = self.ask(|log| log.send_offsets(&positions)).0;
+        self.ask(L::abort).0?;
+        sent
+    }
+
     /// Notes that the transaction has read a slot up to a position.
     pub(super) fn has_read(&mut self, slot: Slot, committed: Option<Committed>, next: NextOffset) {
         if let Some(open) = &mut self.transaction {
@@ -298,7 +329,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let before: Vec<Option<Committed>> = open.reads.values().map(|(committed, _)| *committed).collect();
         let happened = if sent && !behind.is_empty() {
             let slots: Vec<Slot> = behind.iter().map(|(slot, _)| *slot).collect();
-            let found = match self.ask(|log| log.committed(&slots)).0 {
+            let found = match self.ask_committed(&slots) {
                 Ok(found) => found,
                 Err(failure) => {
                     self.duty = Duty::Settle;

@@ -314,7 +314,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let charges = Slot { topic: Topic::Charges, partition };
         let mut slots = self.input_slots(partition);
         slots.push(charges);
-        let mut inputs = self.ask(|log| log.committed(&slots)).0?;
+        let mut inputs = self.ask_committed(&slots)?;
         let committed = inputs.pop().flatten();
         let has_charges = committed.is_none() && self.log.start(charges)? < self.log.end(charges)?;
         Ok(Told { inputs, charges: committed, has_charges })
