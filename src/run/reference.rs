@@ -23,7 +23,6 @@ use crate::zones::Zones;
 
 use super::freshness::{Change, Freshness};
 
-/// How often the topics are looked for before the start is given up, and how long after each other.
 /// How often the topics are looked for, and a schema is asked for, before the start is given up; and how long after
 /// each other.
 const ASKED: u32 = 30;
