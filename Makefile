@@ -118,6 +118,7 @@ sim: ## The worker in a simulated Kafka on its worst days: SEEDS runs, what they
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --no-default-features --test sim -- --exact --nocapture \
 	  working::the_worker_does_everything_exactly_once_whatever_goes_wrong \
 	  working::two_inputs_are_folded_exactly_once_whatever_goes_wrong \
+	  working::what_a_broker_forgets_to_end_is_never_committed \
 	  working::a_deadline_fires_once_whoever_takes_over_between_two
 
 clean: ## Remove what was built

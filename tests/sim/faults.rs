@@ -39,6 +39,8 @@ pub enum Fault {
     Loading,
     /// A marker takes long.
     SlowMarker,
+    /// A coordinator has ended a transaction by itself, and a marker of it is never written (KAFKA-20734).
+    ForgottenMarker,
     /// A transaction was open for too long.
     TransactionTimeout,
     /// A request of an older epoch was refused.
@@ -232,6 +234,9 @@ pub struct Faults {
     pub loading: u32,
     /// Of markers.
     pub slow_marker: u32,
+    /// Of markers of transactions that nobody has asked to end. Only a next transaction of the same producer's id helps,
+    /// so that a run with it must have one worker, which comes back.
+    pub forgotten_marker: u32,
     /// Of heartbeats.
     pub isolated: u32,
     /// Of seconds.
@@ -259,6 +264,7 @@ impl Faults {
         response_lost: 0,
         loading: 0,
         slow_marker: 0,
+        forgotten_marker: 0,
         isolated: 0,
         rebalance: 0,
         retired: 0,
@@ -281,6 +287,7 @@ impl Faults {
             response_lost: rate([20, 100, 400]),
             loading: rate([50, 300, 1_000]),
             slow_marker: rate([100, 1_000, 4_000]),
+            forgotten_marker: 0,
             isolated: rate([20, 100, 300]),
             rebalance: rate([200, 1_000, 3_000]),
             retired: rate([100, 500, 1_500]),

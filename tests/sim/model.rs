@@ -29,7 +29,7 @@ fn visible(log: &PartitionLog) -> Vec<(i64, String)> {
 /// Writes every marker that has been decided on.
 fn settle(broker: &mut Broker) {
     for decision in broker.transactions.decisions() {
-        if let Decision::Mark { identity, number, producer, target, ending } = decision {
+        if let Decision::Mark { identity, number, producer, target, ending, .. } = decision {
             broker.mark(0, identity, number, producer, target, ending);
         }
     }

@@ -60,6 +60,8 @@ enum Course {
     /// Many deadlines pass at once, in as many transactions as they need, while markers are slow and partitions go
     /// from hand to hand. Between two deadlines no position moves.
     Deadlines,
+    /// One worker, killed again and again, and a broker that forgets to end in some partitions what it has ended.
+    Forgetful,
     /// Two inputs. In which order they are merged is not certain, so that less can be said of what is published.
     TwoInputs,
 }
@@ -67,7 +69,7 @@ enum Course {
 impl Course {
     const fn inputs(self) -> u8 {
         match self {
-            Self::Usual | Self::Deadlines => 1,
+            Self::Usual | Self::Deadlines | Self::Forgetful => 1,
             Self::TwoInputs => 2,
         }
     }
@@ -79,7 +81,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
     let partitions = random.between(1, 4) as u32;
     let arrival = match course {
         Course::Usual | Course::TwoInputs if random.happens(4_000) => Arrival::Log,
-        Course::Usual | Course::Deadlines | Course::TwoInputs => Arrival::Field,
+        Course::Usual | Course::Deadlines | Course::Forgetful | Course::TwoInputs => Arrival::Field,
     };
     let span = random.between(3, 10) * SECOND;
     let Traffic { feeds, known } = traffic::make(&mut random, ground, partitions, span, arrival, course);
@@ -129,8 +131,12 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         timing.group.rebalance = SECOND;
         faults = Faults { slow_marker: 7_000, rebalance: 4_000, latency: 20 * MILLI, ..Faults::NONE };
     }
+    if course == Course::Forgetful {
+        faults = Faults { crash: 40, forgotten_marker: 5_000, ..Faults::NONE };
+    }
+    let workers = random.between(if course == Course::Deadlines { 2 } else { 1 }, 4) as usize;
     let world = Setup {
-        workers: random.between(if course == Course::Deadlines { 2 } else { 1 }, 4) as usize,
+        workers: if course == Course::Forgetful { 1 } else { workers },
         inputs,
         partitions,
         read,
@@ -271,6 +277,13 @@ fn the_worker_does_everything_exactly_once_whatever_goes_wrong() {
 fn a_deadline_fires_once_whoever_takes_over_between_two() {
     let (seeds, told) = seeds(100);
     play_all(Course::Deadlines, (tenth(seeds, told), told));
+}
+
+#[test]
+fn what_a_broker_forgets_to_end_is_never_committed() {
+    let (seeds, told) = seeds(100);
+    let met = play_all(Course::Forgetful, (tenth(seeds, told), told));
+    assert!(met.runs < 100 || met.hits.of(Fault::ForgottenMarker) > 100, "{}", met.hits);
 }
 
 #[test]

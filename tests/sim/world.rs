@@ -115,6 +115,7 @@ enum Event {
     Arrive { process: usize, life: u32, call: u64, number: u64, request: Request, back: Option<Micros> },
     Answer { process: usize, life: u32, call: u64, answer: Answer },
     Mark { identity: usize, number: u64, producer: Producer, target: Target, ending: Ending },
+    Forget { identity: usize, number: u64, target: Target },
     TransactionTimeout { identity: usize, number: u64 },
     Feed,
     FeedMarker { slot: Slot, producer: Producer, ending: Ending },
@@ -147,6 +148,7 @@ impl Event {
             Self::GroupTick => 14,
             Self::Fuss => 15,
             Self::Rest => 16,
+            Self::Forget { .. } => 17,
         }
     }
 }
@@ -403,7 +405,14 @@ impl World {
                     let span = limit + self.random.below(limit / 2);
                     self.after(span, Event::TransactionTimeout { identity, number });
                 }
-                Decision::Mark { identity, number, producer, target, ending } => {
+                Decision::Mark { identity, number, target, asked: false, .. }
+                    if self.setup.faults.forgotten_marker > 0 && self.strikes(|faults| faults.forgotten_marker) =>
+                {
+                    self.hit(Fault::ForgottenMarker, None);
+                    let span = self.latency();
+                    self.after(span, Event::Forget { identity, number, target });
+                }
+                Decision::Mark { identity, number, producer, target, ending, .. } => {
                     let mut span = self.latency();
                     if self.strikes(|faults| faults.slow_marker) {
                         self.hit(Fault::SlowMarker, None);
@@ -472,6 +481,10 @@ impl World {
                 if let Target::Slot(slot) = target {
                     self.readable(slot);
                 }
+            }
+            Event::Forget { identity, number, target } => {
+                self.tell(None, || format!("no marker of transaction {number} of {identity} to {target:?}"));
+                self.broker.transactions.marked(identity, number, target);
             }
             Event::TransactionTimeout { identity, number } => {
                 if self.broker.transactions.time_out(identity, number) {

@@ -38,8 +38,8 @@ struct State {
 pub enum Decision {
     /// A transaction has begun, and may time out.
     Began { identity: usize, number: u64 },
-    /// A marker is to be written.
-    Mark { identity: usize, number: u64, producer: Producer, target: Target, ending: Ending },
+    /// A marker is to be written. Whether somebody has asked for the end, or the coordinator saw to it by itself.
+    Mark { identity: usize, number: u64, producer: Producer, target: Target, ending: Ending, asked: bool },
 }
 
 /// The coordinator of all transactional ids.
@@ -70,11 +70,11 @@ impl Transactions {
         self.states.get(&identity).is_some_and(|state| matches!(state.phase, Phase::Preparing(_) | Phase::Complete(_)))
     }
 
-    fn prepare(&mut self, identity: usize, ending: Ending) {
+    fn prepare(&mut self, identity: usize, ending: Ending, asked: bool) {
         let Some(state) = self.states.get_mut(&identity) else { return };
         state.phase = Phase::Preparing(ending);
         let (number, producer) = (state.number, state.producer);
-        let mark = |target: &Target| Decision::Mark { identity, number, producer, target: *target, ending };
+        let mark = |target: &Target| Decision::Mark { identity, number, producer, target: *target, ending, asked };
         self.decisions.extend(state.targets.iter().map(mark));
         if state.targets.is_empty() {
             state.phase = Phase::Complete(ending);
@@ -95,7 +95,7 @@ impl Transactions {
             Phase::Preparing(_) => Err(Code::Concurrent),
             Phase::Ongoing => {
                 state.producer.epoch += 1;
-                self.prepare(identity, Ending::Abort);
+                self.prepare(identity, Ending::Abort, false);
                 Err(Code::Concurrent)
             }
             Phase::Empty | Phase::Complete(_) => {
@@ -140,7 +140,7 @@ impl Transactions {
         let state = self.of(identity, producer)?;
         match state.phase {
             Phase::Ongoing => {
-                self.prepare(identity, ending);
+                self.prepare(identity, ending, true);
                 Ok(())
             }
             Phase::Complete(done) if done == ending => Ok(()),
@@ -155,7 +155,7 @@ impl Transactions {
         let still_open = state.phase == Phase::Ongoing && state.number == number;
         if still_open {
             state.producer.epoch += 1;
-            self.prepare(identity, Ending::Abort);
+            self.prepare(identity, Ending::Abort, false);
         }
         still_open
     }

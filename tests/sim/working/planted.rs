@@ -7,7 +7,7 @@ use std::time::Duration;
 use tollgate::domain::time::Timestamp;
 use tollgate::store::{self, Batch, Store, keys};
 use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
-use tollgate::worker::Disk;
+use tollgate::worker::{Disk, SWEPT};
 
 use super::Course;
 use crate::disk::{Disks, SimDisk};
@@ -20,6 +20,8 @@ pub enum Plant {
     Nothing,
     /// A producer whose requests may still be under way is never recycled: KAFKA-17754.
     TaintIgnored,
+    /// What is written to sweep away what a broker has forgotten is lost.
+    NothingSwept,
     /// Committed positions are one too far.
     OffsetsAhead,
     /// Committed positions are one too few.
@@ -74,8 +76,9 @@ pub enum Plant {
 
 impl Plant {
     /// Those that must be found. A worker can live with what is left.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::TaintIgnored,
+        Self::NothingSwept,
         Self::OffsetsAhead,
         Self::OffsetsBehind,
         Self::OffsetsNotSent,
@@ -104,6 +107,7 @@ impl Plant {
     pub const fn course(self) -> Course {
         match self {
             Self::UnstablePositions | Self::NumbersForgotten => Course::Deadlines,
+            Self::NothingSwept => Course::Forgetful,
             _ => Course::Usual,
         }
     }
@@ -239,6 +243,9 @@ impl Log for WrongLog {
     }
 
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+        if self.plant == Plant::NothingSwept && key == Some(SWEPT) {
+            return Ok(());
+        }
         let ends = key == Some(&keys::meta()[..]);
         let is_row = matches!(slot.topic, Topic::Contacts | Topic::Messages) && !ends;
         let is_output = matches!(slot.topic, Topic::Verdicts | Topic::Windows | Topic::Billing | Topic::Charges);
