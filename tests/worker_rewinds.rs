@@ -4,22 +4,21 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod in_memory;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::codec::frame::{self, Framing, Writers};
-use tollgate::codec::partitioner::Partitioner;
 use tollgate::codec::{records, schema};
-use tollgate::config::{self, Overrides};
 use tollgate::engine;
-use tollgate::store::{self, Memory, keys};
-use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
-use tollgate::worker::headers::Headers;
+use tollgate::store::keys;
+use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Records, Slot, Topic};
 use tollgate::worker::position::Position;
-use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Shared, Worker};
-use tollgate::zones::Zones;
+use tollgate::worker::{Framers, Latest, Shared, Worker};
+
+use in_memory::{InMemory, Nothing, shared};
 
 const INPUT: Slot = Slot { topic: Topic::Input(0), partition: Partition(0) };
 const CHARGES: Slot = Slot { topic: Topic::Charges, partition: Partition(0) };
@@ -56,18 +55,6 @@ struct Scripted {
     /// The last commit record of the open transaction, and of those that were committed.
     open: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
-}
-
-struct Nothing;
-
-impl Reader for Nothing {
-    fn poll(&mut self, _: Duration, _: &mut Records) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn position(&self, _: Slot) -> NextOffset {
-        NextOffset::START
-    }
 }
 
 impl Log for Scripted {
@@ -189,45 +176,6 @@ impl Log for Scripted {
 
     fn abort(&mut self) -> Result<(), Failure> {
         Ok(())
-    }
-}
-
-struct InMemory;
-
-impl Disk for InMemory {
-    type Store = Memory;
-
-    fn open(&mut self, _: Partition) -> Result<Memory, store::Error> {
-        Ok(Memory::default())
-    }
-
-    fn discard(&mut self, _: Partition) -> Result<(), store::Error> {
-        Ok(())
-    }
-}
-
-fn shared() -> Shared {
-    let text = "[deployment]\nkey = \"tests name invented people only\"\n";
-    let config = config::parse(text, String::new(), PathBuf::new(), &Overrides::default(), &Zones::new());
-    let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
-    Shared {
-        setup: Arc::new(config.setup),
-        name: config.name,
-        enforced: true,
-        framers: Framers::new(|_| Framing::SingleObject).expect("schemas of ours"),
-        inputs: config.stream.inputs,
-        charges: "charges".to_owned(),
-        partitions: 1,
-        arrival: Arrival::Log,
-        keep_payload: false,
-        headers: Headers::Off,
-        partitioner: Partitioner::default(),
-        heartbeats: false,
-        gateway_silence: None,
-        closing: Closing { age: Duration::from_millis(2), records: 1_000, bytes: 1 << 20 },
-        checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
-        tombstones_kept: Duration::from_hours(24),
-        patience: Duration::from_secs(10),
     }
 }
 

@@ -4,8 +4,9 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "offsets of a few thousand")]
 
+mod in_memory;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,16 +14,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tollgate::codec::frame::Framing;
 use tollgate::codec::{frame, partitioner, reference, schema};
-use tollgate::config::{self, Overrides};
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::loadgen::{self, Calendar, Settings};
 use tollgate::store::{self, Batch, Memory, Store};
-use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
-use tollgate::worker::headers::Headers;
+use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Records, Slot, Topic};
 use tollgate::worker::observe::Observer;
-use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Schemas, Shared, Worker};
+use tollgate::worker::{Arrival, Closing, Disk, Framers, Latest, Schemas, Shared, Worker};
 use tollgate::zones::Zones;
+
+use in_memory::{InMemory, Nothing};
 
 /// 2026-10-05, in milliseconds.
 const START: i64 = 1_791_200_000_000;
@@ -93,18 +94,6 @@ impl Script {
             let committed = self.committed.get(slot).map_or(0, |committed| committed.next.offset());
             last.is_none_or(|last| committed > last as i64)
         })
-    }
-}
-
-struct Nothing;
-
-impl Reader for Nothing {
-    fn poll(&mut self, _: Duration, _: &mut Records) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn position(&self, _: Slot) -> NextOffset {
-        NextOffset::START
     }
 }
 
@@ -237,42 +226,14 @@ impl Log for Script {
     }
 }
 
-struct InMemory;
-
-impl Disk for InMemory {
-    type Store = Memory;
-
-    fn open(&mut self, _: Partition) -> Result<Memory, store::Error> {
-        Ok(Memory::default())
-    }
-
-    fn discard(&mut self, _: Partition) -> Result<(), store::Error> {
-        panic!("a fresh store is never put aside")
-    }
-}
-
 fn shared(inputs: usize, partitions: u32, arrival: Arrival) -> Shared {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo.toml");
-    let config = config::load(Some(Path::new(path)), &Overrides::default(), &Zones::new());
-    let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
     Shared {
-        setup: Arc::new(config.setup),
-        name: config.name,
-        enforced: true,
         framers: Framers::new(|_| Framing::Json).expect("schemas of ours"),
         inputs: (0..inputs).map(|index| format!("input-{index}")).collect(),
-        charges: "charges".to_owned(),
         partitions,
-        partitioner: partitioner::Partitioner::default(),
         arrival,
-        keep_payload: false,
-        headers: Headers::Off,
-        heartbeats: false,
-        gateway_silence: None,
         closing: Closing { age: Duration::from_millis(10), records: 1_000, bytes: 400_000 },
-        checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
-        tombstones_kept: Duration::from_hours(24),
-        patience: Duration::from_secs(10),
+        ..in_memory::shared()
     }
 }
 
