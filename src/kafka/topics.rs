@@ -212,7 +212,8 @@ fn not_in_sync(name: &str, copies: u32, found: Option<&str>) -> Option<Finding> 
         Some(number) if number >= least => None,
         _ => finding(
             format!(
-                "`{IN_SYNC}` is `{}` and should be at least `{least}`, as there are {copies} copies: a record that fewer                  have may go with them, after its transaction was committed",
+                "`{IN_SYNC}` is `{}` and should be at least `{least}`, as there are {copies} copies: a record that \
+                 fewer have may go with them, after its transaction was committed",
                 found.unwrap_or_default()
             ),
             false,
