@@ -43,6 +43,9 @@ use timers::Timers;
 /// How far ahead of its arrival an event may say it happened.
 const FUTURE: Millis = Millis::minutes(10);
 
+/// How many bytes a row that is written has about, with its key.
+const ROW: usize = 96;
+
 /// How long a month's use is kept after the month: longer than anything may be late.
 const MONTHS_KEPT: Millis = Millis::days(75);
 
@@ -175,7 +178,8 @@ struct NumberEntry {
     number: Number,
     id: Arc<NumberId>,
     changed: bool,
-    home: Option<Home>,
+    /// The account to take for events that name none, and for those that name one.
+    homes: [Option<Home>; 2],
 }
 
 /// The account a number sends from, as last worked out.
@@ -224,7 +228,7 @@ fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
     Format {
         kind: "contact",
         key: keys::contact,
-        write: |(number, contact)| state::write_contact(*number, contact),
+        write: |(number, contact), record| state::write_contact(*number, contact, record),
         read: state::read_contact,
         weight: 700,
     }
@@ -234,7 +238,7 @@ fn alias_format() -> Format<[u8; 16], ContactNumber> {
     Format {
         kind: "alias",
         key: keys::alias,
-        write: |contact| contact.0.to_be_bytes().to_vec(),
+        write: |contact, record| record.extend_from_slice(&contact.0.to_be_bytes()),
         read: |bytes| {
             let number = bytes.try_into().map_err(|_| state::Error::Damaged("a contact's number"))?;
             Ok(ContactNumber(u64::from_be_bytes(number)))
@@ -263,7 +267,7 @@ impl<S: Store> Engine<S> {
         reference: Arc<Reference>,
         store: S,
     ) -> Result<(Self, Option<Vec<u8>>), store::Error> {
-        let meta = store.get(&keys::meta())?.map(|record| Meta::read(&record)).transpose();
+        let meta = store.get(keys::meta())?.map(|record| Meta::read(&record)).transpose();
         let meta = meta.map_err(|error| store::Error::Row { kind: "position", error })?;
         let fresh = meta.is_none();
         let (meta, position) = meta.map_or((Meta::default(), None), |(meta, position)| (meta, Some(position)));
@@ -329,7 +333,7 @@ impl<S: Store> Engine<S> {
         let index = NumberIndex(u32::try_from(self.numbers.len()).unwrap_or(u32::MAX));
         self.number_index.insert(number.id.clone(), index);
         let id = Arc::new(number.id.clone());
-        self.numbers.push(NumberEntry { number, id, changed: false, home: None });
+        self.numbers.push(NumberEntry { number, id, changed: false, homes: [None, None] });
         index
     }
 
@@ -396,8 +400,8 @@ impl<S: Store> Engine<S> {
 
     /// The position row, with another position.
     #[must_use]
-    pub fn position_row(&self, position: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        (keys::meta(), self.meta.write(position))
+    pub fn position_row(&self, position: &[u8]) -> Vec<u8> {
+        self.meta.write(position)
     }
 
     /// The store, as of the last commit.
@@ -659,7 +663,8 @@ impl<S: Store> Engine<S> {
     /// back by [`Engine::keep`], unless it is all to be forgotten: then the engine is to be opened anew.
     pub fn changes(&mut self, position: &[u8]) -> Batch {
         let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
-        let mut batch = Batch::of(tables + self.requests.to_write() + self.timers.to_write() + 64);
+        let rows = tables + self.requests.to_write() + self.timers.to_write() + 64;
+        let mut batch = Batch::of(rows, rows * ROW);
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
             if std::mem::take(&mut entry.changed) {
@@ -672,10 +677,10 @@ impl<S: Store> Engine<S> {
         self.requests.write(&mut batch);
         self.timers.write(&mut batch);
         for record in self.facts.drain(..) {
-            batch.put(keys::fact(self.meta.next_fact), record);
+            batch.put(&keys::fact(self.meta.next_fact), &record);
             self.meta.next_fact += 1;
         }
-        batch.put(keys::meta(), self.meta.write(position));
+        batch.put(keys::meta(), &self.meta.write(position));
         batch
     }
 
@@ -721,7 +726,7 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
 ///
 /// # Errors
 /// If the row is damaged or too new.
-pub fn timer_of(key: &[u8], row: &[u8]) -> Result<Option<Vec<u8>>, state::Error> {
+pub fn timer_of(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
     let Some(contact_number) = keys::parse_contact(key) else {
         return Ok(None);
     };
@@ -741,13 +746,13 @@ fn write_number(
     number.months.retain(|month, used| {
         let keep = old.is_none_or(|old| *month >= old);
         if keep {
-            batch.put(keys::month(index, *month), state::write_month(*used));
+            batch.write(&keys::month(index, *month), |record| state::write_month(*used, record));
         } else {
-            batch.delete(keys::month(index, *month));
+            batch.delete(&keys::month(index, *month));
         }
         keep
     });
-    batch.put(keys::number(index), state::write_number(index, number, format));
+    batch.write(&keys::number(index), |record| state::write_number(index, number, format, record));
 }
 
 /// Forgets of a message what is no longer kept of it.
@@ -844,7 +849,8 @@ fn account_for(
     named: Option<&AccountId>,
     at: Timestamp,
 ) -> Arc<Account> {
-    if let Some(home) = &entry.home
+    let place = usize::from(named.is_some());
+    if let Some(home) = &entry.homes[place]
         && home.version == reference.version()
         && home.named.as_ref() == named
         && home.last == entry.number.last_account
@@ -871,7 +877,7 @@ fn account_for(
         account.currency_assumed = true;
     }
     let account = Arc::new(account);
-    entry.home = Some(Home {
+    entry.homes[place] = Some(Home {
         named: named.cloned(),
         last: entry.number.last_account.clone(),
         version: reference.version(),

@@ -42,39 +42,76 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Changes to rows: a value, or nothing to delete.
+/// Changes to rows: a value, or nothing to delete. The bytes of all of them lie in one piece.
 #[derive(Debug, Default)]
 pub struct Batch {
-    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bytes: Vec<u8>,
+    changes: Vec<Change>,
+}
+
+/// Where a change lies: the key, and right behind it the value if there is one.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    key: usize,
+    value: usize,
+    end: usize,
+    deletes: bool,
 }
 
 impl Batch {
-    /// A batch with room for so many changes.
+    /// A batch with room for so many changes, of together about so many bytes.
     #[must_use]
-    pub fn of(changes: usize) -> Self {
-        Self { changes: Vec::with_capacity(changes) }
+    pub fn of(changes: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), changes: Vec::with_capacity(changes) }
     }
 
     /// Writes a row.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.push((key, Some(value)));
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.write(key, |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// Writes a row whose value somebody appends.
+    pub fn write(&mut self, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let between = self.bytes.len();
+        value(&mut self.bytes);
+        self.changes.push(Change { key: start, value: between, end: self.bytes.len(), deletes: false });
     }
 
     /// Deletes a row.
-    pub fn delete(&mut self, key: Vec<u8>) {
-        self.changes.push((key, None));
+    pub fn delete(&mut self, key: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let end = self.bytes.len();
+        self.changes.push(Change { key: start, value: end, end, deletes: true });
+    }
+
+    /// How many changes there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether nothing changes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// How many bytes keys and values have together.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The changes, in order; a later one of a key counts.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.changes.iter().map(|change| self.at(*change))
     }
 
-    /// The changes, to be kept.
-    #[allow(clippy::type_complexity, reason = "a change is a key and a value")]
-    #[must_use]
-    pub fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        self.changes
+    fn at(&self, Change { key, value, end, deletes }: Change) -> (&[u8], Option<&[u8]>) {
+        (&self.bytes[key..value], (!deletes).then(|| &self.bytes[value..end]))
     }
 }
 

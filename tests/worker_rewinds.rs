@@ -146,7 +146,7 @@ impl Log for Scripted {
     }
 
     fn produce(&mut self, slot: Slot, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
-        if slot.topic == Topic::Contacts && key == Some(&keys::meta()) {
+        if slot.topic == Topic::Contacts && key == Some(keys::meta()) {
             self.open = value.map(<[u8]>::to_vec);
         }
         if slot == INPUT {

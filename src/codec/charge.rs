@@ -55,11 +55,12 @@ impl Error {
 /// # Errors
 /// If the line cannot be encoded, which no line of ours cannot.
 pub fn write(line: &Line, entry: &BillingEntry<'_>, framer: &Framer, out: &mut Vec<u8>) -> Result<(), avro::Error> {
-    let line = state::write_charged(line);
-    let length = u16::try_from(line.len()).map_err(|_| avro::Error::Unsupported("a charge of 64 KiB"))?;
     out.push(VERSION);
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&line);
+    let start = out.len();
+    out.extend_from_slice(&[0; 2]);
+    state::write_charged(line, out);
+    let length = u16::try_from(out.len() - start - 2).map_err(|_| avro::Error::Unsupported("a charge of 64 KiB"))?;
+    out[start..start + 2].copy_from_slice(&length.to_be_bytes());
     framer.write(entry, out)
 }
 

@@ -89,8 +89,8 @@ type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NumberIndex(pub u32);
 
-fn begin() -> Writer {
-    let mut writer = Writer::default();
+fn begin(out: &mut Vec<u8>) -> Writer<'_> {
+    let mut writer = Writer::to(out);
     writer.byte(VERSION);
     writer
 }
@@ -104,10 +104,9 @@ fn open(bytes: &[u8]) -> Result<Reader<'_>> {
     }
 }
 
-/// Writes a contact.
-#[must_use]
-pub fn write_contact(number: NumberIndex, contact: &Contact) -> Vec<u8> {
-    let mut w = begin();
+/// Appends a contact.
+pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) {
+    let mut w = begin(out);
     let Contact { key, origin, is_group, clear, window, entry, consent, last_template_outside, pending, armed } =
         contact;
     w.array(key.0);
@@ -157,7 +156,6 @@ pub fn write_contact(number: NumberIndex, contact: &Contact) -> Vec<u8> {
     if let Some(armed) = armed {
         w.instant(*armed);
     }
-    w.finish()
 }
 
 /// Reads a contact and the number it belongs to.
@@ -202,7 +200,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     Ok((number, contact))
 }
 
-fn spans(w: &mut Writer, spans: &[Span]) {
+fn spans(w: &mut Writer<'_>, spans: &[Span]) {
     w.count(spans.len());
     for span in spans {
         w.instant(span.start);
@@ -217,7 +215,7 @@ fn read_spans(r: &mut Reader<'_>) -> Result<Vec<Span>> {
     })
 }
 
-fn write_present(w: &mut Writer, present: &Present) {
+fn write_present(w: &mut Writer<'_>, present: &Present) {
     let Present {
         opened_at,
         refreshed_at,
@@ -263,7 +261,7 @@ fn read_present(r: &mut Reader<'_>) -> Result<Present> {
     })
 }
 
-fn write_click(w: &mut Writer, click: &Eligibility) {
+fn write_click(w: &mut Writer<'_>, click: &Eligibility) {
     let Eligibility { clicked_at, event, deadline, revision, alerted_for } = click;
     w.instant(*clicked_at);
     w.array(event.0);
@@ -282,7 +280,7 @@ fn read_click(r: &mut Reader<'_>) -> Result<Eligibility> {
     })
 }
 
-fn write_free(w: &mut Writer, open: &FreeWindow) {
+fn write_free(w: &mut Writer<'_>, open: &FreeWindow) {
     let FreeWindow { span, expiry, confirmed, click, answers, revision, alerted_for } = open;
     w.instant(span.start);
     w.signed(span.end.since(span.start).0);
@@ -314,7 +312,7 @@ fn read_free(r: &mut Reader<'_>) -> Result<FreeWindow> {
     })
 }
 
-fn write_choice(w: &mut Writer, choice: &Choice) {
+fn write_choice(w: &mut Writer<'_>, choice: &Choice) {
     w.flags(&[choice.given]);
     w.instant(choice.at);
     match &choice.source {
@@ -340,9 +338,8 @@ fn read_choice(r: &mut Reader<'_>) -> Result<Choice> {
 }
 
 /// Writes a number. Its months are records of their own.
-#[must_use]
-pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat) -> Vec<u8> {
-    let mut w = Writer::default();
+pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, out: &mut Vec<u8>) {
+    let mut w = Writer::to(out);
     w.byte(match format {
         WriteFormat::First => VERSION,
         WriteFormat::Second => NEWEST,
@@ -368,7 +365,6 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat) ->
         w.signed(asks.second);
         w.unsigned(u64::from(asks.count));
     }
-    w.finish()
 }
 
 /// Reads a number and its place.
@@ -406,11 +402,9 @@ fn account(text: Option<&str>) -> Result<Option<AccountId>> {
 }
 
 /// Writes what a number has used of a month.
-#[must_use]
-pub fn write_month(used: MonthUse) -> Vec<u8> {
-    let mut w = begin();
+pub fn write_month(used: MonthUse, out: &mut Vec<u8>) {
+    let mut w = begin(out);
     w.unsigned(u64::from(used.free));
-    w.finish()
 }
 
 /// Reads what a number has used of a month.
@@ -432,14 +426,13 @@ pub fn kept_until(bytes: &[u8]) -> Option<Timestamp> {
     Timestamp::from_millis(millis)
 }
 
-fn write_kept_until(w: &mut Writer, until: Option<Timestamp>) {
+fn write_kept_until(w: &mut Writer<'_>, until: Option<Timestamp>) {
     w.array(until.map_or(0, Timestamp::millis).to_be_bytes());
 }
 
-/// Writes a message.
-#[must_use]
-pub fn write_message(message: &Message) -> Vec<u8> {
-    let mut w = begin();
+/// Appends a message.
+pub fn write_message(message: &Message, out: &mut Vec<u8>) {
+    let mut w = begin(out);
     write_kept_until(&mut w, message.forgotten_at());
     let Message {
         id,
@@ -535,7 +528,6 @@ pub fn write_message(message: &Message) -> Vec<u8> {
     if let Some(agreement) = agreement {
         w.byte(agreement_byte(*agreement));
     }
-    w.finish()
 }
 
 /// Reads a message.
@@ -598,9 +590,8 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
 }
 
 /// Writes a request.
-#[must_use]
-pub fn write_request(request: &Request) -> Vec<u8> {
-    let mut w = begin();
+pub fn write_request(request: &Request, out: &mut Vec<u8>) {
+    let mut w = begin(out);
     let Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at } = request;
     write_kept_until(&mut w, Some(*forgotten_at));
     write_content(&mut w, content);
@@ -610,7 +601,6 @@ pub fn write_request(request: &Request) -> Vec<u8> {
     w.byte(answer_byte(*answer));
     w.optional_signed(time_to_live.map(|length| length.0));
     w.flags(&[*refused]);
-    w.finish()
 }
 
 /// Reads a request.
@@ -633,7 +623,7 @@ pub fn read_request(bytes: &[u8]) -> Result<Request> {
     Ok(Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at })
 }
 
-fn write_content(w: &mut Writer, content: &Content) {
+fn write_content(w: &mut Writer<'_>, content: &Content) {
     match content {
         Content::Freeform => w.byte(0),
         Content::Reaction => w.byte(1),
@@ -666,7 +656,7 @@ fn read_content(r: &mut Reader<'_>) -> Result<Content> {
     })
 }
 
-fn write_pricing(w: &mut Writer, pricing: &Pricing) {
+fn write_pricing(w: &mut Writer<'_>, pricing: &Pricing) {
     let Pricing { model, kind, category, subtype, billable, cost } = pricing;
     w.text(model.as_str());
     w.optional_text(kind.as_ref().map(Term::as_str));
@@ -692,7 +682,7 @@ fn read_pricing(r: &mut Reader<'_>) -> Result<Pricing> {
     })
 }
 
-fn write_cost(w: &mut Writer, cost: Option<(Amount, Currency)>) {
+fn write_cost(w: &mut Writer<'_>, cost: Option<(Amount, Currency)>) {
     w.optional_signed(cost.map(|(amount, _)| amount.millionths()));
     if let Some((_, currency)) = cost {
         w.array(currency.bytes());
@@ -710,11 +700,9 @@ fn read_currency(r: &mut Reader<'_>) -> Result<Currency> {
 }
 
 /// Writes a ledger line by itself, for the stage that prices it.
-#[must_use]
-pub fn write_charged(line: &Line) -> Vec<u8> {
-    let mut w = begin();
+pub fn write_charged(line: &Line, out: &mut Vec<u8>) {
+    let mut w = begin(out);
     write_line(&mut w, line);
-    w.finish()
 }
 
 /// Reads a ledger line that stands by itself.
@@ -728,7 +716,7 @@ pub fn read_charged(bytes: &[u8]) -> Result<Line> {
     Ok(line)
 }
 
-fn write_line(w: &mut Writer, line: &Line) {
+fn write_line(w: &mut Writer<'_>, line: &Line) {
     let Line { revision, toll, charged_at, date, currency, origin, cost, consumed } = line;
     w.unsigned(u64::from(*revision));
     match toll {

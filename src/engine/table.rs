@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use crate::codec::state;
+use crate::store::keys::Key;
 use crate::store::{self, Batch, Store};
 
 /// How rows of a kind become bytes and back.
@@ -17,9 +18,9 @@ pub struct Format<K, V> {
     /// What they are called in errors.
     pub kind: &'static str,
     /// The key in the store.
-    pub key: fn(K) -> Vec<u8>,
-    /// The record in the store.
-    pub write: fn(&V) -> Vec<u8>,
+    pub key: fn(K) -> Key,
+    /// Appends the record in the store.
+    pub write: fn(&V, &mut Vec<u8>),
     /// The row of a record.
     pub read: fn(&[u8]) -> Result<V, state::Error>,
     /// About how many bytes a row takes in memory.
@@ -97,9 +98,10 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         for key in self.changed.drain(..) {
             if let Some(row) = self.rows.get_mut(&key) {
                 row.changed = false;
+                let (key, write) = ((self.format.key)(key), self.format.write);
                 match &row.value {
-                    Some(value) => batch.put((self.format.key)(key), (self.format.write)(value)),
-                    None => batch.delete((self.format.key)(key)),
+                    Some(value) => batch.write(&key, |record| write(value, record)),
+                    None => batch.delete(&key),
                 }
             }
         }
@@ -131,13 +133,14 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Memory;
+    use crate::domain::id::ContactNumber;
+    use crate::store::{Memory, keys};
 
     fn table(bound: usize) -> Table<u64, u64> {
         let format = Format {
             kind: "test",
-            key: |key: u64| key.to_be_bytes().to_vec(),
-            write: |value: &u64| value.to_be_bytes().to_vec(),
+            key: |key: u64| keys::contact(ContactNumber(key)),
+            write: |value: &u64, record| record.extend_from_slice(&value.to_be_bytes()),
             read: |bytes: &[u8]| Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| state::Error::Damaged("length"))?)),
             weight: 1,
         };

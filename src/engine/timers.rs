@@ -102,7 +102,7 @@ impl Timers {
     pub fn write(&mut self, batch: &mut Batch) {
         for ((due, contact), set) in std::mem::take(&mut self.changes) {
             let key = keys::timer_at(due, contact);
-            if set { batch.put(key, Vec::new()) } else { batch.delete(key) }
+            if set { batch.put(&key, &[]) } else { batch.delete(&key) }
         }
     }
 

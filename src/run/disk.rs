@@ -81,7 +81,7 @@ mod tests {
             let mut store = stores.open(first).expect("a store");
             assert_eq!(store.get(b"key").expect("it can be read"), None, "it is made anew");
             let mut batch = Batch::default();
-            batch.put(b"key".to_vec(), value.to_vec());
+            batch.put(b"key", value);
             store.commit(batch).expect("it can be written");
             drop(store);
             drop(stores.open(other).expect("another store"));

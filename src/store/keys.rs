@@ -2,6 +2,8 @@
 //!
 //! A prefix is never given to another kind of row, not even after its kind is gone.
 
+use std::ops::Deref;
+
 use crate::codec::state::NumberIndex;
 use crate::domain::id::{ContactNumber, MessageKey};
 use crate::domain::time::Month;
@@ -28,31 +30,51 @@ pub const FACT: u8 = b'f';
 /// Reserved for what is still to come: conversations, limits and tiers, suppressed contacts, the ledger.
 pub const RESERVED: [u8; 4] = [b'v', b'l', b's', b'b'];
 
-fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
-    key.push(kind);
-    for part in parts {
-        key.extend_from_slice(part);
+/// How long the longest key is: a kind, and two numbers of 64 bits or a hash.
+const LONGEST: usize = 17;
+
+/// A key: the bytes that it derefers to.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
-    key
+}
+
+impl Key {
+    fn of<const N: usize, const M: usize>(kind: u8, first: [u8; N], second: [u8; M]) -> Self {
+        const { assert!(1 + N + M <= LONGEST) };
+        let mut bytes = [0; LONGEST];
+        bytes[0] = kind;
+        bytes[1..=N].copy_from_slice(&first);
+        bytes[1 + N..1 + N + M].copy_from_slice(&second);
+        Self { bytes, length: 1 + N + M }
+    }
 }
 
 /// The position.
 #[must_use]
-pub fn meta() -> Vec<u8> {
-    vec![META]
+pub const fn meta() -> &'static [u8] {
+    &[META]
 }
 
 /// A number, by its place.
 #[must_use]
-pub fn number(index: NumberIndex) -> Vec<u8> {
-    key(NUMBER, &[&index.0.to_be_bytes()])
+pub fn number(index: NumberIndex) -> Key {
+    Key::of(NUMBER, index.0.to_be_bytes(), [])
 }
 
 /// A number's month.
 #[must_use]
-pub fn month(index: NumberIndex, month: Month) -> Vec<u8> {
-    key(NUMBER_MONTH, &[&index.0.to_be_bytes(), &month.ordinal().to_be_bytes()])
+pub fn month(index: NumberIndex, month: Month) -> Key {
+    Key::of(NUMBER_MONTH, index.0.to_be_bytes(), month.ordinal().to_be_bytes())
 }
 
 /// The number and month of a key that [`month`] made.
@@ -66,8 +88,8 @@ pub fn parse_month(key: &[u8]) -> Option<(NumberIndex, Month)> {
 
 /// A contact.
 #[must_use]
-pub fn contact(number: ContactNumber) -> Vec<u8> {
-    key(CONTACT, &[&number.0.to_be_bytes()])
+pub fn contact(number: ContactNumber) -> Key {
+    Key::of(CONTACT, number.0.to_be_bytes(), [])
 }
 
 /// The contact of a key that [`contact`] made.
@@ -100,27 +122,27 @@ pub fn changelog(key: &[u8]) -> Changelog {
 
 /// A name of a contact.
 #[must_use]
-pub fn alias(alias: [u8; 16]) -> Vec<u8> {
-    key(ALIAS, &[&alias])
+pub fn alias(alias: [u8; 16]) -> Key {
+    Key::of(ALIAS, alias, [])
 }
 
 /// A message.
 #[must_use]
-pub fn message(message: MessageKey) -> Vec<u8> {
-    key(MESSAGE, &[&message.0])
+pub fn message(message: MessageKey) -> Key {
+    Key::of(MESSAGE, message.0, [])
 }
 
 /// A request.
 #[must_use]
-pub fn request(request: [u8; 16]) -> Vec<u8> {
-    key(REQUEST, &[&request])
+pub fn request(request: [u8; 16]) -> Key {
+    Key::of(REQUEST, request, [])
 }
 
 /// A timer, in order of the instant in milliseconds at which it is due. No instant of ours is negative, so
 /// the order of the bytes is that of the numbers; anything before the first instant stands for it.
 #[must_use]
-pub fn timer_at(due: i64, contact: ContactNumber) -> Vec<u8> {
-    key(TIMER, &[&due.max(0).to_be_bytes(), &contact.0.to_be_bytes()])
+pub fn timer_at(due: i64, contact: ContactNumber) -> Key {
+    Key::of(TIMER, due.max(0).to_be_bytes(), contact.0.to_be_bytes())
 }
 
 /// When the timer of a key is due, and whose it is.
@@ -134,6 +156,6 @@ pub fn parse_timer(key: &[u8]) -> Option<(i64, ContactNumber)> {
 
 /// A learned fact, in the order in which they were learned.
 #[must_use]
-pub fn fact(sequence: u64) -> Vec<u8> {
-    key(FACT, &[&sequence.to_be_bytes()])
+pub fn fact(sequence: u64) -> Key {
+    Key::of(FACT, sequence.to_be_bytes(), [])
 }

@@ -23,10 +23,10 @@ impl Store for Memory {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        for (key, value) in batch.into_changes() {
+        for (key, value) in batch.changes() {
             match value {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
+                Some(value) => self.rows.insert(key.to_vec(), value.to_vec()),
+                None => self.rows.remove(key),
             };
         }
         Ok(())

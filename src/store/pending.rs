@@ -4,22 +4,50 @@
 //! behind gets them once in a while, in order, with the position they belong to in the same batch. What is lost
 //! in a crash is restored from the changelog.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
 
-use super::{Batch, Error, Store, Told};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::{Batch, Change, Error, Store, Told, keys};
 use crate::domain::time::Timestamp;
+
+/// What a row takes besides its bytes, about.
+const BESIDES: usize = 48;
 
 /// Rows in front of a store.
 pub struct Pending<S> {
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>,
+    /// What was committed, in order and as it came.
+    batches: Vec<Batch>,
+    /// The last change of every key.
+    latest: HashTable<Place>,
+    hashing: RandomState,
     bytes: usize,
     behind: S,
+}
+
+/// Where a change is: the batch, and where it lies in that.
+#[derive(Clone, Copy)]
+struct Place {
+    batch: usize,
+    change: Change,
+}
+
+impl Place {
+    fn of(self, batches: &[Batch]) -> (&[u8], Option<&[u8]>) {
+        batches.get(self.batch).map_or((&[], None), |batch| batch.at(self.change))
+    }
+
+    fn key(self, batches: &[Batch]) -> &[u8] {
+        self.of(batches).0
+    }
 }
 
 impl<S: Store> Pending<S> {
     /// A store with nothing in front of it.
     pub fn new(behind: S) -> Self {
-        Self { rows: HashMap::default(), bytes: 0, behind }
+        let (latest, hashing) = (HashTable::new(), RandomState::default());
+        Self { batches: Vec::new(), latest, hashing, bytes: 0, behind }
     }
 
     /// About how many bytes wait.
@@ -34,41 +62,41 @@ impl<S: Store> Pending<S> {
         &self.behind
     }
 
-    /// Writes all rows that wait to the store behind, in one batch with a row more: the position.
+    /// Writes all rows that wait to the store behind, in one batch with a row more: where they lead.
     ///
     /// # Errors
     /// If the store cannot be written; then nothing was. There is no going on: the rows are in the changelog alone.
-    pub fn write_out(&mut self, position: (Vec<u8>, Vec<u8>)) -> Result<(), Error> {
-        self.bytes = 0;
-        #[allow(clippy::iter_over_hash_type, reason = "sorted right after")]
-        let mut rows: Vec<_> = self.rows.drain().collect();
+    pub fn write_out(&mut self, position: &[u8]) -> Result<(), Error> {
+        let batches = std::mem::take(&mut self.batches);
+        let mut rows: Vec<_> = self.latest.drain().map(|place| place.of(&batches)).collect();
         // As the store wants them.
-        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut batch = Batch::of(rows.len() + 1);
-        for (key, value) in rows.into_iter().chain([(position.0, Some(position.1))]) {
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        let mut batch = Batch::of(rows.len() + 1, self.bytes);
+        for (key, value) in rows.into_iter().chain([(keys::meta(), Some(position))]) {
             match value {
                 Some(value) => batch.put(key, value),
                 None => batch.delete(key),
             }
         }
+        self.bytes = 0;
         self.behind.commit(batch)
     }
 }
 
 impl<S: Store> Store for Pending<S> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        match self.rows.get(key) {
-            Some(value) => Ok(value.clone()),
+        let batches = &self.batches;
+        match self.latest.find(self.hashing.hash_one(key), |place| place.key(batches) == key) {
+            Some(place) => Ok(place.of(batches).1.map(<[u8]>::to_vec)),
             None => self.behind.get(key),
         }
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
         let start = from.max(prefix);
-        #[allow(clippy::iter_over_hash_type, reason = "sorted right after")]
-        let mut waiting: Vec<(&Vec<u8>, &Option<Vec<u8>>)> =
-            self.rows.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_slice() >= start).collect();
-        waiting.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let places = self.latest.iter().map(|place| place.of(&self.batches));
+        let mut waiting: Vec<_> = places.filter(|(key, _)| key.starts_with(prefix) && *key >= start).collect();
+        waiting.sort_unstable_by_key(|(key, _)| *key);
         // Each row that waits may hide one behind.
         let behind = self.behind.scan(prefix, from, limit.saturating_add(waiting.len()))?;
         let mut found = Vec::with_capacity(behind.len());
@@ -83,12 +111,12 @@ impl<S: Store> Store for Pending<S> {
                         behind.next();
                         continue;
                     }
-                    *front < back
+                    *front < back.as_slice()
                 }
             };
             if first {
                 if let Some((key, Some(value))) = waiting.next() {
-                    found.push((key.clone(), value.clone()));
+                    found.push((key.to_vec(), value.to_vec()));
                 }
             } else {
                 found.extend(behind.next());
@@ -98,9 +126,20 @@ impl<S: Store> Store for Pending<S> {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        for (key, value) in batch.into_changes() {
-            self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 48;
-            self.rows.insert(key, value);
+        self.bytes += batch.bytes() + BESIDES * batch.len();
+        let number = self.batches.len();
+        self.batches.push(batch);
+        let Self { batches, latest, hashing, .. } = self;
+        for change in batches.last().into_iter().flat_map(|batch| &batch.changes) {
+            let place = Place { batch: number, change: *change };
+            let key = place.key(batches);
+            let hash = |place: &Place| hashing.hash_one(place.key(batches));
+            match latest.entry(hashing.hash_one(key), |known| known.key(batches) == key, hash) {
+                hashbrown::hash_table::Entry::Occupied(mut known) => *known.get_mut() = place,
+                hashbrown::hash_table::Entry::Vacant(free) => {
+                    free.insert(place);
+                }
+            }
         }
         Ok(())
     }
@@ -123,8 +162,8 @@ mod tests {
         let mut batch = Batch::default();
         for (key, value) in rows {
             match value {
-                Some(value) => batch.put(key.as_bytes().to_vec(), value.as_bytes().to_vec()),
-                None => batch.delete(key.as_bytes().to_vec()),
+                Some(value) => batch.put(key.as_bytes(), value.as_bytes()),
+                None => batch.delete(key.as_bytes()),
             }
         }
         batch
@@ -147,8 +186,8 @@ mod tests {
         assert_eq!(rows(&pending, 9), "k1=new k3=new k4=old ");
         assert_eq!(rows(&pending, 2), "k1=new k3=new ");
         assert_eq!(pending.get(b"k2").expect("memory"), None);
-        pending.write_out((b"!".to_vec(), b"here".to_vec())).expect("memory");
+        pending.write_out(b"here").expect("memory");
         assert_eq!((rows(&pending, 9).as_str(), pending.bytes()), ("k1=new k3=new k4=old ", 0));
-        assert_eq!(pending.behind().get(b"!").expect("memory"), Some(b"here".to_vec()));
+        assert_eq!(pending.behind().get(keys::meta()).expect("memory"), Some(b"here".to_vec()));
     }
 }

@@ -111,8 +111,9 @@ impl Store for Rocks {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        let mut write = WriteBatch::default();
-        for (key, value) in batch.into_changes() {
+        // Each change is told with a byte for its kind and two lengths.
+        let mut write = WriteBatch::with_capacity_bytes(batch.bytes() + 8 * batch.len() + 64);
+        for (key, value) in batch.changes() {
             match value {
                 Some(value) => write.put(key, value),
                 None => write.delete(key),
@@ -150,7 +151,7 @@ mod tests {
     fn filled(directory: &Path) -> Rocks {
         let mut store = Rocks::open(directory, 16 << 20).expect("a directory of the test's own");
         let mut batch = Batch::default();
-        (0..100_u8).for_each(|row| batch.put(vec![b'k', row], vec![row; 50]));
+        (0..100_u8).for_each(|row| batch.put(&[b'k', row], &[row; 50]));
         store.commit(batch).expect("the disk has room");
         store
     }

@@ -268,9 +268,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
             // Last, so that whoever has read it has read everything before it. The other changelog ends in one
             // too: by its number it is known to be complete.
-            let meta = keys::meta();
-            self.produce(messages, Some(&meta), commit_record)?;
-            self.produce(contacts, Some(&meta), commit_record)?;
+            self.produce(messages, Some(keys::meta()), commit_record)?;
+            self.produce(contacts, Some(keys::meta()), commit_record)?;
             if let Some(open) = &mut self.transaction {
                 open.closing.push((partition, position, batch));
             }

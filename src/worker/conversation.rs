@@ -271,7 +271,7 @@ impl<S: Store> Conversation<S> {
         let row = task.position.write();
         if let Some(engine) = &mut task.engine {
             let row = engine.position_row(&row);
-            engine.store_mut().write_out(row)?;
+            engine.store_mut().write_out(&row)?;
         }
         task.waiting_since = None;
         Ok(())
@@ -576,8 +576,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// Makes the partition part of the transaction, with both stages.
     pub(super) fn touch(&mut self, partition: Partition) -> Result<(), Trouble> {
         self.begin()?;
+        if self.conversations.get(&partition).is_none_or(Conversation::is_touched) {
+            return Ok(());
+        }
         let latest = self.latest.clone();
-        let Some(task) = self.running(partition).filter(|task| !task.touched) else {
+        let Some(task) = self.running(partition) else {
             return Ok(());
         };
         task.touched = true;

@@ -85,7 +85,8 @@ impl Position {
     /// Writes the row, in the format that has room for all it holds.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
-        let mut w = Writer::default();
+        let mut row = Vec::with_capacity(64);
+        let mut w = Writer::to(&mut row);
         w.byte(if self.charges.is_some() { VERSION } else { WITHOUT_CHARGES });
         w.unsigned(self.sequence);
         w.unsigned(self.messages_sequence);
@@ -105,7 +106,7 @@ impl Position {
         w.signed(self.contacts.offset());
         w.signed(self.messages.offset());
         w.signed(self.written_at);
-        w.finish()
+        row
     }
 
     /// Reads the row.

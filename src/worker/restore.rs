@@ -244,11 +244,11 @@ impl<S: Store> Restoring<S> {
             Some(value) => {
                 let row = |error| Trouble::from(store::Error::Row { kind: "changelog", error });
                 if let Some(timer) = engine::timer_of(key, value).map_err(row)? {
-                    self.batch.put(timer, Vec::new());
+                    self.batch.put(&timer, &[]);
                 }
-                self.batch.put(key.to_vec(), value.to_vec());
+                self.batch.put(key, value);
             }
-            None => self.batch.delete(key.to_vec()),
+            None => self.batch.delete(key),
         }
         Ok(())
     }
@@ -259,7 +259,7 @@ impl<S: Store> Restoring<S> {
         self.position.messages = self.messages.next;
         self.position.written_at = wall;
         let row = engine::position_row(self.row.as_deref(), &self.position.write()).map_err(damaged)?;
-        self.batch.put(keys::meta(), row);
+        self.batch.put(keys::meta(), &row);
         self.store.commit(std::mem::take(&mut self.batch))?;
         (self.bytes, self.dirty) = (0, false);
         Ok(())
@@ -329,7 +329,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let mut contacts = progress(&mut self.log, Topic::Contacts)?;
         let mut messages = progress(&mut self.log, Topic::Messages)?;
         let mut store = self.disk.open(partition)?;
-        let mut row = store.get(&keys::meta())?;
+        let mut row = store.get(keys::meta())?;
         let read = |row: &[u8]| engine::position_of(row).and_then(|bytes| Position::read(&bytes)).map_err(damaged);
         let mut position = row.as_deref().map(read).transpose()?;
         let too_old = self.shared.tombstones_kept / 2;

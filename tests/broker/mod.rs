@@ -74,10 +74,11 @@ impl Broker {
         self.script("stop");
     }
 
-    /// Starts it again on the same data and the same port, however it was ended; one that runs is killed first.
+    /// Starts it again on the same data and the same port, however it was ended; one that runs is killed first. After a
+    /// kill it first reads what it had not forced to disk, which may be gigabytes.
     pub fn restart(&mut self) {
         self.kill();
-        self.script("start");
+        printed(self.command("start").env("KAFKA_WAIT", "300"));
     }
 
     /// Runs one of Kafka's own tools against it, and returns what it printed.

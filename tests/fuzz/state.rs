@@ -11,10 +11,11 @@ pub fn check(input: &[u8]) {
         return;
     };
     macro_rules! row {
-        ($read:path, |$value:ident| $write:expr) => {
+        ($read:path, |$value:ident, $written:ident| $write:expr) => {
             if let Ok($value) = $read(row) {
-                let written = $write;
-                match $read(&written) {
+                let mut $written = Vec::new();
+                $write;
+                match $read(&$written) {
                     Ok(read) => assert!($value == read, "a row reads as another when it has been rewritten"),
                     Err(error) => panic!("a row cannot be read when it has been rewritten: {error}"),
                 }
@@ -24,12 +25,14 @@ pub fn check(input: &[u8]) {
     let _ = state::kept_until(row);
     let _ = (keys::parse_month(input), keys::parse_timer(input));
     match *kind {
-        keys::CONTACT => row!(state::read_contact, |value| state::write_contact(value.0, &value.1)),
-        keys::NUMBER => row!(state::read_number, |value| state::write_number(value.0, &value.1, WriteFormat::Second)),
-        keys::NUMBER_MONTH => row!(state::read_month, |value| state::write_month(value)),
-        keys::MESSAGE => row!(state::read_message, |value| state::write_message(&value)),
-        keys::REQUEST => row!(state::read_request, |value| state::write_request(&value)),
-        keys::FACT => row!(Learned::read, |value| value.write()),
+        keys::CONTACT => row!(state::read_contact, |value, row| state::write_contact(value.0, &value.1, &mut row)),
+        keys::NUMBER => row!(state::read_number, |value, row| {
+            state::write_number(value.0, &value.1, WriteFormat::Second, &mut row);
+        }),
+        keys::NUMBER_MONTH => row!(state::read_month, |value, row| state::write_month(value, &mut row)),
+        keys::MESSAGE => row!(state::read_message, |value, row| state::write_message(&value, &mut row)),
+        keys::REQUEST => row!(state::read_request, |value, row| state::write_request(&value, &mut row)),
+        keys::FACT => row!(Learned::read, |value, row| row.extend(value.write())),
         _ => {}
     }
 }

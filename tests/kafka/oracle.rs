@@ -392,7 +392,9 @@ fn time_of(row: &[u8]) -> Option<Timestamp> {
 fn is_same_number(key: &[u8], row: &[u8], other: &[u8]) -> bool {
     let again = |row: &[u8]| {
         let (index, number) = state::read_number(row).expect("a row of a number");
-        state::write_number(index, &number, WriteFormat::Second)
+        let mut again = Vec::new();
+        state::write_number(index, &number, WriteFormat::Second, &mut again);
+        again
     };
     key.first() == Some(&keys::NUMBER) && again(row) == again(other)
 }
@@ -440,7 +442,7 @@ fn check_stores(
         let place = format!("the store {}", directory.display());
         let store = Rocks::open(&directory, 16 << 20).expect("a store that nobody uses");
         let mut rows: Rows = store.scan(&[], &[], usize::MAX).expect("a store that can be read").into_iter().collect();
-        let Some(row) = rows.remove(&keys::meta()) else {
+        let Some(row) = rows.remove(keys::meta()) else {
             continue;
         };
         let position = engine::position_of(&row).and_then(|bytes| Position::read(&bytes)).expect("a position");
@@ -607,7 +609,7 @@ impl Oracle {
         findings.unless(records == next as u64, Anomaly::LostWrite, || {
             format!("partition {partition}: the commit records count {records} records, and they were {next}")
         });
-        let meta = fold.engine.position_row(&[]).1;
+        let meta = fold.engine.position_row(&[]);
         let store = fold.engine.into_store();
         let rows = store.scan(&[], &[], usize::MAX).expect("memory");
         let of = |changelog: Changelog| -> Rows {

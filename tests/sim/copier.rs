@@ -277,7 +277,7 @@ impl Copier {
         for (partition, store) in &mut self.stores {
             let mut batch = Batch::default();
             for (slot, place) in self.places.iter().filter(|(slot, _)| slot.partition == *partition) {
-                batch.put(row(slot.topic), place.next.offset().to_be_bytes().to_vec());
+                batch.put(&row(slot.topic), &place.next.offset().to_be_bytes());
             }
             store.commit(batch).expect("a disk that works");
         }

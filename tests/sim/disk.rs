@@ -135,7 +135,7 @@ impl Store for SimDisk {
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
         let key = (self.handle.process, self.partition);
-        let changes = batch.into_changes();
+        let changes: Vec<_> = batch.changes().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
         let committed = self.handle.call(Step::DiskCommit, |turn| {
             let syncs = turn.random.happens(3_000);
             if syncs {

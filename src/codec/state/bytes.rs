@@ -3,20 +3,12 @@
 use super::{Error, Result};
 use crate::domain::time::{Millis, Timestamp};
 
-/// Writes a record.
-pub struct Writer(Vec<u8>);
+/// Appends a record to others.
+pub struct Writer<'o>(&'o mut Vec<u8>);
 
-impl Default for Writer {
-    /// With room for most records, so that one does not grow again and again.
-    fn default() -> Self {
-        Self(Vec::with_capacity(128))
-    }
-}
-
-impl Writer {
-    /// The record.
-    pub fn finish(self) -> Vec<u8> {
-        self.0
+impl<'o> Writer<'o> {
+    pub const fn to(out: &'o mut Vec<u8>) -> Self {
+        Self(out)
     }
 
     pub fn byte(&mut self, byte: u8) {

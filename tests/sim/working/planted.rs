@@ -246,7 +246,7 @@ impl Log for WrongLog {
         if self.plant == Plant::NothingSwept && key == Some(SWEPT) {
             return Ok(());
         }
-        let ends = key == Some(&keys::meta()[..]);
+        let ends = key == Some(keys::meta());
         let is_row = matches!(slot.topic, Topic::Contacts | Topic::Messages) && !ends;
         let is_output = matches!(slot.topic, Topic::Verdicts | Topic::Windows | Topic::Billing | Topic::Charges);
         if is_row && self.is(Plant::ChangelogLoses, 20) {
@@ -397,7 +397,7 @@ impl Store for WrongStore {
 
     fn commit(&mut self, batch: Batch) -> Result<(), store::Error> {
         let mut kept = Batch::default();
-        for (key, value) in batch.into_changes() {
+        for (key, value) in batch.changes() {
             self.written += 1;
             let is_position = key == keys::meta();
             let lost = match self.plant {

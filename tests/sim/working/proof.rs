@@ -96,7 +96,7 @@ fn disks(outcome: &Outcome, partition: Partition, rows: &Rows, begun: bool) -> R
     for ((machine, _), disk) in outcome.disks.iter().filter(|((_, of), _)| *of == partition) {
         let mut kept = disk.rows().clone();
         let place = format!("the disk of {partition:?} on machine {machine}");
-        let position = kept.get(&keys::meta()).map(|row| position_of(row));
+        let position = kept.get(keys::meta()).map(|row| position_of(row));
         let (contacts, messages) = position.map_or((0, 0), |at| (at.contacts.offset(), at.messages.offset()));
         for (topic, from) in [(Topic::Contacts, contacts), (Topic::Messages, messages)] {
             let log = outcome.broker.log(Slot { topic, partition });
@@ -201,7 +201,7 @@ pub fn folded(outcome: &Outcome, shared: &Shared) -> u64 {
 /// The commit records in a changelog.
 fn commits(broker: &Broker, topic: Topic, partition: Partition) -> Vec<Position> {
     let records = broker.log(Slot { topic, partition }).visible();
-    let ends = records.filter(|(_, (key, _))| key.as_ref() == Some(&keys::meta()));
+    let ends = records.filter(|(_, (key, _))| key.as_deref() == Some(keys::meta()));
     ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect()
 }
 
@@ -617,7 +617,7 @@ fn same_rows(place: &str, expected: &Rows, found: &Rows, begun: bool) -> Result<
         }
     }
     // The head of the row says how far time has come and how many contacts there are; the position follows.
-    let head = |rows: &Rows| rows.get(&keys::meta()).map(|row| row[..25].to_vec());
+    let head = |rows: &Rows| rows.get(keys::meta()).map(|row| row[..25].to_vec());
     if begun && head(expected) != head(found) {
         let _ = write!(wrong, "time or counts: {:?}, not {:?}", head(found), head(expected));
     }
@@ -629,7 +629,7 @@ fn same_rows(place: &str, expected: &Rows, found: &Rows, begun: bool) -> Result<
 fn timers(place: &str, rows: &Rows) -> Result<(), Anomaly> {
     for (key, row) in rows {
         if let Some(timer) = engine::timer_of(key, row).expect("a contact")
-            && !rows.contains_key(&timer)
+            && !rows.contains_key(&timer[..])
         {
             return Err(Anomaly::StaleState(format!("{place}: a deadline is missing")));
         }
