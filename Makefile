@@ -30,18 +30,18 @@ demo: ## Replay a generated month and the example day: verdicts and the bill, no
 	@echo && echo "The outputs are in $(DEMO)/month and $(DEMO)/day."
 
 build: ## The command, with RocksDB: target/release/tollgate
-	@deploy/needs.sh rust cc libclang
+	@deploy/needs.sh rust cc libclang openssl
 	$(CARGO) build --release
 
 test: ## Everything that must hold, as CI runs it
-	@deploy/needs.sh rust cc libclang java maven python
+	@deploy/needs.sh rust cc libclang openssl java maven python
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features broker -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	$(CARGO) test --features broker -- --skip chaos::
 
 lint: ## Format, lints with and without RocksDB, documentation, licences
-	@deploy/needs.sh rust cc libclang
+	@deploy/needs.sh rust cc libclang openssl
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
@@ -52,7 +52,7 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 # So many windows close at one record; the test's own number, which `make test` takes, is 40,000.
 DEADLINES ?= 1000000
 deadlines: ## A million windows that close at one record, while the worker is killed again and again
-	@deploy/needs.sh rust cc libclang java maven
+	@deploy/needs.sh rust cc libclang openssl java maven
 	DEADLINES=$(DEADLINES) $(CARGO) test --features broker --test kafka -- --nocapture deadlines::
 
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
@@ -66,7 +66,7 @@ CHAOS_STOP_SECONDS ?= 30
 CHAOS_BROKER_KILLS ?= 5
 CHAOS_INPUTS ?= 1
 chaos: ## Kill and stop workers and the broker under load; outputs must be those of the fold alone
-	@deploy/needs.sh rust cc libclang
+	@deploy/needs.sh rust cc libclang openssl
 	CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_STOPS=$(CHAOS_STOPS) \
 	  CHAOS_STOP_SECONDS=$(CHAOS_STOP_SECONDS) CHAOS_BROKER_KILLS=$(CHAOS_BROKER_KILLS) CHAOS_INPUTS=$(CHAOS_INPUTS) \
 	  $(CARGO) test --features broker --test kafka -- --nocapture chaos::
@@ -78,7 +78,7 @@ kafka-stop: ## End that broker
 	@deploy/kafka/broker.sh stop target/kafka-broker
 
 bench: ## The fold, the whole replay, the worker, the stream processor on Kafka; run it on an idle machine
-	@deploy/needs.sh rust cc libclang java maven
+	@deploy/needs.sh rust cc libclang openssl java maven
 	$(CARGO) bench --bench fold
 	$(CARGO) bench --bench replay
 	$(CARGO) bench --bench worker
@@ -86,7 +86,7 @@ bench: ## The fold, the whole replay, the worker, the stream processor on Kafka;
 
 # benches/stream/README.md lists what may be set: PART=ladder, RUNS=5, EVENTS=20000000, …
 bench-stream: ## Only the stream processor on Kafka, beside a pass-through and Kafka Streams
-	@deploy/needs.sh rust cc libclang java maven
+	@deploy/needs.sh rust cc libclang openssl java maven
 	$(CARGO) bench --bench stream
 
 # libFuzzer comes inside a crate and needs no nightly. What it learns stays in target/fuzz; an input that fails is kept

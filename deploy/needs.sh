@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings what a target of the Makefile needs and the machine lacks. What is there is used as it is.
 #
-#   deploy/needs.sh rust cc libclang java maven python
+#   deploy/needs.sh rust cc libclang openssl java maven python
 #
 # System packages come from Debian's (or Ubuntu's) archive. Where that cannot be, the message says what to
 # install by hand, and the exit code is 1.
@@ -61,6 +61,11 @@ for what in "$@"; do
         cc) { command -v cc && command -v c++; } >/dev/null || need "a C and C++ compiler" "gcc g++ libc6-dev" ;;
         # RocksDB's bindings are made while it is built.
         libclang) has_libclang || need libclang libclang-dev ;;
+        # For TLS to the brokers and to the registry; the command makes certificates for tests.
+        openssl)
+            { command -v openssl && pkg-config --exists openssl; } >/dev/null 2>&1 ||
+                need "OpenSSL with its headers" "openssl libssl-dev pkg-config"
+            ;;
         java) has_java || need "a JDK of Java $JAVA or newer" "$(jdk)" ;;
         maven) command -v mvn >/dev/null || need Maven maven ;;
         python) python3 -c 'import ensurepip, venv' 2>/dev/null || need "Python 3 with venv" "python3 python3-venv" ;;

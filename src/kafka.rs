@@ -227,7 +227,7 @@ pub struct Kafka {
     reading: Option<BTreeSet<Slot>>,
     /// Where reading last came to a partition's end.
     reached: BTreeMap<Slot, NextOffset>,
-    /// When the group last took another for this member.
+    /// When the group last took another for this member, although the brokers were never away.
     fenced_at: Option<Duration>,
     started: Instant,
 }
@@ -273,18 +273,21 @@ impl Kafka {
     /// Joins the group anew, as the group has taken this member for one that another of its name has replaced.
     ///
     /// That may be the member itself: librdkafka gives itself a new id after the brokers were away, and the group may
-    /// be told the new one and the old one. Where there really are two processes of one name each of them drives
-    /// the other out, until the one that was driven out first gives way.
+    /// be told the new one and the old one, each time that they were away. Where there really are two processes of one
+    /// name each of them drives the other out, until the one that was driven out first gives way.
     fn join_again(&mut self) -> Result<Found, Failure> {
         let now = self.now();
-        if self.fenced_at.is_some_and(|at| now.saturating_sub(at) < TWINS) {
+        let by_itself = self.consumer().context().was_cut_off();
+        if !by_itself && self.fenced_at.is_some_and(|at| now.saturating_sub(at) < TWINS) {
             return Err(Failure::Halt(format!(
                 "another process is the member `{}` now; give every process a name of its own",
                 self.settings.instance
             )));
         }
         tracing::warn!(instance = self.settings.instance, "the group knows another member of this name; joins again");
-        self.fenced_at = Some(now);
+        if !by_itself {
+            self.fenced_at = Some(now);
+        }
         self.consumer().context().close();
         self.data = join(&self.settings, &self.names)?;
         self.reading = None;

@@ -257,21 +257,25 @@ pub fn connection(stream: &Stream, worker: &str) -> Settings {
     }
 }
 
+fn connect_topics(stream: &Stream, names: Names) -> Result<Topics, Vec<Mistake>> {
+    Topics::connect(&stream.common, names).map_err(|error| vec![Mistake::new("the brokers", error.to_string())])
+}
+
 /// Looks at the topics before anything is read. Returns how many partitions they have.
 fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
-    let brokers = |error: &dyn std::fmt::Display| vec![Mistake::new("the brokers", error.to_string())];
-    let admin = Topics::connect(&stream.common, names.clone()).map_err(|error| brokers(&error))?;
-    let partitions = admin.partitions().map_err(|error| brokers(&error))?;
+    let admin = connect_topics(stream, names.clone())?;
+    let brokers = |error| vec![Mistake::new("the brokers", admin.explain(&error))];
+    let partitions = admin.partitions().map_err(brokers)?;
     let mut findings = topics::missing_or_uneven(names, &partitions);
     if findings.is_empty() {
-        findings = wait_for(admin.check())?.map_err(|error| brokers(&error))?;
+        findings = wait_for(admin.check())?.map_err(brokers)?;
     }
     let (fatal, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.fatal);
     for finding in others {
         warn!("{finding}");
     }
     if fatal.is_empty() {
-        identity::check(&stream.directory, &admin.identity().map_err(|error| brokers(&error))?)?;
+        identity::check(&stream.directory, &admin.identity().map_err(brokers)?)?;
         Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
     } else {
         Err(fatal
@@ -293,22 +297,21 @@ fn wait_for<F: Future>(future: F) -> Result<F::Output, Vec<Mistake>> {
 /// # Errors
 /// What is not as it must be.
 pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<Vec<String>, Vec<Mistake>> {
-    let brokers = |error: &dyn std::fmt::Display| vec![Mistake::new("the brokers", error.to_string())];
-    let names = Names::new(config.stream.topics.clone());
-    let admin = Topics::connect(&config.stream.common, names).map_err(|error| brokers(&error))?;
+    let admin = connect_topics(&config.stream, Names::new(config.stream.topics.clone()))?;
+    let brokers = |error| vec![Mistake::new("the brokers", admin.explain(&error))];
     wait_for(async {
         let mut done = Vec::new();
         if let Some((partitions, replication)) = create {
-            done = admin.create(partitions, replication).await.map_err(|error| brokers(&error))?;
+            done = admin.create(partitions, replication).await.map_err(brokers)?;
         }
-        let mut findings = admin.check().await.map_err(|error| brokers(&error))?;
+        let mut findings = admin.check().await.map_err(brokers)?;
         // What was just made reaches the brokers one by one.
         for _ in 0..if create.is_some() { SETTLED } else { 0 } {
             if findings.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
-            findings = admin.check().await.map_err(|error| brokers(&error))?;
+            findings = admin.check().await.map_err(brokers)?;
         }
         if findings.is_empty() {
             done.push("all topics are as they must be".to_owned());

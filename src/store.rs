@@ -17,11 +17,13 @@ pub use pending::Pending;
 #[cfg(feature = "rocksdb")]
 pub use rocks::Rocks;
 
-/// Why the store cannot do what it is asked. Each of them stops the run: going on would lose money.
+/// Why the store cannot do what it is asked. There is no going on with it: that would lose money.
 #[derive(Debug)]
 pub enum Error {
     /// The disk or `RocksDB` refused.
     Disk(String),
+    /// What is on disk is not what was written. Where it can be made anew from somewhere else, it is.
+    Damaged(String),
     /// A row cannot be read.
     Row {
         /// What kind of row.
@@ -35,6 +37,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(why) => write!(f, "the state cannot be read or written: {why}"),
+            Self::Damaged(why) => write!(f, "the state on disk is damaged: {why}"),
             Self::Row { kind, error } => write!(f, "a {kind} record of the state cannot be read: {error}"),
         }
     }

@@ -237,6 +237,8 @@ impl std::error::Error for Halted {}
 enum Trouble {
     /// The log failed.
     Log(Failure),
+    /// The store of a partition is damaged.
+    Damaged(String),
     /// Nobody can go on from here.
     Halt(String),
 }
@@ -249,7 +251,10 @@ impl From<Failure> for Trouble {
 
 impl From<store::Error> for Trouble {
     fn from(error: store::Error) -> Self {
-        Self::Halt(error.to_string())
+        match error {
+            store::Error::Damaged(_) => Self::Damaged(error.to_string()),
+            store::Error::Disk(_) | store::Error::Row { .. } => Self::Halt(error.to_string()),
+        }
     }
 }
 
@@ -382,10 +387,15 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let began = self.log.now();
         (self.waited, self.blocked) = (Duration::ZERO, Duration::ZERO);
         self.observer.alive();
-        let done = match self.step() {
-            Ok(()) => Ok(()),
-            Err(Trouble::Halt(why)) => Err(Halted(why)),
-            Err(Trouble::Log(failure)) => self.react(&failure),
+        let mut done = self.step();
+        // What is done about one trouble may meet another.
+        let done = loop {
+            done = match done {
+                Ok(()) => break Ok(()),
+                Err(Trouble::Halt(why)) => break Err(Halted(why)),
+                Err(Trouble::Log(failure)) => self.react(&failure),
+                Err(Trouble::Damaged(why)) => self.build_anew(why),
+            };
         };
         let (poll, blocked) = (self.waited, self.blocked);
         let fold = self.log.now().saturating_sub(began + poll + blocked);
@@ -409,13 +419,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// # Errors
     /// If what is open could not be committed. It is not lost: it will be folded again.
     pub fn stop(mut self) -> Result<L, Halted> {
-        let closed = match self.close() {
-            Ok(()) => self.checkpoint_all(),
-            Err(trouble) => Err(trouble),
-        };
+        let mut closed = self.close().and_then(|()| self.checkpoint_all());
+        while let Err(Trouble::Damaged(why)) = closed {
+            closed = self.build_anew(why).and_then(|()| self.checkpoint_all());
+        }
         match closed {
             Ok(()) => Ok(self.log),
-            Err(Trouble::Halt(why)) => Err(Halted(why)),
+            Err(Trouble::Halt(why) | Trouble::Damaged(why)) => Err(Halted(why)),
             Err(Trouble::Log(failure)) => Err(Halted(failure.to_string())),
         }
     }
@@ -463,19 +473,47 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     /// Answers a failure of the log, by its reaction alone.
-    fn react(&mut self, failure: &Failure) -> Result<(), Halted> {
+    fn react(&mut self, failure: &Failure) -> Result<(), Trouble> {
         match failure.reaction() {
             Reaction::Retry => {}
             Reaction::Abort => {
                 // An abort that does not succeed is as good as none: the next producer aborts.
                 if self.ask(L::abort).0.is_ok() {
-                    self.rewind().map_err(|error| Halted(error.to_string()))?;
+                    self.rewind()?;
                 } else {
                     self.duty = Duty::Settle;
                 }
             }
             Reaction::Recycle => self.duty = Duty::Settle,
-            Reaction::Halt => return Err(Halted(failure.to_string())),
+            Reaction::Halt => return Err(Trouble::Halt(failure.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Puts stores aside that have turned out to be damaged, and has their partitions restored from the changelogs. What
+    /// is open is folded again: of these partitions once their state is back.
+    fn build_anew(&mut self, why: String) -> Result<(), Trouble> {
+        let of_running =
+            self.conversations.iter().filter(|(_, task)| task.is_damaged()).map(|(partition, _)| *partition);
+        let damaged: BTreeSet<Partition> = of_running.chain(self.restore.damaged()).collect();
+        if damaged.is_empty() {
+            return Err(Trouble::Halt(why));
+        }
+        self.stale = true;
+        for partition in damaged {
+            tracing::error!(
+                partition = partition.0,
+                why,
+                "puts the store aside, and builds it anew from the changelogs"
+            );
+            // The store is closed with what holds it.
+            self.restore.forget(partition);
+            self.conversations.insert(partition, Conversation::joining());
+            self.ledgers.insert(partition, Ledger::joining());
+            self.disk.discard(partition)?;
+        }
+        if self.transaction.is_some() && self.duty == Duty::None {
+            self.react(&Failure::Abort(why))?;
         }
         Ok(())
     }
@@ -551,7 +589,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.give_up()?;
         match closed {
             Err(Trouble::Halt(why) | Trouble::Log(Failure::Halt(why))) => Err(Trouble::Halt(why)),
-            Ok(()) | Err(Trouble::Log(_)) => Ok(()),
+            // A damaged store is found damaged again by whoever opens it next.
+            Ok(()) | Err(Trouble::Log(_) | Trouble::Damaged(_)) => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::Names;
@@ -29,17 +29,23 @@ pub struct Group {
     names: Arc<Names>,
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Group {
     /// With nothing to tell.
     pub fn new(names: Arc<Names>) -> Self {
-        Self { names, changes: Mutex::default(), closing: AtomicBool::new(false) }
+        Self { names, changes: Mutex::default(), closing: AtomicBool::new(false), cut_off: AtomicBool::new(false) }
     }
 
     /// The oldest change not yet taken.
     pub fn take(&self) -> Option<Change> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether a connection to a broker was ever lost.
+    pub fn was_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     /// From now on everything is given up as it is asked for.
@@ -55,6 +61,10 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "consumer");
+        let lost = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
+        if error.rdkafka_error_code().is_some_and(|code| lost.contains(&code)) {
+            self.cut_off.store(true, Ordering::Relaxed);
+        }
     }
 }
 

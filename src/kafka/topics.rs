@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::producer::{BaseProducer, ProducerContext};
 
 use super::{Names, QUESTION, native};
 use crate::stream::Topic;
@@ -223,9 +226,42 @@ fn not_in_sync(name: &str, copies: u32, found: Option<&str>) -> Option<Finding> 
 
 /// Looks after topics.
 pub struct Topics {
+    config: ClientConfig,
     admin: AdminClient<DefaultClientContext>,
     names: Names,
 }
+
+/// Listens to why connections fail. That is told by librdkafka's log alone, and an error says only that they do.
+#[derive(Clone, Default)]
+struct Listener {
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl Listener {
+    fn heard(&self) -> Option<String> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
+        }
+    }
+
+    // What the log says is more.
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// How often a client that cannot connect is asked why, a tenth of a second each.
+const TRIES: usize = 30;
 
 impl Topics {
     /// Connects.
@@ -235,7 +271,22 @@ impl Topics {
     pub fn connect(properties: &BTreeMap<String, String>, names: Names) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
         config.extend(properties.clone());
-        Ok(Self { admin: config.create()?, names })
+        Ok(Self { admin: config.create()?, config, names })
+    }
+
+    /// An error, and why no connection comes about if none does. Tries to connect once more to learn that, because a
+    /// client of this kind does not tell.
+    #[must_use]
+    pub fn explain(&self, error: &KafkaError) -> String {
+        let listener = Listener::default();
+        let client: KafkaResult<BaseProducer<Listener>> = self.config.create_with_context(listener.clone());
+        let heard = client.ok().and_then(|client| {
+            (0..TRIES).find_map(|_| {
+                client.poll(Duration::from_millis(100));
+                listener.heard()
+            })
+        });
+        heard.map_or_else(|| error.to_string(), |why| format!("{error}: {why}"))
     }
 
     /// How many partitions each topic has; topics that are not there are left out.

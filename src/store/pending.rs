@@ -4,6 +4,7 @@
 //! behind gets them once in a while, in order, with the position they belong to in the same batch. What is lost
 //! in a crash is restored from the changelog.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -24,6 +25,8 @@ pub struct Pending<S> {
     hashing: RandomState,
     bytes: usize,
     behind: S,
+    /// Whether the store behind has turned out to be damaged.
+    damaged: Cell<bool>,
 }
 
 /// Where a change is: the batch, and where it lies in that.
@@ -47,7 +50,7 @@ impl<S: Store> Pending<S> {
     /// A store with nothing in front of it.
     pub fn new(behind: S) -> Self {
         let (latest, hashing) = (HashTable::new(), RandomState::default());
-        Self { batches: Vec::new(), latest, hashing, bytes: 0, behind }
+        Self { batches: Vec::new(), latest, hashing, bytes: 0, behind, damaged: Cell::new(false) }
     }
 
     /// About how many bytes wait.
@@ -60,6 +63,19 @@ impl<S: Store> Pending<S> {
     #[must_use]
     pub const fn behind(&self) -> &S {
         &self.behind
+    }
+
+    /// Whether the store behind has turned out to be damaged. Then rows are nowhere but in the changelog.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        self.damaged.get()
+    }
+
+    fn note<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        if matches!(answer, Err(Error::Damaged(_))) {
+            self.damaged.set(true);
+        }
+        answer
     }
 
     /// Writes all rows that wait to the store behind, in one batch with a row more: where they lead.
@@ -79,7 +95,8 @@ impl<S: Store> Pending<S> {
             }
         }
         self.bytes = 0;
-        self.behind.commit(batch)
+        let written = self.behind.commit(batch);
+        self.note(written)
     }
 }
 
@@ -88,7 +105,7 @@ impl<S: Store> Store for Pending<S> {
         let batches = &self.batches;
         match self.latest.find(self.hashing.hash_one(key), |place| place.key(batches) == key) {
             Some(place) => Ok(place.of(batches).1.map(<[u8]>::to_vec)),
-            None => self.behind.get(key),
+            None => self.note(self.behind.get(key)),
         }
     }
 
@@ -98,7 +115,7 @@ impl<S: Store> Store for Pending<S> {
         let mut waiting: Vec<_> = places.filter(|(key, _)| key.starts_with(prefix) && *key >= start).collect();
         waiting.sort_unstable_by_key(|(key, _)| *key);
         // Each row that waits may hide one behind.
-        let behind = self.behind.scan(prefix, from, limit.saturating_add(waiting.len()))?;
+        let behind = self.note(self.behind.scan(prefix, from, limit.saturating_add(waiting.len())))?;
         let mut found = Vec::with_capacity(behind.len());
         let (mut waiting, mut behind) = (waiting.into_iter().peekable(), behind.into_iter().peekable());
         while found.len() < limit {

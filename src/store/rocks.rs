@@ -88,7 +88,10 @@ impl Rocks {
 }
 
 fn disk(error: rocksdb::Error) -> Error {
-    Error::Disk(error.into_string())
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => Error::Damaged(error.into_string()),
+        _ => Error::Disk(error.into_string()),
+    }
 }
 
 impl Store for Rocks {
@@ -154,6 +157,21 @@ mod tests {
         (0..100_u8).for_each(|row| batch.put(&[b'k', row], &[row; 50]));
         store.commit(batch).expect("the disk has room");
         store
+    }
+
+    #[test]
+    fn a_file_in_which_a_byte_has_changed_is_found_out() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = filled(directory.path());
+        store.db.flush().expect("the disk has room");
+        drop(store);
+        let files = std::fs::read_dir(directory.path()).expect("the directory").flatten().map(|entry| entry.path());
+        let file = files.into_iter().find(|file| file.extension().is_some_and(|kind| kind == "sst")).expect("a file");
+        let mut bytes = std::fs::read(&file).expect("it can be read");
+        bytes[20] ^= 1;
+        std::fs::write(&file, bytes).expect("it can be written");
+        let found = Rocks::open(directory.path(), 16 << 20).and_then(|store| store.get(b"k\x07"));
+        assert!(matches!(found, Err(Error::Damaged(_))), "{found:?}");
     }
 
     #[test]

@@ -291,12 +291,14 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 task.committed(committed);
             }
         }
+        // Whatever a store says, it is committed, and all others must keep it.
+        let mut kept = Ok(());
         for (partition, position, batch) in done.closing {
             if let Some(task) = self.conversations.get_mut(&partition) {
-                task.keep(position, batch, now)?;
+                kept = kept.and(task.keep(position, batch, now));
             }
         }
-        Ok(())
+        Ok(kept?)
     }
 
     /// Forgets the transaction, and folds again from the committed positions.
@@ -305,14 +307,16 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.observer.aborted();
         }
         let shared = std::sync::Arc::clone(&self.shared);
+        // Whatever a store says, all others must go back.
+        let mut opened = Ok(());
         for task in self.conversations.values_mut() {
-            task.rewind(&shared, &self.latest)?;
+            opened = opened.and(task.rewind(&shared, &self.latest));
         }
         for task in self.ledgers.values_mut() {
             task.rewind();
         }
         self.stale = true;
-        Ok(())
+        opened
     }
 
     /// Finds out what became of a transaction whose producer is gone: the committed positions are part of it and

@@ -155,6 +155,12 @@ impl<S: Store> Conversation<S> {
         Some(self.running.as_ref()?.engine.as_ref()?.store())
     }
 
+    /// Whether its store has turned out to be damaged: when it was read, or when it was opened again.
+    pub fn is_damaged(&self) -> bool {
+        let engine = self.running.as_ref().map(|task| task.engine.as_ref());
+        engine.is_some_and(|engine| engine.is_none_or(|engine| engine.store().is_damaged()))
+    }
+
     /// Whether the present transaction has something of this partition.
     pub fn is_touched(&self) -> bool {
         self.running.as_ref().is_some_and(|task| task.touched)

@@ -89,6 +89,18 @@ impl<R, S> Restore<R, S> {
         tracing::info!(partitions, applied, left, seconds_left, "still reads the changelogs");
     }
 
+    /// Partitions whose store has turned out to be damaged.
+    pub fn damaged(&self) -> impl Iterator<Item = Partition> {
+        self.partitions.iter().filter(|(_, task)| task.damaged).map(|(partition, _)| *partition)
+    }
+
+    /// Forgets a partition; the others are read on.
+    pub fn forget(&mut self, partition: Partition) {
+        if self.partitions.remove(&partition).is_some() {
+            self.reader = None;
+        }
+    }
+
     /// Forgets everything; what was written stays.
     pub fn stop(&mut self) {
         *self = Self::default();
@@ -113,6 +125,7 @@ struct Restoring<S> {
     /// Since when everything is read and does not agree, and when it is looked at again.
     disagrees: Option<(Duration, Duration)>,
     halted: bool,
+    damaged: bool,
 }
 
 /// What the group has committed of a partition.
@@ -260,7 +273,9 @@ impl<S: Store> Restoring<S> {
         self.position.written_at = wall;
         let row = engine::position_row(self.row.as_deref(), &self.position.write()).map_err(damaged)?;
         self.batch.put(keys::meta(), &row);
-        self.store.commit(std::mem::take(&mut self.batch))?;
+        let written = self.store.commit(std::mem::take(&mut self.batch));
+        self.damaged = matches!(written, Err(store::Error::Damaged(_)));
+        written?;
         (self.bytes, self.dirty) = (0, false);
         Ok(())
     }
@@ -328,8 +343,18 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         let mut contacts = progress(&mut self.log, Topic::Contacts)?;
         let mut messages = progress(&mut self.log, Topic::Messages)?;
-        let mut store = self.disk.open(partition)?;
-        let mut row = store.get(keys::meta())?;
+        let (mut store, mut row) = match self.open_row(partition) {
+            Err(store::Error::Damaged(why)) => {
+                tracing::error!(
+                    partition = partition.0,
+                    why,
+                    "puts the store aside, and builds it anew from the changelogs"
+                );
+                self.disk.discard(partition)?;
+                self.open_row(partition)?
+            }
+            opened => opened?,
+        };
         let read = |row: &[u8]| engine::position_of(row).and_then(|bytes| Position::read(&bytes)).map_err(damaged);
         let mut position = row.as_deref().map(read).transpose()?;
         let too_old = self.shared.tombstones_kept / 2;
@@ -361,6 +386,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             dirty: false,
             disagrees: None,
             halted: false,
+            damaged: false,
         };
         tracing::info!(
             partition = partition.0,
@@ -368,6 +394,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
             "reads the changelogs after the store"
         );
         Ok(restoring)
+    }
+
+    /// Opens a store, and reads where it stands.
+    fn open_row(&mut self, partition: Partition) -> Result<(D::Store, Option<Vec<u8>>), store::Error> {
+        let store = self.disk.open(partition)?;
+        let row = store.get(keys::meta())?;
+        Ok((store, row))
     }
 
     fn read_changelogs(&mut self) -> Result<(), Trouble> {
@@ -432,7 +465,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn start(&mut self, partition: Partition) -> Result<(), Trouble> {
         let wall = self.log.wall();
-        let Some(mut task) = self.restore.partitions.remove(&partition) else {
+        let Some(task) = self.restore.partitions.get_mut(&partition) else {
             return Ok(());
         };
         let (then, now) = (task.position.partitions, self.shared.partitions);
@@ -445,6 +478,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if task.dirty || task.row.is_none() {
             task.write(wall)?;
         }
+        let Some(task) = self.restore.partitions.remove(&partition) else {
+            return Ok(());
+        };
         let Told { inputs, charges, .. } = task.group;
         let mut begins = |slot, committed: Option<Committed>| {
             committed.map_or_else(|| self.log.start(slot), |committed| Ok(committed.next))
@@ -458,7 +494,15 @@ impl<L: Log, D: Disk> Worker<L, D> {
         if let Some(conversation) = self.conversations.get_mut(&partition) {
             conversation.restored = task.applied;
             let around = (&*self.shared, &self.latest);
-            conversation.start(task.store, task.position, inputs, read, around, now)?;
+            match conversation.start(task.store, task.position, inputs, read, around, now) {
+                // It is opened again, and found damaged again, before it has taken part in anything.
+                Err(store::Error::Damaged(why)) => {
+                    tracing::error!(partition = partition.0, why, "puts the store aside, and builds it anew");
+                    self.disk.discard(partition)?;
+                    return Ok(());
+                }
+                started => started?,
+            }
             tracing::info!(partition = partition.0, "folds");
             self.stale = true;
         }

@@ -90,12 +90,16 @@ impl Default for Plan {
 }
 
 /// How to reach a broker that does not let everybody in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Access {
     /// Where it answers those who show who they are.
     pub bootstrap: String,
     /// Lines for `[kafka.properties]`.
     pub properties: String,
+    /// Where the registry is, if it is not where the tests find it.
+    pub registry: Option<String>,
+    /// The authorities that the system trusts, in a file, if they are not this machine's.
+    pub trusted: Option<PathBuf>,
 }
 
 /// A deployment: topics, a configuration, and a directory for the state of each of its processes.
@@ -173,7 +177,8 @@ impl Deployment {
         let Plan { name, inputs, json, settings, deployment, registry, .. } = &self.plan;
         let write_format = self.write_format.load(Ordering::Relaxed);
         let payload = if self.plan.pointers { "pointer" } else { "full" };
-        let registry = registry.as_ref().map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
+        let registry = access.and_then(|access| access.registry.as_ref()).or(registry.as_ref());
+        let registry = registry.map_or_else(String::new, |url| format!("[registry]\nurls = [\"{url}\"]\n"));
         let arrival = if self.plan.by_log { "" } else { "arrival = \"field\"\n" };
         let bootstrap = access.map_or(&self.bootstrap, |access| &access.bootstrap);
         let properties = access.map_or_else(String::new, |access| format!("[kafka.properties]\n{}", access.properties));
@@ -235,8 +240,10 @@ impl Deployment {
         let log = self.directory.path().join(format!("{instance}.log"));
         let file = File::options().create(true).append(true).open(&log).expect("a log");
         let begins = file.metadata().expect("the length of a file").len();
+        let trusted = self.plan.access.as_ref().and_then(|access| access.trusted.as_ref());
         let child = tollgate(&config)
             .env("TOLLGATE_LOG", self.plan.log)
+            .envs(trusted.map(|file| ("SSL_CERT_FILE", file)))
             .args(["run", "--config"])
             .arg(&config)
             .stdin(Stdio::null())

@@ -464,9 +464,11 @@ fn check_stores(
         expected.extend(changelog.messages.clone());
         for (key, row) in &changelog.contacts {
             let timer = engine::timer_of(key, row).expect("a row of the changelog");
-            findings.unless(timer.is_none_or(|timer| timers.binary_search(&timer).is_ok()), Anomaly::LostWrite, || {
-                format!("{place}: a deadline is missing")
-            });
+            findings.unless(
+                timer.is_none_or(|timer| timers.binary_search(&timer.to_vec()).is_ok()),
+                Anomaly::LostWrite,
+                || format!("{place}: a deadline is missing"),
+            );
         }
         figures.stored += compare_rows(&place, (&expected, &rows), time_of(meta), findings);
     }

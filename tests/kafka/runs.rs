@@ -1,5 +1,6 @@
 //! Runs that go well, and runs that are cut off once or twice.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tollgate::stream::Topic;
@@ -176,4 +177,48 @@ fn a_state_that_was_lost_is_built_anew_from_the_changelogs() {
     deployment.wait_until_drained(&mut processes, LIMIT);
     processes.into_iter().for_each(Process::terminate);
     assert_eq!(oracle::check(&deployment).records, 20_000);
+}
+
+/// Changes bytes in the middle of all files of rows in a directory. Tells how many files those are.
+fn damage(directory: &Path) -> usize {
+    let files = std::fs::read_dir(directory).expect("a store").flatten().map(|entry| entry.path());
+    let tables: Vec<_> = files.filter(|file| file.extension().is_some_and(|kind| kind == "sst")).collect();
+    for table in &tables {
+        let mut bytes = std::fs::read(table).expect("a file");
+        let length = bytes.len();
+        bytes[length / 4..length / 2].iter_mut().step_by(512).for_each(|byte| *byte ^= 0x55);
+        std::fs::write(table, bytes).expect("it is written");
+    }
+    tables.len()
+}
+
+#[test]
+fn a_store_that_is_damaged_is_put_aside_and_built_anew_while_the_others_go_on() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "damaged", ..Plan::default() });
+    let settings = traffic(6, 24_000, 600);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let mut process = Some(deployment.start("a"));
+    let store = deployment.state("a").join("partition-1");
+    loader.stream(&settings, |sent| {
+        if [8_000, 16_000].contains(&sent) {
+            let mut processes = [process.take().expect("a process")];
+            deployment.wait_until_drained(&mut processes, LIMIT);
+            processes.into_iter().for_each(Process::terminate);
+            // What was only in its log by the first time is in files of rows by the second.
+            if sent == 16_000 {
+                assert!(damage(&store) > 0, "it has files of rows");
+            }
+            process = Some(deployment.start("a"));
+        }
+    });
+    loader.finish();
+    let mut processes = [process.take().expect("a process")];
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    let [process] = processes;
+    assert!(store.with_extension("aside").exists(), "it was found out:\n{}", process.said());
+    assert!(!store.with_file_name("partition-0.aside").exists(), "the others were left alone");
+    process.terminate();
+    assert_eq!(oracle::check(&deployment).records, 24_000);
 }

@@ -6,7 +6,7 @@ use tollgate::domain::time::Timestamp;
 use tollgate::store::{Batch, Error, Store};
 use tollgate::stream::{Failure, Partition};
 
-use crate::faults::Step;
+use crate::faults::{Fault, Step};
 use crate::time::MILLI;
 use crate::world::Handle;
 
@@ -20,6 +20,8 @@ pub struct Disk {
     rows: Rows,
     unsynced: Vec<Changes>,
     open: bool,
+    /// Whether nothing can be read or written any more. What was written is still there for the tests to see.
+    damaged: bool,
 }
 
 impl Disk {
@@ -103,6 +105,10 @@ impl Disks {
     }
 }
 
+fn damaged() -> Error {
+    Error::Damaged("a checksum is wrong".to_owned())
+}
+
 fn refused(failure: &Failure) -> Error {
     Error::Disk(failure.to_string())
 }
@@ -114,23 +120,27 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    fn read<T>(&self, read: impl FnOnce(&Rows) -> T) -> T {
+    fn read<T>(&self, read: impl FnOnce(&Rows) -> T) -> Result<T, Error> {
         let world = self.handle.shared.lock();
-        read(world.disks.get(&(self.handle.process, self.partition)).map_or(&Rows::new(), Disk::rows))
+        let disk = world.disks.get(&(self.handle.process, self.partition));
+        if disk.is_some_and(|disk| disk.damaged) {
+            return Err(damaged());
+        }
+        Ok(read(disk.map_or(&Rows::new(), Disk::rows)))
     }
 }
 
 impl Store for SimDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.read(|rows| rows.get(key).cloned()))
+        self.read(|rows| rows.get(key).cloned())
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
         let start = from.max(prefix).to_vec();
-        Ok(self.read(|rows| {
+        self.read(|rows| {
             let rows = rows.range(start..).take_while(|(key, _)| key.starts_with(prefix));
             rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect()
-        }))
+        })
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
@@ -142,14 +152,28 @@ impl Store for SimDisk {
                 let span = turn.random.below(20 * MILLI);
                 turn.sleep(span);
             }
+            let strikes = turn.strikes(|faults| faults.disk_damaged);
+            if strikes {
+                turn.hit(Fault::DiskDamaged, Some(key.0));
+            }
+            // Found out at once, or by whoever reads next.
+            let found = strikes && turn.random.happens(5_000);
             let disk = turn.disks.entry(key).or_default();
+            disk.damaged |= strikes;
+            if found {
+                return Ok(false);
+            }
             disk.commit(changes);
             if syncs {
                 disk.sync();
             }
-            Ok(())
+            Ok(true)
         });
-        committed.map_err(|failure| refused(&failure))
+        match committed {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(damaged()),
+            Err(failure) => Err(refused(&failure)),
+        }
     }
 
     fn time_is(&self, _: Timestamp) {}

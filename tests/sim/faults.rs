@@ -19,6 +19,8 @@ pub enum Fault {
     DiskSuffixLost,
     /// A machine came back with an empty disk.
     DiskLost,
+    /// What is on a disk is not what was written there, and the store says so.
+    DiskDamaged,
     /// The process stands still for a while, as by `SIGSTOP`.
     Stopped,
     /// The process is asked to end in good order.
@@ -70,12 +72,13 @@ pub enum Fault {
 impl Fault {
     /// Those that a worker must have met. A late `EndTxn` is not among them: it never meets a transaction that it was
     /// not meant for.
-    pub const OF_A_WORKER: [Self; 26] = [
+    pub const OF_A_WORKER: [Self; 27] = [
         Self::CrashBefore,
         Self::CrashDuring,
         Self::CrashAfter,
         Self::DiskSuffixLost,
         Self::DiskLost,
+        Self::DiskDamaged,
         Self::Stopped,
         Self::Retired,
         Self::Delayed,
@@ -224,6 +227,8 @@ pub struct Faults {
     pub disk_lost: u32,
     /// Of calls.
     pub stop: u32,
+    /// Of batches that are written to a disk.
+    pub disk_damaged: u32,
     /// Of requests.
     pub delayed: u32,
     /// Of requests.
@@ -258,6 +263,7 @@ impl Faults {
         crash: 0,
         disk_suffix_lost: 0,
         disk_lost: 0,
+        disk_damaged: 0,
         stop: 0,
         delayed: 0,
         request_lost: 0,
@@ -275,12 +281,15 @@ impl Faults {
 
     /// A mix of its own for every run: most faults are absent, so that the others can do their worst.
     pub fn draw(random: &mut Random) -> Self {
+        // By numbers of its own: whether disks are damaged changes nothing else of a seed's run.
+        let mut apart = random.clone();
         let mut rate = |rates: [u32; 3]| if random.happens(5_000) { *random.pick(&rates) } else { 0 };
         Self {
             focus: None,
             crash: rate([5, 20, 80]),
             disk_suffix_lost: rate([2_000, 5_000, 10_000]),
             disk_lost: rate([200, 1_000, 3_000]),
+            disk_damaged: if apart.happens(3_000) { *apart.pick(&[20, 100, 400]) } else { 0 },
             stop: rate([5, 20, 60]),
             delayed: rate([50, 300, 1_000]),
             request_lost: rate([20, 100, 400]),

@@ -1,6 +1,7 @@
 //! Chance that repeats itself: everything that could have gone otherwise is drawn from one of these.
 
 /// Splitmix64 (Steele, Lea and Flood 2014).
+#[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {

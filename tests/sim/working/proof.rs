@@ -67,7 +67,7 @@ pub fn check(outcome: &Outcome, shared: &Arc<Shared>, known: &Known) -> Result<(
     for partition in (0..shared.partitions).map(Partition) {
         expected.fold(broker, partition, shared, known)?;
     }
-    let found = found(broker, shared);
+    let found = found(broker, shared)?;
     for stream in expected.published.keys().chain(found.published.keys()) {
         let of = |published: &BTreeMap<Stream, Vec<Pair>>| published.get(stream).cloned().unwrap_or_default();
         compare(&format!("{stream:?}"), &of(&expected.published), &of(&found.published))?;
@@ -150,7 +150,7 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
         }
         disks(outcome, partition, &rows, last.is_some())?;
     }
-    let found = found(broker, shared);
+    let found = found(broker, shared)?;
     for ((slot, from), pairs) in &found.published {
         let mut once: Vec<Pair> = pairs.clone();
         once.sort();
@@ -465,12 +465,17 @@ struct Found {
     letters: Vec<Letter>,
 }
 
-fn found(broker: &Broker, shared: &Shared) -> Found {
+fn found(broker: &Broker, shared: &Shared) -> Result<Found, Anomaly> {
     let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
     let mut found = Found::default();
     for (slot, log) in broker.logs() {
         for (_, (key, value)) in log.visible() {
             let bytes = value.as_deref().unwrap_or_default();
+            // What a sweep writes, say, and nobody ever commits.
+            let streams = [Topic::Charges, Topic::Verdicts, Topic::Billing, Topic::Windows, Topic::Outcomes];
+            if value.is_none() && (streams.contains(&slot.topic) || slot.topic == Topic::DeadLetters) {
+                return Err(Anomaly::AbortedRead(format!("{slot:?}: what is no output was committed")));
+            }
             let from = match slot.topic {
                 Topic::Verdicts | Topic::Windows | Topic::WindowState | Topic::Outcomes => slot.partition,
                 Topic::Charges => {
@@ -489,7 +494,7 @@ fn found(broker: &Broker, shared: &Shared) -> Found {
             found.published.entry((slot, from)).or_default().push((key.clone(), value.clone()));
         }
     }
-    found
+    Ok(found)
 }
 
 fn letter(bytes: &[u8]) -> Letter {
