@@ -501,21 +501,22 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.stale = true;
         for partition in damaged {
-            tracing::error!(
-                partition = partition.0,
-                why,
-                "puts the store aside, and builds it anew from the changelogs"
-            );
             // The store is closed with what holds it.
             self.restore.forget(partition);
             self.conversations.insert(partition, Conversation::joining());
             self.ledgers.insert(partition, Ledger::joining());
-            self.disk.discard(partition)?;
+            self.put_aside(partition, &why)?;
         }
         if self.transaction.is_some() && self.duty == Duty::None {
             self.react(&Failure::Abort(why))?;
         }
         Ok(())
+    }
+
+    /// Puts a damaged store aside: whoever opens it next finds none, and reads the changelogs from their beginning.
+    fn put_aside(&mut self, partition: Partition, why: &str) -> Result<(), store::Error> {
+        tracing::error!(partition = partition.0, why, "puts the store aside, and builds it anew from the changelogs");
+        self.disk.discard(partition)
     }
 
     /// Makes a producer if one is needed, and finds out what became of a transaction of the last one.

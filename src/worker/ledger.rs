@@ -60,10 +60,12 @@ impl Ledger {
         self.place.map(|place| Range { from: place.from, next: place.read })
     }
 
-    /// What it has read is committed.
+    /// What it has read is committed. One that does not run begins by what the group says.
     pub const fn committed(&mut self, committed: Committed) {
         self.signs.closed();
-        self.start(committed.next, Some(committed));
+        if self.is_running() {
+            self.start(committed.next, Some(committed));
+        }
     }
 
     /// Reads again from what is committed; from where it began, where nothing is.

@@ -345,12 +345,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let mut messages = progress(&mut self.log, Topic::Messages)?;
         let (mut store, mut row) = match self.open_row(partition) {
             Err(store::Error::Damaged(why)) => {
-                tracing::error!(
-                    partition = partition.0,
-                    why,
-                    "puts the store aside, and builds it anew from the changelogs"
-                );
-                self.disk.discard(partition)?;
+                self.put_aside(partition, &why)?;
                 self.open_row(partition)?
             }
             opened => opened?,
@@ -497,9 +492,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             match conversation.start(task.store, task.position, inputs, read, around, now) {
                 // It is opened again, and found damaged again, before it has taken part in anything.
                 Err(store::Error::Damaged(why)) => {
-                    tracing::error!(partition = partition.0, why, "puts the store aside, and builds it anew");
-                    self.disk.discard(partition)?;
-                    return Ok(());
+                    return Ok(self.put_aside(partition, &why)?);
                 }
                 started => started?,
             }
