@@ -566,7 +566,9 @@ impl<S: Store> Engine<S> {
         if fold::admit(&context, event, known).is_err() {
             return Ok(Err(Rejected::TooLate));
         }
-        let held = known_message.and_then(|message| message.contact).or(known_request.map(|request| request.contact));
+        let held = known_message
+            .and_then(|message| message.contact)
+            .or(known_request.and_then(|request| request.asked.as_ref()).map(|asked| asked.contact));
         let contact_number = if let Some(number) = held {
             Some(number)
         } else {
@@ -618,6 +620,11 @@ impl<S: Store> Engine<S> {
             self.messages.changed(*key);
         }
         if let Some(key) = request {
+            let row = self.requests.row(*key, &self.store)?;
+            // The first format has no room for a refusal alone: it is told again, under the same id, if it comes again.
+            if self.setup.write_format < WriteFormat::Second {
+                row.value.take_if(|request| request.asked.is_none());
+            }
             self.requests.changed(*key);
         }
         publish_into(outputs, &entry.id, &mut self.effects);

@@ -123,36 +123,74 @@ fn the_same_input_twice_gives_the_same_outputs_in_both_formats() {
     }
 }
 
-/// Somebody asks one number again and again, under a policy that answers two asks of a second and acts on none.
-fn asks_in_a_row(folder: &Path) -> Replay {
-    let at = 1_791_288_000_000_i64;
-    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("written");
-    let policy = "enforced = false\nasks_per_second = 2\n";
-    write("config.toml", format!("[deployment]\nname = \"demo\"\nkey = \"tests name invented people\"\n{policy}"));
-    let line = |kind: &str, number: u8, after: i64, section: &str| {
-        let at = at + after;
-        format!(
-            "{{\"kind\":\"{kind}\",\"phone_number_id\":\"10731000000000{number}\",\"occurred_at\":{at},\
-             \"received_at\":{at},\"contact\":{{\"wa_id\":\"5511955501234\"}},{section}}}\n"
-        )
-    };
-    let wrote = "\"message\":{\"message_id\":\"wamid.1\",\"type\":\"text\"}";
-    let mut text = line("message", 1, -1_000, wrote);
-    for (number, after) in [(1, 0), (1, 0), (2, 10), (1, 20), (1, 999), (1, 1_000), (1, 1_001), (1, 1_002)] {
-        let content = "\"content\":{\"kind\":\"freeform\",\"message_type\":\"text\"}";
-        let request = text.lines().count();
-        let ask = format!("\"send_requested\":{{\"request_id\":\"{request}\",{content}}}");
-        text += &line("send_requested", number, after, &ask);
-    }
-    write("asks.ndjson", text);
+/// The instant at which the events of one person begin.
+const BEGIN: i64 = 1_791_288_000_000;
+
+/// An event about one person, so many milliseconds after the beginning.
+fn event(kind: &str, number: u8, after: i64, section: &str) -> String {
+    let at = BEGIN + after;
+    format!(
+        "{{\"kind\":\"{kind}\",\"phone_number_id\":\"10731000000000{number}\",\"occurred_at\":{at},\
+         \"received_at\":{at},\"contact\":{{\"wa_id\":\"5511955501234\"}},{section}}}\n"
+    )
+}
+
+fn asks(request: &str) -> String {
+    let content = "\"content\":{\"kind\":\"freeform\",\"message_type\":\"text\"}";
+    format!("\"send_requested\":{{\"request_id\":\"{request}\",{content}}}")
+}
+
+/// A replay of events, under a policy.
+fn replay_of(folder: &Path, policy: &str, events: &str) -> Replay {
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    let deployment = "[deployment]\nname = \"demo\"\nkey = \"tests name invented people\"\n";
+    write("config.toml", &format!("{deployment}{policy}"));
+    write("events.ndjson", events);
     Replay {
-        files: vec!["asks.ndjson".into()],
+        files: vec!["events.ndjson".into()],
         accounts: Vec::new(),
         templates: Vec::new(),
         config: "config.toml".into(),
         within: folder.to_owned(),
         ..Replay::of_the_example_day(folder.join("single"))
     }
+}
+
+/// Somebody asks one number again and again, under a policy that answers two asks of a second and acts on none.
+fn asks_in_a_row(folder: &Path) -> Replay {
+    let mut text = event("message", 1, -1_000, "\"message\":{\"message_id\":\"wamid.1\",\"type\":\"text\"}");
+    for (number, after) in [(1, 0), (1, 0), (2, 10), (1, 20), (1, 999), (1, 1_000), (1, 1_001), (1, 1_002)] {
+        let request = text.lines().count();
+        text += &event("send_requested", number, after, &asks(&request.to_string()));
+    }
+    replay_of(folder, "enforced = false\nasks_per_second = 2\n", &text)
+}
+
+#[test]
+fn a_refusal_is_told_once_whether_it_is_seen_before_its_ask_or_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |request: &str, after| {
+        let section = format!(
+            "\"status\":{{\"request_id\":\"{request}\",\"status\":\"failed\",\"errors\":[{{\"code\":131047}}]}}"
+        );
+        event("status", 1, after, &section)
+    };
+    let text = [
+        // Of nothing that was ever asked.
+        refused("never", 0) + &refused("never", 0),
+        refused("late", 1) + &event("send_requested", 1, 0, &asks("late")) + &refused("late", 1),
+        event("send_requested", 1, 2, &asks("first")) + &refused("first", 3) + &refused("first", 3),
+        event("send_requested", 1, 2, &asks("first")),
+    ];
+    let replay = replay_of(folder.path(), "", &text.concat());
+    replay.run();
+    let outputs = replay.outputs();
+    let requests = |name| -> Vec<String> {
+        let told = records(&outputs, name);
+        told.iter().map(|record| record["request_id"].as_str().expect("a request").to_owned()).collect()
+    };
+    assert_eq!(requests("outcomes"), ["never", "late", "first"]);
+    assert_eq!(requests("verdicts"), ["late", "first"], "each ask is answered, and once");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::domain::id::{
     AccountId, ContactKey, ContactNumber, EventId, MessageId, MessageKey, NumberId, Participant, RequestId,
     ScopedUserId, WaId,
 };
-use crate::domain::message::{Failure, Message, Priced, Request, Told};
+use crate::domain::message::{Asked, Failure, Message, Priced, Request, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause};
 use crate::domain::reference::Restriction;
@@ -41,8 +41,8 @@ const NEWEST: u8 = 2;
 pub enum WriteFormat {
     /// As the first version wrote them.
     First,
-    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; and the position
-    /// says how far the ledger is (`worker::position`).
+    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; a refusal is remembered
+    /// where nobody has asked; and the position says how far the ledger is (`worker::position`).
     #[default]
     Second,
 }
@@ -589,11 +589,15 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
     Ok(message)
 }
 
-/// Writes a request.
+/// Appends a request. One of which only the refusal was seen is of the second version: the first has no room for it.
 pub fn write_request(request: &Request, out: &mut Vec<u8>) {
-    let mut w = begin(out);
-    let Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at } = request;
+    let Request { asked, refused, forgotten_at } = request;
+    let mut w = Writer::to(out);
+    w.byte(if asked.is_some() { VERSION } else { NEWEST });
     write_kept_until(&mut w, Some(*forgotten_at));
+    let Some(Asked { content, contact, account, at, answer, time_to_live }) = asked else {
+        return w.flags(&[*refused]);
+    };
     write_content(&mut w, content);
     w.unsigned(contact.0);
     w.optional_text(account.as_ref().map(AccountId::as_str));
@@ -608,9 +612,20 @@ pub fn write_request(request: &Request, out: &mut Vec<u8>) {
 /// # Errors
 /// If the record is damaged or too new.
 pub fn read_request(bytes: &[u8]) -> Result<Request> {
-    let forgotten_at = kept_until(bytes);
-    let mut r = open(bytes)?;
+    let forgotten_at = kept_until(bytes).ok_or(Error::Damaged("an instant"))?;
+    let mut r = Reader::new(bytes);
+    let version = r.byte()?;
     r.array::<8>()?;
+    match version {
+        VERSION => {}
+        NEWEST => {
+            let [refused] = r.flags()?;
+            r.end()?;
+            return Ok(Request { asked: None, refused, forgotten_at });
+        }
+        0 => return Err(Error::Damaged("no version")),
+        newer => return Err(Error::Newer(newer)),
+    }
     let content = read_content(&mut r)?;
     let contact = ContactNumber(r.unsigned()?);
     let account = account(r.optional_text()?)?;
@@ -619,8 +634,8 @@ pub fn read_request(bytes: &[u8]) -> Result<Request> {
     let time_to_live = r.optional_signed()?.map(crate::domain::time::Millis);
     let [refused] = r.flags()?;
     r.end()?;
-    let forgotten_at = forgotten_at.ok_or(Error::Damaged("an instant"))?;
-    Ok(Request { content, contact, account, at, answer, time_to_live, refused, forgotten_at })
+    let asked = Some(Asked { content, contact, account, at, answer, time_to_live });
+    Ok(Request { asked, refused, forgotten_at })
 }
 
 fn write_content(w: &mut Writer<'_>, content: &Content) {

@@ -18,7 +18,7 @@ use super::event::{
     Stage, Status,
 };
 use super::id::{ContactNumber, EventId, MessageKey};
-use super::message::{Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
+use super::message::{Asked, Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
 use super::number::{Number, PacedPause};
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
@@ -112,11 +112,8 @@ pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held:
                 });
                 fold.status(contact, status, key, message);
             }
-            (About::Request(id), _, request) => {
-                let request = request.and_then(|request| request.as_mut());
-                fold.refused(contact.as_deref(), status, id, request);
-            }
-            (About::Message(_), None, _) => {}
+            (About::Request(id), _, Some(request)) => fold.refused(contact.as_deref(), status, id, request),
+            (About::Message(_), None, _) | (About::Request(_), _, None) => {}
         },
         (Happening::NumberFact(NumberFact::Coexistence), _) => {
             fold.number.coexistence_since = fold.number.coexistence_since.max(Some(event.occurred_at));
@@ -267,20 +264,23 @@ impl Fold<'_, '_> {
 
     /// Somebody asks.
     fn ask(&mut self, contact_number: ContactNumber, contact: &Contact, ask: &Ask, request: &mut Option<Request>) {
-        if request.is_some() {
+        if request.as_ref().is_some_and(|request| request.asked.is_some()) {
             return;
         }
         let throttled = self.number.asks.exceed(self.context.policy.asks_per_second, self.context.partition_time);
         let known = Known { number: self.number, contact, account: self.account };
         let verdict = verdict::decide(self.context, known, ask, self.at, throttled);
-        *request = Some(Request {
+        let asked = Asked {
             content: ask.content.clone(),
             contact: contact_number,
             account: self.account.id.clone(),
             at: self.at,
             answer: verdict.answer,
             time_to_live: ask.time_to_live,
-            refused: false,
+        };
+        *request = Some(Request {
+            asked: Some(asked),
+            refused: request.as_ref().is_some_and(|request| request.refused),
             forgotten_at: self.context.partition_time.max(verdict.evaluate_for) + KEPT_WHOLE,
         });
         self.tell(Some(contact), What::Verdict(Box::new(verdict)));
@@ -314,14 +314,14 @@ impl Fold<'_, '_> {
             message.account.clone_from(&self.account.id);
         }
         let mut time_to_live = acceptance.time_to_live;
-        if let Some(request) = request.and_then(|request| request.as_ref()) {
-            message.requested_at = Some(request.at);
-            message.answer = Some(request.answer);
-            message.contact = message.contact.or(Some(request.contact));
+        if let Some(asked) = request.and_then(|request| request.as_ref()?.asked.as_ref()) {
+            message.requested_at = Some(asked.at);
+            message.answer = Some(asked.answer);
+            message.contact = message.contact.or(Some(asked.contact));
             if message.content.is_none() {
-                message.content = Some(request.content.clone());
+                message.content = Some(asked.content.clone());
             }
-            time_to_live = time_to_live.or(request.time_to_live);
+            time_to_live = time_to_live.or(asked.time_to_live);
         }
         let time_to_live = time_to_live.unwrap_or_else(|| time_to_live_of(message.content.as_ref()));
         message.drops_at = Some(message.sent_at.or(message.accepted_at).unwrap_or(self.at) + time_to_live);
@@ -470,30 +470,29 @@ impl Fold<'_, '_> {
         known.push(pause);
     }
 
-    /// The API refused a send at once.
+    /// The API refused a send at once. What was asked may not be known yet, or never.
     fn refused(
         &mut self,
         contact: Option<&Contact>,
         status: &Status,
         id: &super::id::RequestId,
-        request: Option<&mut Request>,
+        request: &mut Option<Request>,
     ) {
-        let code = status.errors.first().copied();
-        let mut disagrees = false;
-        if let Some(request) = request {
-            if std::mem::replace(&mut request.refused, true) {
-                return;
-            }
-            let foreseeable = code.and_then(errors::error).is_some_and(|row| row.predictable);
-            disagrees = foreseeable && request.answer == Answer::Allowed;
+        let forgotten_at = self.context.partition_time.max(self.at) + KEPT_WHOLE;
+        let request = request.get_or_insert(Request { asked: None, refused: false, forgotten_at });
+        if std::mem::replace(&mut request.refused, true) {
+            return;
         }
+        let code = status.errors.first().copied();
+        let foreseeable = code.and_then(errors::error).is_some_and(|row| row.predictable);
+        let allowed = request.asked.as_ref().is_some_and(|asked| asked.answer == Answer::Allowed);
         let outcome = Outcome {
             message: None,
             participant: None,
             request: Some(id.clone()),
             result: SendResult::Failed { code },
             revision: 0,
-            disagrees,
+            disagrees: foreseeable && allowed,
         };
         self.tell(contact, What::Outcome(Box::new(outcome)));
     }

@@ -160,10 +160,21 @@ impl Message {
     }
 }
 
-/// A send that was asked about, kept so that a repeated ask is not answered twice and the message that
+/// A send that was asked about or that the API has refused, kept so that neither is answered twice and the message that
 /// follows is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// What was asked; nothing where so far only the refusal was seen.
+    pub asked: Option<Asked>,
+    /// Whether the API's refusal has been told.
+    pub refused: bool,
+    /// From when on it is forgotten.
+    pub forgotten_at: Timestamp,
+}
+
+/// A send that was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
     /// What was to be said.
     pub content: Content,
     /// To whom.
@@ -176,8 +187,4 @@ pub struct Request {
     pub answer: Answer,
     /// How long the platform may try to deliver, if the sender set it.
     pub time_to_live: Option<Millis>,
-    /// Whether the API's refusal has been told.
-    pub refused: bool,
-    /// From when on it is forgotten.
-    pub forgotten_at: Timestamp,
 }
