@@ -616,19 +616,23 @@ impl<S: Store> Engine<S> {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
+        publish_into(outputs, &entry.id, &mut self.effects);
+        self.rows_changed(*message, *request).map(Ok)
+    }
+
+    /// Takes note of the rows of its message and its request that an event has changed.
+    fn rows_changed(&mut self, message: Option<MessageKey>, request: Option<[u8; 16]>) -> Result<(), store::Error> {
         if let Some(key) = message {
-            self.messages.changed(*key);
+            self.messages.changed(key);
         }
         if let Some(key) = request {
-            let row = self.requests.row(*key, &self.store)?;
             // The first format has no room for a refusal alone: it is told again, under the same id, if it comes again.
             if self.setup.write_format < WriteFormat::Second {
-                row.value.take_if(|request| request.asked.is_none());
+                self.requests.row(key, &self.store)?.value.take_if(|request| request.asked.is_none());
             }
-            self.requests.changed(*key);
+            self.requests.changed(key);
         }
-        publish_into(outputs, &entry.id, &mut self.effects);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Learns a fact that the events themselves tell of an account or a template, and remembers it.
