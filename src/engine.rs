@@ -5,6 +5,7 @@
 //! [`Engine::fold`] folds the record, and [`Engine::commit`] makes everything so far durable, with the
 //! caller's own position in the same batch. What the caller publishes it must have made durable before.
 
+mod home;
 mod meta;
 pub mod publish;
 mod table;
@@ -24,18 +25,19 @@ use crate::domain::contact::Contact;
 use crate::domain::effect::Effect;
 use crate::domain::event::{About, Event, Happening};
 use crate::domain::fold::{self, Held};
-use crate::domain::id::{AccountId, ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
+use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
 use crate::domain::message::{Message, Request};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::policy::{Context, Policy};
-use crate::domain::reference::{Account, Reference};
+use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
 use crate::domain::rules::markets::Origin;
-use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
+use crate::domain::time::{Date, Millis, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
+use home::Homes;
 use meta::Meta;
 use table::{Format, Table};
 use timers::Timers;
@@ -178,19 +180,7 @@ struct NumberEntry {
     number: Number,
     id: Arc<NumberId>,
     changed: bool,
-    /// The account to take for events that name none, and for those that name one.
-    homes: [Option<Home>; 2],
-}
-
-/// The account a number sends from, as last worked out.
-struct Home {
-    /// The account the event named, if it named one.
-    named: Option<AccountId>,
-    /// The account events had last come through.
-    last: Option<AccountId>,
-    version: u64,
-    valid: Span,
-    account: Arc<Account>,
+    homes: Homes,
 }
 
 /// One partition.
@@ -333,7 +323,7 @@ impl<S: Store> Engine<S> {
         let index = NumberIndex(u32::try_from(self.numbers.len()).unwrap_or(u32::MAX));
         self.number_index.insert(number.id.clone(), index);
         let id = Arc::new(number.id.clone());
-        self.numbers.push(NumberEntry { number, id, changed: false, homes: [None, None] });
+        self.numbers.push(NumberEntry { number, id, changed: false, homes: Homes::default() });
         index
     }
 
@@ -487,7 +477,7 @@ impl<S: Store> Engine<S> {
         let Some(entry) = self.numbers.get_mut(index.0 as usize) else {
             return Ok(());
         };
-        let account = account_for(&self.setup, &self.reference, entry, None, due);
+        let account = entry.homes.account(&self.setup, &self.reference, &entry.number, None, due);
         let context = Context {
             policy: &self.setup.policy,
             rules: &self.setup.rules,
@@ -594,7 +584,8 @@ impl<S: Store> Engine<S> {
             number
         };
         let entry = &mut self.numbers[index.0 as usize];
-        let account = account_for(&self.setup, &self.reference, entry, event.account.as_ref(), event.occurred_at);
+        let (named, at) = (event.account.as_ref(), event.occurred_at);
+        let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
         let mut contact = match contact_number {
             Some(number) => {
                 self.contacts.row(number, &self.store)?.value.as_mut().map(|(_, contact)| (number, contact))
@@ -849,53 +840,6 @@ fn know_better(contact: &mut Contact, event: &Event, clear: bool) {
             known.scoped.clone_from(&identity.scoped);
         }
     }
-}
-
-/// What is known of the account a number sends from: the one an event names, else the one the reference
-/// facts name, else the one events last came through.
-fn account_for(
-    setup: &Setup,
-    reference: &Reference,
-    entry: &mut NumberEntry,
-    named: Option<&AccountId>,
-    at: Timestamp,
-) -> Arc<Account> {
-    let place = usize::from(named.is_some());
-    if let Some(home) = &entry.homes[place]
-        && home.version == reference.version()
-        && home.named.as_ref() == named
-        && home.last == entry.number.last_account
-        && home.valid.contains(at)
-    {
-        return Arc::clone(&home.account);
-    }
-    let (by_fact, mut valid) = reference.account_of(&entry.number.id, at);
-    let id = named.or(by_fact).or(entry.number.last_account.as_ref());
-    let mut account = match id {
-        Some(id) => {
-            let (account, stays) = reference.account(id, at);
-            valid = Span { start: valid.start.max(stays.start), end: valid.end.min(stays.end) };
-            account
-        }
-        None => Account::unknown(None),
-    };
-    if account.zone.is_none() && setup.assume_zone.is_some() {
-        account.zone = setup.assume_zone;
-        account.zone_assumed = true;
-    }
-    if account.currency.is_none() && setup.assume_currency.is_some() {
-        account.currency = setup.assume_currency;
-        account.currency_assumed = true;
-    }
-    let account = Arc::new(account);
-    entry.homes[place] = Some(Home {
-        named: named.cloned(),
-        last: entry.number.last_account.clone(),
-        version: reference.version(),
-        valid,
-        account: Arc::clone(&account),
-    });
-    account
 }
 
 /// Sets a contact's timer for its next deadline. A timer that is set for an earlier instant stays: when it

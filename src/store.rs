@@ -37,7 +37,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(why) => write!(f, "the state cannot be read or written: {why}"),
-            Self::Damaged(why) => write!(f, "the state on disk is damaged: {why}"),
+            Self::Damaged(why) => {
+                write!(f, "the state on disk is damaged: {why}; build it anew by replaying into a new directory")
+            }
             Self::Row { kind, error } => write!(f, "a {kind} record of the state cannot be read: {error}"),
         }
     }

@@ -252,7 +252,8 @@ impl From<Failure> for Trouble {
 impl From<store::Error> for Trouble {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Damaged(_) => Self::Damaged(error.to_string()),
+            // It is built anew from the changelogs.
+            store::Error::Damaged(why) => Self::Damaged(why),
             store::Error::Disk(_) | store::Error::Row { .. } => Self::Halt(error.to_string()),
         }
     }
@@ -497,7 +498,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.conversations.iter().filter(|(_, task)| task.is_damaged()).map(|(partition, _)| *partition);
         let damaged: BTreeSet<Partition> = of_running.chain(self.restore.damaged()).collect();
         if damaged.is_empty() {
-            return Err(Trouble::Halt(why));
+            return Err(Trouble::Halt(format!("a store is damaged, and no partition's: {why}; report this")));
         }
         self.stale = true;
         for partition in damaged {

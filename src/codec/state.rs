@@ -337,7 +337,7 @@ fn read_choice(r: &mut Reader<'_>) -> Result<Choice> {
     Ok(Choice { given, at, source })
 }
 
-/// Writes a number. Its months are records of their own.
+/// Appends a number. Its months are records of their own.
 pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, out: &mut Vec<u8>) {
     let mut w = Writer::to(out);
     w.byte(match format {
@@ -401,7 +401,7 @@ fn account(text: Option<&str>) -> Result<Option<AccountId>> {
     text.map(|text| AccountId::parse(text).map_err(|_| Error::Damaged("an account's id"))).transpose()
 }
 
-/// Writes what a number has used of a month.
+/// Appends what a number has used of a month.
 pub fn write_month(used: MonthUse, out: &mut Vec<u8>) {
     let mut w = begin(out);
     w.unsigned(u64::from(used.free));
@@ -714,7 +714,7 @@ fn read_currency(r: &mut Reader<'_>) -> Result<Currency> {
     std::str::from_utf8(&letters).ok().and_then(Currency::parse).ok_or(Error::Damaged("a currency"))
 }
 
-/// Writes a ledger line by itself, for the stage that prices it.
+/// Appends a ledger line by itself, for the stage that prices it.
 pub fn write_charged(line: &Line, out: &mut Vec<u8>) {
     let mut w = begin(out);
     write_line(&mut w, line);

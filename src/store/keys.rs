@@ -33,7 +33,7 @@ pub const RESERVED: [u8; 4] = [b'v', b'l', b's', b'b'];
 /// How long the longest key is: a kind, and two numbers of 64 bits or a hash.
 const LONGEST: usize = 17;
 
-/// A key: the bytes that it derefers to.
+/// A key, as bytes that need no allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     bytes: [u8; LONGEST],
