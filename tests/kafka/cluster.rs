@@ -262,7 +262,8 @@ impl Deployment {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Waits until the processes have folded and priced all there is.
+    /// Waits until the processes have folded and priced all there is, and hold it. One that begins when another has folded
+    /// everything has only its store to bring up to date.
     pub fn wait_until_drained(&self, processes: &mut [Process], limit: Duration) {
         let positions = Positions::of(&self.bootstrap, self.plan.name);
         let end = now() + limit;
@@ -272,6 +273,13 @@ impl Deployment {
             }
             assert!(now() <= end, "after {limit:?} there is still something to do: {left}\n{}", logs(processes));
             thread::sleep(Duration::from_millis(50));
+        }
+        for process in processes {
+            process.wait_for("what was committed is restored", |process| {
+                let (started, _) = process.get("/startupz")?;
+                let (_, troubles) = process.get("/readyz")?;
+                (started == 200 && !troubles.contains("restoring")).then_some(())
+            });
         }
     }
 
