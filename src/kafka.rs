@@ -358,13 +358,18 @@ impl Kafka {
         self.producer.as_mut().ok_or_else(|| Failure::Recycle("there is no producer".to_owned()))
     }
 
+    /// The beginning and the end of a partition. By the producer's connection where there is one: on the consumer's a
+    /// question waits behind a fetch, and that waits for records for up to half a second.
     fn watermarks(&self, slot: Slot) -> Result<(i64, i64), Failure> {
-        let name = self.names.name(slot.topic);
-        let found = self.consumer().fetch_watermarks(name, number(slot.partition), QUESTION);
+        let (name, partition) = (self.names.name(slot.topic), number(slot.partition));
+        let found = match &self.producer {
+            Some(producer) => producer.watermarks(name, partition, QUESTION),
+            None => self.consumer().fetch_watermarks(name, partition, QUESTION),
+        };
         found.map_err(|error| Failure::Busy(format!("the ends of `{name}`, partition {}: {error}", slot.partition.0)))
     }
 
-    /// With `read_committed` this is the last stable offset.
+    /// With `read_committed`, which is librdkafka's default for producers too, this is the last stable offset.
     fn end_of(&self, slot: Slot) -> Result<NextOffset, Failure> {
         self.watermarks(slot).map(|(_, high)| position(high))
     }

@@ -237,6 +237,31 @@ impl<C: ProducerContext + 'static> Outlets<C> {
         Self { topics: topics.collect(), messages: Vec::new(), producer }
     }
 
+    /// Learns where the partitions of all topics are. A record of a topic of which nothing is known yet would enter the
+    /// transaction as one of partition -1. No broker knows that, and the transaction would be held up until it is given up.
+    ///
+    /// # Errors
+    /// If the brokers do not answer in so many milliseconds, or do not know one of the topics.
+    pub fn learn(&self, wait_ms: i32) -> Result<(), RDKafkaErrorCode> {
+        let fine = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let mut metadata = ptr::null();
+        // SAFETY: the client is alive, and what it gives is read before it is released. What is asked for is all topics that
+        // were looked up.
+        unsafe {
+            let client = self.producer.client().native_ptr();
+            let answer = c::rd_kafka_metadata(client, 0, ptr::null_mut(), &raw mut metadata, wait_ms);
+            if answer != fine || metadata.is_null() {
+                return Err(answer.into());
+            }
+            let count = usize::try_from((*metadata).topic_cnt).unwrap_or_default();
+            let first = (*metadata).topics.cast_const();
+            let topics = if first.is_null() { &[][..] } else { std::slice::from_raw_parts(first, count) };
+            let failed = topics.iter().map(|topic| topic.err).find(|error| *error != fine);
+            c::rd_kafka_metadata_destroy(metadata);
+            failed.map_or(Ok(()), |error| Err(error.into()))
+        }
+    }
+
     /// The producer.
     pub const fn producer(&self) -> &BaseProducer<C> {
         &self.producer

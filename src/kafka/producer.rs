@@ -116,6 +116,8 @@ impl Transactional {
             _ => Failure::Busy(format!("the producer `{}` cannot begin yet: {error}", settings.transactional_id)),
         })?;
         let outlets = Outlets::new(producer, &names.for_c());
+        let wait = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+        outlets.learn(wait).map_err(|error| Failure::Busy(format!("the partitions of the topics: {error}")))?;
         let made = Self { outlets, marks, patience, quiet: true };
         // What went wrong on the way here is over: the epoch is new.
         made.serve();
@@ -229,6 +231,11 @@ impl Transactional {
     pub fn send_offsets(&mut self, list: &TopicPartitionList, member: &ConsumerGroupMetadata) -> Result<(), Failure> {
         self.quiet = false;
         self.timed("the positions", |producer, patience| producer.send_offsets_to_transaction(list, member, patience))
+    }
+
+    /// The beginning and the end of a partition.
+    pub fn watermarks(&self, topic: &str, partition: i32, wait: Duration) -> Result<(i64, i64), KafkaError> {
+        self.outlets.producer().client().fetch_watermarks(topic, partition, wait)
     }
 
     pub fn commit(&self) -> Result<(), Failure> {

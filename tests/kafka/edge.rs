@@ -86,6 +86,40 @@ fn what_was_not_ready_in_one_assignment_is_read_in_the_next() {
 }
 
 #[test]
+fn the_end_of_a_partition_is_what_is_committed_and_waits_for_no_fetch() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "ends", partitions: 2, ..Plan::default() });
+    let mut members = vec![member(&deployment, "a")];
+    let all = until(&mut members, |_, event, _| match event {
+        Found::Assigned(slots) => Some(slots.clone()),
+        _ => None,
+    });
+    let mut member = members.remove(0);
+    let end = now() + LIMIT;
+    while member.recycle().is_err() {
+        assert!(now() <= end, "a producer can be made");
+    }
+    // Nothing is there to be read, so that every fetch waits for as long as it may.
+    member.assign(&all.iter().map(|slot| (*slot, NextOffset::START)).collect::<Vec<_>>()).expect("all is ready");
+    let slot = Slot { topic: Topic::Contacts, partition: Partition(0) };
+    member.begin().expect("a transaction");
+    member.produce(slot, Some(b"a key"), Some(b"a row")).expect("there is room");
+    member.drain().expect("it reaches the log");
+    let (began, mut records) = (now(), Records::default());
+    for _ in 0..20 {
+        assert_eq!(member.end(slot), Ok(NextOffset::START), "nothing is committed yet");
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "20 answers take {took:?}; behind fetches it would be half a second each");
+    member.commit().expect("it is committed");
+    let behind = NextOffset::at(2).expect("a position");
+    while member.end(slot) != Ok(behind) {
+        assert!(now() <= end, "the record and its marker can be seen");
+        member.poll(Duration::from_millis(20), &mut records).expect("nothing goes wrong here");
+    }
+}
+
+#[test]
 fn of_two_members_with_one_name_the_older_gives_way_and_says_so() {
     let broker = shared_broker();
     let deployment = Deployment::create(&broker, Plan { name: "twins", partitions: 2, ..Plan::default() });
