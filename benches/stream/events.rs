@@ -103,9 +103,12 @@ impl Sender {
         Self::new(cluster, "20")
     }
 
-    /// One that sends at once, or nearly: what comes within a millisecond goes together.
-    pub fn promptly(cluster: &Cluster) -> Self {
-        Self::new(cluster, "1")
+    /// One that sends at once, or nearly: what comes within a millisecond goes together. It knows the topic it is for, or its
+    /// first events would be held up for half a second.
+    pub fn promptly(cluster: &Cluster, topic: &str) -> Self {
+        let made = Self::new(cluster, "1");
+        made.producer.client().fetch_metadata(Some(topic), Duration::from_secs(30)).expect("the topic is there");
+        made
     }
 
     fn new(cluster: &Cluster, linger: &str) -> Self {

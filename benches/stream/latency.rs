@@ -145,9 +145,9 @@ fn measure(around: &Around<'_>, system: System, name: &str, stream: &Stream, set
             };
             reading.follow(take, || !stop.load(Ordering::Relaxed));
         });
+        let sender = Sender::promptly(cluster, &events);
         // Until the reader is there.
         std::thread::sleep(QUIET);
-        let sender = Sender::promptly(cluster);
         let mut first = 0;
         let mut sent = Vec::new();
         for rate in &settings.rates {

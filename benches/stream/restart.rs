@@ -128,7 +128,7 @@ pub fn run(settings: &Settings) {
         let mut taken = Figures::default();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let sender = Sender::promptly(&cluster);
+                let sender = Sender::promptly(&cluster, "wa.events");
                 let go_on = || !done.load(Ordering::Relaxed);
                 openloop::send(&sender, "wa.events", &ready, 0..ready.len(), RATE, go_on);
             });
