@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint deadlines chaos kafka kafka-stop bench bench-stream sim fuzz clean
+.PHONY: help demo build test lint deadlines disk-full chaos kafka kafka-stop bench bench-stream sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -56,6 +56,10 @@ DEADLINES ?= 1000000
 deadlines: ## A million windows that close at one record, while the worker is killed again and again
 	@deploy/needs.sh rust cc libclang openssl java maven
 	DEADLINES=$(DEADLINES) $(CARGO) test --features broker --test kafka -- --nocapture deadlines::
+
+disk-full: ## A worker whose disk is full, and has room again. Mounts a file system, so it wants the rights of root
+	@deploy/needs.sh rust cc libclang openssl java maven
+	$(CARGO) test --features broker --test kafka -- --ignored disk_keeps_nobody_waiting
 
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
 # for how long, and how often the broker is killed. With CHAOS_INPUTS=2 events come by two topics, and what depends on

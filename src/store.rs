@@ -17,11 +17,14 @@ pub use pending::Pending;
 #[cfg(feature = "rocksdb")]
 pub use rocks::Rocks;
 
-/// Why the store cannot do what it is asked. There is no going on with it: that would lose money.
+/// Why the store cannot do what it is asked. Where it is not for want of room there is no going on with it: that would
+/// lose money.
 #[derive(Debug)]
 pub enum Error {
     /// The disk or `RocksDB` refused.
     Disk(String),
+    /// The disk is full. Nothing was written, and what was written before can still be read.
+    Full(String),
     /// What is on disk is not what was written. Where it can be made anew from somewhere else, it is.
     Damaged(String),
     /// A row cannot be read.
@@ -37,6 +40,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(why) => write!(f, "the state cannot be read or written: {why}"),
+            Self::Full(why) => {
+                write!(f, "the disk is full: {why}; make room for the state, nothing that is committed is lost")
+            }
             Self::Damaged(why) => {
                 write!(f, "the state on disk is damaged: {why}; build it anew by replaying into a new directory")
             }

@@ -57,6 +57,12 @@ use restore::Restore;
 /// How long a poll waits where nothing is going on.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// How long it takes until a disk that was full is tried again.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
+
+/// Where the disk is full, this many times as many bytes wait for it as usual before their partition is not folded on.
+const HELD: usize = 4;
+
 /// How long a turn waits before it asks again for something that is not there yet.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -239,6 +245,8 @@ enum Trouble {
     Log(Failure),
     /// The store of a partition is damaged.
     Damaged(String),
+    /// There is no room on the disk.
+    Full(String),
     /// Nobody can go on from here.
     Halt(String),
 }
@@ -254,6 +262,7 @@ impl From<store::Error> for Trouble {
         match error {
             // It is built anew from the changelogs.
             store::Error::Damaged(why) => Self::Damaged(why),
+            store::Error::Full(_) => Self::Full(error.to_string()),
             store::Error::Disk(_) | store::Error::Row { .. } => Self::Halt(error.to_string()),
         }
     }
@@ -393,7 +402,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let done = loop {
             done = match done {
                 Ok(()) => break Ok(()),
-                Err(Trouble::Halt(why)) => break Err(Halted(why)),
+                // Whoever could wait for room has.
+                Err(Trouble::Halt(why) | Trouble::Full(why)) => break Err(Halted(why)),
                 Err(Trouble::Log(failure)) => self.react(&failure),
                 Err(Trouble::Damaged(why)) => self.build_anew(why),
             };
@@ -426,7 +436,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         match closed {
             Ok(()) => Ok(self.log),
-            Err(Trouble::Halt(why) | Trouble::Damaged(why)) => Err(Halted(why)),
+            Err(Trouble::Halt(why) | Trouble::Damaged(why) | Trouble::Full(why)) => Err(Halted(why)),
             Err(Trouble::Log(failure)) => Err(Halted(failure.to_string())),
         }
     }
@@ -543,7 +553,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// How long the next poll may wait.
     fn wait(&self) -> Duration {
-        if self.restore.is_reading() {
+        if self.restore.is_reading(self.log.now()) {
             return Duration::ZERO;
         }
         if self.stale || !self.is_running() {
@@ -591,8 +601,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
         self.give_up()?;
         match closed {
             Err(Trouble::Halt(why) | Trouble::Log(Failure::Halt(why))) => Err(Trouble::Halt(why)),
-            // A damaged store is found damaged again by whoever opens it next.
-            Ok(()) | Err(Trouble::Log(_) | Trouble::Damaged(_)) => Ok(()),
+            // A damaged store is found damaged again by whoever opens it next, and a full disk full.
+            Ok(()) | Err(Trouble::Log(_) | Trouble::Damaged(_) | Trouble::Full(_)) => Ok(()),
         }
     }
 

@@ -81,10 +81,10 @@ impl<S: Store> Pending<S> {
     /// Writes all rows that wait to the store behind, in one batch with a row more: where they lead.
     ///
     /// # Errors
-    /// If the store cannot be written; then nothing was. There is no going on: the rows are in the changelog alone.
+    /// If the store cannot be written; then nothing was. Where it is for want of room the rows go on waiting. Otherwise there
+    /// is no going on: they are in the changelog alone.
     pub fn write_out(&mut self, position: &[u8]) -> Result<(), Error> {
-        let batches = std::mem::take(&mut self.batches);
-        let mut rows: Vec<_> = self.latest.drain().map(|place| place.of(&batches)).collect();
+        let mut rows: Vec<_> = self.latest.iter().map(|place| place.of(&self.batches)).collect();
         // As the store wants them.
         rows.sort_unstable_by_key(|(key, _)| *key);
         let mut batch = Batch::of(rows.len() + 1, self.bytes);
@@ -94,8 +94,12 @@ impl<S: Store> Pending<S> {
                 None => batch.delete(key),
             }
         }
-        self.bytes = 0;
         let written = self.behind.commit(batch);
+        if !matches!(written, Err(Error::Full(_))) {
+            self.batches.clear();
+            self.latest.clear();
+            self.bytes = 0;
+        }
         self.note(written)
     }
 }
@@ -184,6 +188,42 @@ mod tests {
             }
         }
         batch
+    }
+
+    /// A store on a disk that may be full.
+    struct Small {
+        rows: Memory,
+        full: bool,
+    }
+
+    impl Store for Small {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+            self.rows.get(key)
+        }
+
+        fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+            self.rows.scan(prefix, from, limit)
+        }
+
+        fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+            if self.full { Err(Error::Full("no room".to_owned())) } else { self.rows.commit(batch) }
+        }
+
+        fn time_is(&self, _: Timestamp) {}
+    }
+
+    #[test]
+    fn what_the_disk_has_no_room_for_goes_on_waiting() {
+        let mut pending = Pending::new(Small { rows: Memory::default(), full: true });
+        pending.commit(batch(&[("k1", Some("old")), ("k2", Some("old"))])).expect("memory");
+        assert!(matches!(pending.write_out(b"here"), Err(Error::Full(_))));
+        pending.commit(batch(&[("k1", Some("new")), ("k2", None)])).expect("memory");
+        assert_eq!(rows(&pending, 9), "k1=new ");
+        assert!(pending.bytes() > 0 && !pending.is_damaged());
+        pending.behind.full = false;
+        pending.write_out(b"there").expect("there is room");
+        assert_eq!((rows(pending.behind(), 9).as_str(), pending.bytes()), ("k1=new ", 0));
+        assert_eq!(pending.get(keys::meta()).expect("memory"), Some(b"there".to_vec()));
     }
 
     fn rows(store: &impl Store, limit: usize) -> String {

@@ -87,9 +87,14 @@ impl Rocks {
     }
 }
 
+/// How RocksDB begins what it says of a disk without room. It goes on by itself once there is some, and refuses to write until
+/// then, with the same words.
+const NO_ROOM: &str = "IO error: No space left on device";
+
 fn disk(error: rocksdb::Error) -> Error {
     match error.kind() {
         rocksdb::ErrorKind::Corruption => Error::Damaged(error.into_string()),
+        rocksdb::ErrorKind::IOError if error.as_ref().starts_with(NO_ROOM) => Error::Full(error.into_string()),
         _ => Error::Disk(error.into_string()),
     }
 }

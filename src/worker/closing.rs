@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use super::observe::Steps;
 use super::position::Position;
-use super::{Disk, Duty, Trouble, Worker, in_transaction};
+use super::{Disk, Duty, HELD, ROOM_AGAIN, Trouble, Worker, in_transaction};
 use crate::codec::state::WriteFormat;
 use crate::store::keys::{self, Changelog};
 use crate::store::{self, Batch};
@@ -376,12 +376,24 @@ impl<L: Log, D: Disk> Worker<L, D> {
     pub(super) fn checkpoint(&mut self) -> Result<(), Trouble> {
         let (limits, now) = (self.shared.checkpoint, self.log.now());
         let due = |task: &super::Conversation<D::Store>| {
-            task.waiting()
-                .is_some_and(|(bytes, since)| bytes >= limits.bytes || now.saturating_sub(since) >= limits.age)
+            let waiting = task.waiting().filter(|_| !task.rests(now));
+            waiting.is_some_and(|(bytes, since)| bytes >= limits.bytes || now.saturating_sub(since) >= limits.age)
         };
         // One at a time, so that records need not wait for all of them.
         let first = self.conversations.iter().find(|(_, task)| due(task)).map(|(partition, _)| *partition);
-        first.map_or(Ok(()), |partition| self.write_out(partition))
+        if let Some(partition) = first {
+            self.write_out(partition)?;
+        }
+        let sated = |task: &super::Conversation<D::Store>| {
+            let bytes = task.waiting().filter(|_| task.rests(now)).map_or(0, |(bytes, _)| bytes);
+            !task.is_paused() && bytes >= limits.bytes * HELD
+        };
+        let sated = self.conversations.iter().find(|(_, task)| sated(task)).map(|(partition, _)| *partition);
+        if let Some(partition) = sated {
+            tracing::warn!(partition = partition.0, "waits for room on the disk: no more rows fit into memory");
+            self.await_room(partition)?;
+        }
+        Ok(())
     }
 
     /// Writes all rows to the stores.
@@ -391,14 +403,30 @@ impl<L: Log, D: Disk> Worker<L, D> {
         partitions.into_iter().try_for_each(|partition| self.write_out(partition))
     }
 
+    /// Writes the rows of a partition to its store. Where the disk is full they go on waiting: they are in the changelogs,
+    /// so that what is lost by ending now is only read again.
     fn write_out(&mut self, partition: Partition) -> Result<(), Trouble> {
         self.observer.alive();
-        let wall = self.log.wall();
-        if let Some(task) = self.conversations.get_mut(&partition) {
-            let began = self.log.now();
-            task.write_out(wall)?;
-            self.observer.checkpoint(self.log.now().saturating_sub(began));
+        let (began, wall) = (self.log.now(), self.log.wall());
+        let Some(task) = self.conversations.get_mut(&partition) else {
+            return Ok(());
+        };
+        match task.write_out(wall) {
+            Ok(()) => {
+                let (was_full, waits) = task.has_room();
+                self.observer.checkpoint(self.log.now().saturating_sub(began));
+                if was_full {
+                    tracing::info!(partition = partition.0, "the disk has room again");
+                }
+                if waits { self.read_again(partition) } else { Ok(()) }
+            }
+            Err(error @ store::Error::Full(_)) => {
+                if task.rest(began + ROOM_AGAIN) {
+                    tracing::error!(partition = partition.0, %error, "keeps rows in memory, and tries again");
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }

@@ -79,8 +79,10 @@ struct Running<S> {
     /// doubted before the next one has come.
     heartbeat: Option<Timestamp>,
     heartbeat_kept: Option<Timestamp>,
-    /// The schema that the partition waits for.
+    /// What the partition waits for before it is folded on.
     awaits: Option<Awaited>,
+    /// The disk was full. Until when it is not tried again.
+    rests_until: Option<Duration>,
     /// Whether firing deadlines has panicked: then they are fired one at a time, so that it is known which it was.
     careful: bool,
     /// The deadlines that did it. They are taken away instead.
@@ -129,6 +131,7 @@ impl<S: Store> Conversation<S> {
             heartbeat: None,
             heartbeat_kept: None,
             awaits: None,
+            rests_until: None,
             careful: false,
             spared: BTreeSet::new(),
         }));
@@ -188,6 +191,24 @@ impl<S: Store> Conversation<S> {
     pub fn waiting(&self) -> Option<(usize, Duration)> {
         let task = self.running.as_ref()?;
         Some((task.engine.as_ref()?.store().bytes(), task.waiting_since?))
+    }
+
+    /// Whether the disk was full a moment ago.
+    pub fn rests(&self, now: Duration) -> bool {
+        self.running.as_ref().and_then(|task| task.rests_until).is_some_and(|until| now < until)
+    }
+
+    /// The disk was full: it is not tried again before then. Tells whether this has just begun.
+    pub fn rest(&mut self, until: Duration) -> bool {
+        self.running.as_mut().is_some_and(|task| task.rests_until.replace(until).is_none())
+    }
+
+    /// The disk has room. Tells whether it had none before, and whether the partition waits for that.
+    pub fn has_room(&mut self) -> (bool, bool) {
+        let Some(task) = &mut self.running else {
+            return (false, false);
+        };
+        (task.rests_until.take().is_some(), matches!(task.awaits, Some(Awaited::Room)))
     }
 
     /// Takes out what the present transaction changes, and where it leads. `charges` is what the ledger has read
@@ -291,13 +312,18 @@ impl<S> Running<S> {
     }
 }
 
-/// A schema that is waited for.
-struct Awaited {
-    schema: u32,
-    /// When it is asked for again.
-    again: Duration,
-    /// When that was last said.
-    told: Duration,
+/// What is waited for.
+enum Awaited {
+    /// A schema.
+    Schema {
+        id: u32,
+        /// When it is asked for again.
+        again: Duration,
+        /// When that was last said.
+        told: Duration,
+    },
+    /// Room on the disk.
+    Room,
 }
 
 /// A schema that cannot be had yet, and why.
@@ -514,7 +540,17 @@ impl<L: Log, D: Disk> Worker<L, D> {
     fn await_schema(&mut self, partition: Partition, schema: u32) -> Result<(), Trouble> {
         let now = self.log.now();
         if let Some(task) = self.running(partition) {
-            task.awaits = Some(Awaited { schema, again: now + SCHEMA_AGAIN, told: now });
+            task.awaits = Some(Awaited::Schema { id: schema, again: now + SCHEMA_AGAIN, told: now });
+            task.merge = Merge::new(&task.read);
+        }
+        let slots = self.input_slots(partition);
+        Ok(self.log.pause(&slots)?)
+    }
+
+    /// Lets a partition wait until the disk has room: no more rows fit into memory either.
+    pub(super) fn await_room(&mut self, partition: Partition) -> Result<(), Trouble> {
+        if let Some(task) = self.running(partition) {
+            task.awaits = Some(Awaited::Room);
             task.merge = Merge::new(&task.read);
         }
         let slots = self.input_slots(partition);
@@ -791,17 +827,20 @@ impl<L: Log, D: Disk> Worker<L, D> {
             return Ok(());
         }
         let now = self.log.now();
-        let awaits =
-            |task: &Conversation<D::Store>| task.running.as_ref()?.awaits.as_ref().map(|a| (a.schema, a.again));
+        let awaits = |task: &Conversation<D::Store>| match task.running.as_ref()?.awaits {
+            Some(Awaited::Schema { id, again, .. }) => Some((id, again)),
+            Some(Awaited::Room) | None => None,
+        };
         let waiting = self.conversations.iter().filter_map(|(partition, task)| Some((*partition, awaits(task)?)));
         let due: Vec<_> = waiting.filter(|(_, (_, again))| *again <= now).collect();
         for (partition, (schema, _)) in due {
             match (self.schemas)(schema) {
                 Err(why) => {
-                    if let Some(awaited) = self.running(partition).and_then(|task| task.awaits.as_mut()) {
-                        awaited.again = now + SCHEMA_AGAIN;
-                        if now.saturating_sub(awaited.told) >= SCHEMA_TOLD {
-                            awaited.told = now;
+                    let awaited = self.running(partition).and_then(|task| task.awaits.as_mut());
+                    if let Some(Awaited::Schema { again, told, .. }) = awaited {
+                        *again = now + SCHEMA_AGAIN;
+                        if now.saturating_sub(*told) >= SCHEMA_TOLD {
+                            *told = now;
                             tracing::warn!(partition = partition.0, schema, why, "still waits for a schema");
                         }
                     }
@@ -820,7 +859,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     /// Reads the inputs of a partition again, from what is folded next.
-    fn read_again(&mut self, partition: Partition) -> Result<(), Trouble> {
+    pub(super) fn read_again(&mut self, partition: Partition) -> Result<(), Trouble> {
         let slots = self.input_slots(partition);
         let Some(task) = self.running(partition) else {
             return Ok(());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::position::Position;
-use super::{Disk, Trouble, Worker};
+use super::{Disk, ROOM_AGAIN, Trouble, Worker};
 use crate::codec::state;
 use crate::engine;
 use crate::store::{self, Batch, Store, keys};
@@ -30,6 +30,8 @@ pub struct Restore<R, S> {
     partitions: BTreeMap<Partition, Restoring<S>>,
     records: Records,
     pace: Option<Pace>,
+    /// Until when the disk is not tried again because it was full.
+    rests_until: Option<Duration>,
 }
 
 /// Since when changelogs are read, and when that was last told.
@@ -60,14 +62,25 @@ impl Pace {
 
 impl<R, S> Default for Restore<R, S> {
     fn default() -> Self {
-        Self { reader: None, partitions: BTreeMap::new(), records: Records::default(), pace: None }
+        Self { reader: None, partitions: BTreeMap::new(), records: Records::default(), pace: None, rests_until: None }
     }
 }
 
 impl<R, S> Restore<R, S> {
-    /// Whether there is something to read.
-    pub fn is_reading(&self) -> bool {
-        self.partitions.values().any(|partition| !partition.is_read())
+    /// Whether there is something to read now.
+    pub fn is_reading(&self, now: Duration) -> bool {
+        !self.rests(now) && self.partitions.values().any(|partition| !partition.is_read())
+    }
+
+    fn rests(&self, now: Duration) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// The disk was full. What was read and not written is forgotten, and read again when there may be room.
+    fn rest(&mut self, until: Duration) {
+        self.rests_until = Some(until);
+        self.partitions.retain(|_, task| task.refused != Some(Refused::Full));
+        self.reader = None;
     }
 
     /// Of a partition: how many records were applied, how many are left as offsets count, and whether it is halted.
@@ -91,7 +104,8 @@ impl<R, S> Restore<R, S> {
 
     /// Partitions whose store has turned out to be damaged.
     pub fn damaged(&self) -> impl Iterator<Item = Partition> {
-        self.partitions.iter().filter(|(_, task)| task.damaged).map(|(partition, _)| *partition)
+        let damaged = |task: &Restoring<S>| task.refused == Some(Refused::Damaged);
+        self.partitions.iter().filter(move |(_, task)| damaged(task)).map(|(partition, _)| *partition)
     }
 
     /// Forgets a partition; the others are read on.
@@ -125,7 +139,15 @@ struct Restoring<S> {
     /// Since when everything is read and does not agree, and when it is looked at again.
     disagrees: Option<(Duration, Duration)>,
     halted: bool,
-    damaged: bool,
+    /// Why the store could not be written, where something can be done about that.
+    refused: Option<Refused>,
+}
+
+/// Why a store cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    Damaged,
+    Full,
 }
 
 /// What the group has committed of a partition.
@@ -274,7 +296,11 @@ impl<S: Store> Restoring<S> {
         let row = engine::position_row(self.row.as_deref(), &self.position.write()).map_err(damaged)?;
         self.batch.put(keys::meta(), &row);
         let written = self.store.commit(std::mem::take(&mut self.batch));
-        self.damaged = matches!(written, Err(store::Error::Damaged(_)));
+        self.refused = match &written {
+            Err(store::Error::Damaged(_)) => Some(Refused::Damaged),
+            Err(store::Error::Full(_)) => Some(Refused::Full),
+            Ok(()) | Err(store::Error::Disk(_) | store::Error::Row { .. }) => None,
+        };
         written?;
         (self.bytes, self.dirty) = (0, false);
         Ok(())
@@ -290,19 +316,29 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     /// Brings partitions that were assigned closer to being folded.
     pub(super) fn admit(&mut self) -> Result<(), Trouble> {
-        match self.join() {
-            Ok(()) => {}
-            // Another worker's transaction is about to move the positions; it ends sooner or later.
-            Err(Trouble::Log(Failure::Busy(_))) => return Ok(()),
-            Err(trouble) => return Err(trouble),
+        let now = self.log.now();
+        if self.restore.rests(now) {
+            return Ok(());
         }
+        match self.bring_back() {
+            // Another worker's transaction is about to move the positions; it ends sooner or later.
+            Err(Trouble::Log(Failure::Busy(_))) => Ok(()),
+            Err(Trouble::Full(why)) => {
+                tracing::warn!(why, "cannot bring back state; tries again");
+                self.restore.rest(now + ROOM_AGAIN);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn bring_back(&mut self) -> Result<(), Trouble> {
+        self.join()?;
         if self.restore.partitions.is_empty() {
             return Ok(());
         }
-        match self.read_changelogs().and_then(|()| self.start_restored()) {
-            Err(Trouble::Log(Failure::Busy(_))) => Ok(()),
-            done => done,
-        }
+        self.read_changelogs()?;
+        self.start_restored()
     }
 
     /// Learns the committed positions of what was just assigned, and opens the stores.
@@ -381,7 +417,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             dirty: false,
             disagrees: None,
             halted: false,
-            damaged: false,
+            refused: None,
         };
         tracing::info!(
             partition = partition.0,

@@ -1,6 +1,8 @@
 //! Runs that go well, and runs that are cut off once or twice.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use tollgate::stream::Topic;
@@ -177,6 +179,59 @@ fn a_state_that_was_lost_is_built_anew_from_the_changelogs() {
     deployment.wait_until_drained(&mut processes, LIMIT);
     processes.into_iter().for_each(Process::terminate);
     assert_eq!(oracle::check(&deployment).records, 20_000);
+}
+
+/// A small file system in memory, mounted over a directory.
+struct Small<'d>(&'d Path);
+
+impl<'d> Small<'d> {
+    fn over(directory: &'d Path, size: &str) -> Self {
+        std::fs::create_dir_all(directory).expect("a directory");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(directory).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "who runs this may mount file systems");
+        Self(directory)
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+#[ignore = "needs the right to mount a file system: `make disk-full`"]
+fn a_full_disk_keeps_nobody_waiting_and_is_written_again_once_there_is_room() {
+    let broker = shared_broker();
+    let deployment = Deployment::create(&broker, Plan { name: "full", ..Plan::default() });
+    let settings = traffic(7, 400_000, 40_000);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &settings);
+    let state = deployment.state("a");
+    let _small = Small::over(&state, "size=96m");
+    let ballast = state.join("ballast");
+    let mut process = Some(deployment.start("a"));
+    loader.stream(&settings, |sent| {
+        let running = process.as_mut().expect("a process");
+        if sent == 40_000 {
+            deployment.wait_until_drained(std::slice::from_mut(running), LIMIT);
+            // As much as fits.
+            let mut file = std::fs::File::create(&ballast).expect("a file");
+            while file.write_all(&[0; 4_096]).is_ok() {}
+        }
+        if sent == 360_000 {
+            running.wait_for("the disk is full", |process| process.told().contains("the disk is full").then_some(()));
+            deployment.wait_until_drained(std::slice::from_mut(running), LIMIT);
+            std::fs::remove_file(&ballast).expect("the ballast");
+            running
+                .wait_for("there is room", |process| process.told().contains("the disk has room again").then_some(()));
+        }
+    });
+    loader.finish();
+    let mut processes = [process.take().expect("a process")];
+    deployment.wait_until_drained(&mut processes, LIMIT);
+    processes.into_iter().for_each(Process::terminate);
+    assert_eq!(oracle::check(&deployment).records, 400_000);
 }
 
 /// Changes bytes in the middle of all files of rows in a directory. Tells how many files those are.

@@ -7,7 +7,7 @@ use tollgate::store::{Batch, Error, Store};
 use tollgate::stream::{Failure, Partition};
 
 use crate::faults::{Fault, Step};
-use crate::time::MILLI;
+use crate::time::{MILLI, Micros, SECOND};
 use crate::world::Handle;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -22,6 +22,8 @@ pub struct Disk {
     open: bool,
     /// Whether nothing can be read or written any more. What was written is still there for the tests to see.
     damaged: bool,
+    /// Until when there is no room on it.
+    full_until: Micros,
 }
 
 impl Disk {
@@ -109,6 +111,10 @@ fn damaged() -> Error {
     Error::Damaged("a checksum is wrong".to_owned())
 }
 
+fn full() -> Error {
+    Error::Full("no space left".to_owned())
+}
+
 fn refused(failure: &Failure) -> Error {
     Error::Disk(failure.to_string())
 }
@@ -152,6 +158,14 @@ impl Store for SimDisk {
                 let span = turn.random.below(20 * MILLI);
                 turn.sleep(span);
             }
+            let span = if turn.strikes(|faults| faults.disk_full) { turn.random.between(1, 60) * SECOND } else { 0 };
+            let (now, calm) = (turn.now, turn.is_calm());
+            let disk = turn.disks.entry(key).or_default();
+            disk.full_until = if calm { 0 } else { disk.full_until.max(now + span) };
+            if disk.full_until > now {
+                turn.hit(Fault::DiskFull, Some(key.0));
+                return Ok(Err(full()));
+            }
             let strikes = turn.strikes(|faults| faults.disk_damaged);
             if strikes {
                 turn.hit(Fault::DiskDamaged, Some(key.0));
@@ -161,19 +175,15 @@ impl Store for SimDisk {
             let disk = turn.disks.entry(key).or_default();
             disk.damaged |= strikes;
             if found {
-                return Ok(false);
+                return Ok(Err(damaged()));
             }
             disk.commit(changes);
             if syncs {
                 disk.sync();
             }
-            Ok(true)
+            Ok(Ok(()))
         });
-        match committed {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(damaged()),
-            Err(failure) => Err(refused(&failure)),
-        }
+        committed.map_err(|failure| refused(&failure))?
     }
 
     fn time_is(&self, _: Timestamp) {}

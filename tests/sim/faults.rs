@@ -21,6 +21,8 @@ pub enum Fault {
     DiskLost,
     /// What is on a disk is not what was written there, and the store says so.
     DiskDamaged,
+    /// A disk had no room for a while.
+    DiskFull,
     /// The process stands still for a while, as by `SIGSTOP`.
     Stopped,
     /// The process is asked to end in good order.
@@ -72,13 +74,14 @@ pub enum Fault {
 impl Fault {
     /// Those that a worker must have met. A late `EndTxn` is not among them: it never meets a transaction that it was
     /// not meant for.
-    pub const OF_A_WORKER: [Self; 27] = [
+    pub const OF_A_WORKER: [Self; 28] = [
         Self::CrashBefore,
         Self::CrashDuring,
         Self::CrashAfter,
         Self::DiskSuffixLost,
         Self::DiskLost,
         Self::DiskDamaged,
+        Self::DiskFull,
         Self::Stopped,
         Self::Retired,
         Self::Delayed,
@@ -229,6 +232,8 @@ pub struct Faults {
     pub stop: u32,
     /// Of batches that are written to a disk.
     pub disk_damaged: u32,
+    /// Of batches that are written to a disk.
+    pub disk_full: u32,
     /// Of requests.
     pub delayed: u32,
     /// Of requests.
@@ -264,6 +269,7 @@ impl Faults {
         disk_suffix_lost: 0,
         disk_lost: 0,
         disk_damaged: 0,
+        disk_full: 0,
         stop: 0,
         delayed: 0,
         request_lost: 0,
@@ -281,15 +287,17 @@ impl Faults {
 
     /// A mix of its own for every run: most faults are absent, so that the others can do their worst.
     pub fn draw(random: &mut Random) -> Self {
-        // By numbers of its own: whether disks are damaged changes nothing else of a seed's run.
+        // By numbers of its own: what disks do changes nothing else of a seed's run.
         let mut apart = random.clone();
+        let mut of_disks = |rates: [u32; 3]| if apart.happens(3_000) { *apart.pick(&rates) } else { 0 };
         let mut rate = |rates: [u32; 3]| if random.happens(5_000) { *random.pick(&rates) } else { 0 };
         Self {
             focus: None,
             crash: rate([5, 20, 80]),
             disk_suffix_lost: rate([2_000, 5_000, 10_000]),
             disk_lost: rate([200, 1_000, 3_000]),
-            disk_damaged: if apart.happens(3_000) { *apart.pick(&[20, 100, 400]) } else { 0 },
+            disk_damaged: of_disks([20, 100, 400]),
+            disk_full: of_disks([20, 100, 400]),
             stop: rate([5, 20, 60]),
             delayed: rate([50, 300, 1_000]),
             request_lost: rate([20, 100, 400]),

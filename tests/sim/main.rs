@@ -63,7 +63,7 @@ fn setup(seed: u64) -> Setup {
         read: (0..inputs).map(Topic::Input).collect(),
         feeds,
         // The copier has nothing to build a store anew from.
-        faults: Faults { disk_damaged: 0, ..Faults::draw(&mut random) },
+        faults: Faults { disk_damaged: 0, disk_full: 0, ..Faults::draw(&mut random) },
         calm_from: span + random.between(2, 10) * SECOND,
         timing: Timing::default(),
     }

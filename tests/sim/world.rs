@@ -351,7 +351,8 @@ impl World {
         self.push(self.now + span, event);
     }
 
-    fn is_calm(&self) -> bool {
+    /// Whether nothing more goes wrong.
+    pub fn is_calm(&self) -> bool {
         self.now >= self.setup.calm_from
     }
 

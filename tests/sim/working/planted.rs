@@ -62,6 +62,8 @@ pub enum Plant {
     StoreLosesPosition,
     /// The store keeps the position, and not all of its rows.
     StoreLosesRows,
+    /// A disk that is full says that it has written.
+    FullUnsaid,
     /// The end of a changelog is told too far while a transaction is closed: what comes next is taken for what the
     /// store has. As far as transactions that are open would do no harm: what the worker's own holds goes to the
     /// store with its position, and nobody else's can be committed.
@@ -76,7 +78,7 @@ pub enum Plant {
 
 impl Plant {
     /// Those that must be found. A worker can live with what is left.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::TaintIgnored,
         Self::NothingSwept,
         Self::OffsetsAhead,
@@ -97,6 +99,7 @@ impl Plant {
         Self::DirtyStore,
         Self::StoreLosesPosition,
         Self::StoreLosesRows,
+        Self::FullUnsaid,
         Self::EndAhead,
         Self::MissingIsStart,
         Self::UnstablePositions,
@@ -411,7 +414,10 @@ impl Store for WrongStore {
                 None => kept.delete(key),
             }
         }
-        self.disk.commit(kept)
+        match self.disk.commit(kept) {
+            Err(store::Error::Full(_)) if self.plant == Plant::FullUnsaid => Ok(()),
+            written => written,
+        }
     }
 
     fn time_is(&self, partition_time: Timestamp) {
