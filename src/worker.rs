@@ -672,7 +672,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
 
     fn close_if_full(&mut self) -> Result<(), Trouble> {
         let full = self.transaction.as_ref().is_some_and(|open| self.shared.closing.is_full(open));
-        if std::mem::take(&mut self.wants_close) || full { self.close() } else { Ok(()) }
+        if std::mem::take(&mut self.wants_close) || full { self.close_and_go_on() } else { Ok(()) }
     }
 
     /// Adds a record to the transaction, and counts it.

@@ -16,7 +16,7 @@ use tollgate::engine;
 use tollgate::store::keys;
 use tollgate::stream::{Committed, Failure, Found, Log, NextOffset, Partition, Records, Slot, Topic};
 use tollgate::worker::position::Position;
-use tollgate::worker::{Framers, Latest, Shared, Worker};
+use tollgate::worker::{Checkpoint, Closing, Framers, Latest, Shared, Worker};
 
 use in_memory::{InMemory, Nothing, shared};
 
@@ -40,6 +40,8 @@ struct Scripted {
     cursor: Option<i64>,
     /// What the next calls of `commit` do: nothing, where they succeed.
     commits: VecDeque<Option<Failure>>,
+    /// How many milliseconds a commit takes.
+    slow: u64,
     /// How often a new producer cannot be had, once one has to be made in the middle.
     busy: usize,
     tainted: bool,
@@ -48,8 +50,8 @@ struct Scripted {
     in_transaction: bool,
     positions: Vec<(Slot, Committed)>,
     committed: BTreeMap<Slot, Committed>,
-    /// A message at the input's beginning, if it is not a heartbeat like all others.
-    message: Option<Vec<u8>>,
+    /// What is at the input's beginning, if not heartbeats like all others.
+    messages: Vec<Vec<u8>>,
     /// What was written to the input.
     written: Vec<Vec<u8>>,
     /// The last commit record of the open transaction, and of those that were committed.
@@ -79,8 +81,8 @@ impl Log for Scripted {
             for offset in cursor..end {
                 let at = NOON + offset;
                 let text = format!("{{\"kind\":\"heartbeat\",\"phone_number_id\":\"\",\"occurred_at\":{at}}}");
-                let message = self.message.as_deref().filter(|_| offset == 0);
-                records.push(INPUT, offset, at, None, Some(message.unwrap_or(text.as_bytes())));
+                let message = usize::try_from(offset).ok().and_then(|place| self.messages.get(place));
+                records.push(INPUT, offset, at, None, Some(message.map_or(text.as_bytes(), Vec::as_slice)));
             }
             self.cursor = Some(end);
             // An answer was late, and it is noticed while records come.
@@ -166,6 +168,7 @@ impl Log for Scripted {
 
     fn commit(&mut self) -> Result<(), Failure> {
         self.in_transaction = false;
+        self.now += self.slow;
         if let Some(failure) = self.commits.pop_front().flatten() {
             return Err(failure);
         }
@@ -230,12 +233,13 @@ fn records_that_came_while_no_producer_could_be_had_are_read_again() {
     assert_eq!(folded(log), RECORDS.unsigned_abs());
 }
 
-/// A message whose service window closes when the input has been silent for a while.
-fn message() -> Vec<u8> {
-    let text = records::Message { message_id: "wamid.1".into(), r#type: "text".into(), ..records::Message::default() };
-    let person = records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() };
+/// A message of somebody whose service window closes when the input has been silent for a while.
+fn message(who: i64) -> Vec<u8> {
+    let (id, phone) = (format!("wamid.{who}"), format!("55110000000{who:02}"));
+    let text = records::Message { message_id: id.into(), r#type: "text".into(), ..records::Message::default() };
+    let person = records::Person { wa_id: Some(phone.into()), ..records::Person::default() };
     let event = records::Event {
-        event_id: Some("0".repeat(32).into()),
+        event_id: Some(format!("{who:032x}").into()),
         kind: "message".into(),
         phone_number_id: "107310000000001".into(),
         occurred_at: NOON - DAY + 500,
@@ -250,13 +254,33 @@ fn message() -> Vec<u8> {
 }
 
 #[test]
+fn rows_do_not_pile_up_where_transactions_end_in_the_middle_of_what_was_read() {
+    // So slow that a transaction is not closed as soon as nothing waits.
+    let log = Scripted { messages: (0..RECORDS).map(message).collect(), slow: 80, ..Scripted::default() };
+    let closing = Closing { age: Duration::from_hours(1), records: 20, bytes: 1 << 20 };
+    let checkpoint = Checkpoint { bytes: 1, age: Duration::from_hours(1) };
+    let (schemas, shared) = (Box::new(|_| Ok(None)), Shared { closing, checkpoint, ..shared() });
+    let mut worker = Worker::new(log, InMemory, Arc::new(shared), Latest::default(), schemas).expect("a worker");
+    let behind = |worker: &mut Worker<Scripted, InMemory>| {
+        worker.log().committed.get(&INPUT).map_or(0, |committed| committed.next.offset())
+    };
+    let mut within = 0;
+    while behind(&mut worker) < RECORDS - 10 {
+        worker.turn().expect("nothing that happens is a reason to halt");
+        within += usize::from(worker.log().in_transaction);
+        assert!(worker.tasks().iter().all(|task| task.unflushed == 0), "what is committed is in the store");
+    }
+    assert!(within > 5, "turns end within transactions");
+}
+
+#[test]
 fn heartbeats_are_written_as_those_who_read_the_input_are_used_to() {
     let mut writers = Writers::of(schema::EVENT).expect("a schema of ours");
     writers.add_registered(7, schema::EVENT.text).expect("a schema of ours");
     for (framing, begin) in
         [(Framing::Json, &b"{"[..]), (Framing::SingleObject, b"\xC3\x01"), (Framing::Registry(7), b"\0\0\0\0\x07")]
     {
-        let log = Scripted { message: Some(message()), ..Scripted::default() };
+        let log = Scripted { messages: vec![message(0)], ..Scripted::default() };
         let framers = Framers::new(|topic| if topic == Topic::Input(0) { framing } else { Framing::SingleObject });
         let shared = Shared { heartbeats: true, framers: framers.expect("schemas of ours"), ..shared() };
         let schemas = Box::new(|_| Ok(None));

@@ -180,6 +180,13 @@ impl<L: Log, D: Disk> Worker<L, D> {
         })
     }
 
+    /// Closes the transaction between two records, and writes rows to a store: under load most transactions end here, and rows
+    /// that wait take memory.
+    pub(super) fn close_and_go_on(&mut self) -> Result<(), Trouble> {
+        self.close()?;
+        self.checkpoint()
+    }
+
     /// Closes the transaction: changelogs, commit records, everything into the log, input positions, commit.
     pub(super) fn close(&mut self) -> Result<(), Trouble> {
         if self.transaction.is_none() {

@@ -663,7 +663,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
                 Advanced::TakeOutputs if !full => {}
                 // The record that moved time is not read yet: the transaction ends between two deadlines.
                 Advanced::CommitFirst | Advanced::TakeOutputs => {
-                    self.close()?;
+                    self.close_and_go_on()?;
                     self.touch(partition)?;
                 }
             }
