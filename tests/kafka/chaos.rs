@@ -113,9 +113,7 @@ impl Wanted {
         println!("chaos: {self:?}");
         // A session that lasts longer keeps a killed broker away for longer; a shorter one it loses on a busy machine.
         let broker = Broker::start_with(&["broker.session.timeout.ms=6000"]);
-        // Records are sent at once, so that whoever is killed in a transaction leaves some of it in the log.
-        let settings =
-            "session_timeout = \"6s\"\ntransaction_timeout = \"10s\"\n[kafka.producer]\n\"linger.ms\" = \"1\"\n";
+        let settings = "session_timeout = \"6s\"\ntransaction_timeout = \"10s\"\n";
         let plan = Plan { name: "chaos", partitions: 8, inputs: self.inputs, settings, ..Plan::default() };
         let deployment = Deployment::create(&broker, plan);
         let contacts = u32::try_from(self.events / 40).expect("at most some millions").max(1_000);
