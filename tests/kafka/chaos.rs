@@ -21,10 +21,14 @@ use crate::broker::Broker;
 use crate::cluster::{Deployment, Plan, Process, data, now, wall};
 use crate::oracle;
 use crate::produce::{Loader, traffic};
+use crate::reading::Positions;
 use crate::segments::{Transactions, transactions};
 
 /// Sessions shorter than a stop, so that stopped processes lose their partitions while they are away.
 const SESSION: Duration = Duration::from_secs(6);
+
+/// How often a process is looked at before it is killed wherever it is.
+const TRIES: usize = 30;
 
 /// The processes.
 const INSTANCES: [&str; 2] = ["a", "b"];
@@ -103,6 +107,9 @@ struct Chaos<'d> {
     deployment: &'d Deployment,
     broker: Broker,
     random: Random,
+    /// For the ends of what is decided, and of everything.
+    decided: Positions,
+    all: Positions,
     stop: Duration,
     places: Vec<Place>,
     kills: Vec<Kill>,
@@ -128,6 +135,8 @@ impl Wanted {
             deployment: &deployment,
             broker,
             random,
+            decided: Positions::of(deployment.bootstrap(), deployment.plan.name),
+            all: Positions::of_all_records(deployment.bootstrap()),
             stop: self.stop,
             places: places.into(),
             kills: Vec::new(),
@@ -253,6 +262,10 @@ impl Chaos<'_> {
             process.freeze();
             Place::Stopped(process, now() + self.stop)
         } else {
+            // One in four at any instant; the others in the middle of a transaction, which is a short one.
+            if self.random.below(4) > 0 {
+                self.catch_in_transaction(&process);
+            }
             let at = wall();
             process.kill();
             // Mostly it is back at once, and sometimes so late that the other one has its partitions.
@@ -263,6 +276,33 @@ impl Chaos<'_> {
             self.kills.push(Kill { instance: index, at, until });
             Place::Away(now() + away)
         };
+    }
+
+    /// Lets a process stand still, again and again, until it does so where the log holds something of a transaction that it
+    /// has not ended. After some tries it stands still wherever it is.
+    fn catch_in_transaction(&mut self, process: &Process) {
+        for _ in 0..TRIES {
+            thread::sleep(Duration::from_millis(self.random.below(50)));
+            process.freeze();
+            // What the other process has open moves on meanwhile.
+            let seen = self.undecided();
+            thread::sleep(Duration::from_millis(60));
+            if seen.iter().any(|place| self.undecided().contains(place)) {
+                return;
+            }
+            process.thaw();
+        }
+        process.freeze();
+    }
+
+    /// Partitions whose last rows are of no transaction that has ended: the partition, where that begins, and the end.
+    fn undecided(&self) -> Vec<(u32, i64, i64)> {
+        let topic = self.deployment.topic(Topic::Contacts);
+        let look = |partition| {
+            let (decided, all) = (self.decided.end(&topic, partition).ok()?, self.all.end(&topic, partition).ok()?);
+            (decided < all).then_some((partition, decided, all))
+        };
+        (0..self.deployment.plan.partitions).filter_map(look).collect()
     }
 
     /// Everybody is back.
