@@ -7,6 +7,7 @@
 pub mod billing;
 pub mod contact;
 pub mod content;
+pub mod conversation;
 pub mod effect;
 pub mod entry_point;
 pub mod event;

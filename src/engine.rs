@@ -23,8 +23,8 @@ use crate::codec::reference::{Learned, Mistake};
 use crate::codec::state::{self, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
 use crate::domain::effect::Effect;
-use crate::domain::event::{About, Event, Happening};
-use crate::domain::fold::{self, Held};
+use crate::domain::event::{About, Event, Happening, Status};
+use crate::domain::fold::{self, Disturbed, Held};
 use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
 use crate::domain::message::{Message, Request};
 use crate::domain::money::Currency;
@@ -78,6 +78,8 @@ pub struct Prepared {
     /// The event.
     pub event: Event,
     message: Option<MessageKey>,
+    /// The message to a group, where `message` is one recipient's share of it.
+    whole: Option<MessageKey>,
     request: Option<[u8; 16]>,
     /// Nothing where they are hardly ever asked for: a message that is known knows its contact.
     aliases: Option<Vec<[u8; 16]>>,
@@ -114,9 +116,15 @@ impl Prepared {
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => (None, None),
         };
+        let whole = match &event.happening {
+            Happening::Status(Status { about: About::Message(id), participant: Some(_), .. }) => {
+                Some(ids::message(number, id, None))
+            }
+            _ => None,
+        };
         let about_known = matches!(event.happening, Happening::SendAccepted(_) | Happening::Status(_));
         let aliases = (!about_known).then(|| aliases_of(&event, key));
-        Self { event, message, request, aliases }
+        Self { event, message, whole, request, aliases }
     }
 }
 
@@ -513,7 +521,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, request, aliases } = prepared;
+        let Prepared { event, message, whole, request, aliases } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -522,6 +530,9 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
+        // A copy, because a second row is changed with it; written back below.
+        let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
+        forget(&mut whole_message, now);
         let message_row = match message {
             Some(key) => {
                 let row = self.messages.row(*key, &self.store)?;
@@ -559,29 +570,11 @@ impl<S: Store> Engine<S> {
         let held = known_message
             .and_then(|message| message.contact)
             .or(known_request.and_then(|request| request.asked.as_ref()).map(|asked| asked.contact));
-        let contact_number = if let Some(number) = held {
-            Some(number)
+        let contact_number = if held.is_some() {
+            held
         } else {
-            let aliases = match aliases {
-                Some(aliases) => Cow::Borrowed(aliases),
-                None => Cow::Owned(aliases_of(event, &self.setup.key)),
-            };
-            let found = find_contact(&mut self.aliases, &aliases, &self.store)?;
-            let number = match found {
-                Some(number) => Some(number),
-                None if aliases.is_empty() => None,
-                None => {
-                    let number = ContactNumber(self.meta.next_contact);
-                    self.meta.next_contact += 1;
-                    let contact = new_contact(&self.setup, event);
-                    self.contacts.row(number, &self.store)?.value = Some((index, contact));
-                    Some(number)
-                }
-            };
-            if let Some(number) = number {
-                name_contact(&mut self.aliases, &aliases, number, &self.store)?;
-            }
-            number
+            let (contacts, table, named) = (&mut self.contacts, &mut self.aliases, (event, aliases.as_deref()));
+            find_or_add(&self.setup, table, contacts, &mut self.meta, &self.store, index, named)?
         };
         let entry = &mut self.numbers[index.0 as usize];
         let (named, at) = (event.account.as_ref(), event.occurred_at);
@@ -599,11 +592,28 @@ impl<S: Store> Engine<S> {
             number: &mut entry.number,
             contact: contact.as_mut().map(|(number, contact)| (*number, &mut **contact)),
             message: message_row,
+            whole: whole.map(|key| (key, &mut whole_message)),
             request: request_row,
         };
-        fold::apply(&context, event, &account, held, &mut self.effects);
+        let disturbed = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
+        if let Some(key) = whole {
+            self.messages.row(*key, &self.store)?.value = whole_message;
+            self.messages.changed(*key);
+        }
         if let Some((number, contact)) = contact {
+            let shared = whole_of(&mut self.messages, *message, &disturbed, &self.store)?;
+            for key in disturbed {
+                let row = self.messages.row(key, &self.store)?;
+                let Some(other) = &mut row.value else {
+                    continue;
+                };
+                let (at, named) = (other.charge_instant().unwrap_or(event.occurred_at), other.account.clone());
+                let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named.as_ref(), at);
+                let other = Disturbed { key, message: other, account: &account, whole: shared.as_ref() };
+                fold::settle_again(&context, event, &mut entry.number, contact, other, &mut self.effects);
+                self.messages.changed(key);
+            }
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
@@ -767,6 +777,51 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
     } else if !message.packed && message.packs_at().is_some_and(|at| at <= now) {
         message.pack();
     }
+}
+
+/// The contact of an event that no message it is about knows: the one that has one of its aliases, or a new one.
+fn find_or_add(
+    setup: &Setup,
+    table: &mut Table<[u8; 16], ContactNumber>,
+    contacts: &mut Table<ContactNumber, (NumberIndex, Contact)>,
+    meta: &mut Meta,
+    store: &impl Store,
+    index: NumberIndex,
+    (event, aliases): (&Event, Option<&[[u8; 16]]>),
+) -> Result<Option<ContactNumber>, store::Error> {
+    let aliases = aliases.map_or_else(|| Cow::Owned(aliases_of(event, &setup.key)), Cow::Borrowed);
+    let number = match find_contact(table, &aliases, store)? {
+        None if aliases.is_empty() => return Ok(None),
+        Some(number) => number,
+        None => {
+            let number = ContactNumber(meta.next_contact);
+            meta.next_contact += 1;
+            contacts.row(number, store)?.value = Some((index, new_contact(setup, event)));
+            number
+        }
+    };
+    name_contact(table, &aliases, number, store)?;
+    Ok(Some(number))
+}
+
+/// The message to a group whose shares are disturbed: what its acceptance has told of it is told of them.
+fn whole_of(
+    table: &mut Table<MessageKey, Message>,
+    key: Option<MessageKey>,
+    disturbed: &[MessageKey],
+    store: &impl Store,
+) -> Result<Option<Message>, store::Error> {
+    let whole = copy_of(table, key.filter(|_| !disturbed.is_empty()), store)?;
+    Ok(whole.filter(|whole| !whole.shares.is_empty()))
+}
+
+/// A copy of a message, if one is named and known.
+fn copy_of(
+    table: &mut Table<MessageKey, Message>,
+    key: Option<MessageKey>,
+    store: &impl Store,
+) -> Result<Option<Message>, store::Error> {
+    key.map_or(Ok(None), |key| Ok(table.row(key, store)?.value.clone()))
 }
 
 /// The contact that the best known of some aliases points to.

@@ -74,7 +74,10 @@ pub fn read(name: &str, text: &str) -> Result<Card, Vec<Mistake>> {
                 mistakes.push(Mistake { line, problem });
                 return Err(mistakes);
             } else {
-                let problem = "the columns are not `Market,Currency,Marketing,Utility,Authentication,…`".into();
+                let problem = "the columns are not `Market,Currency,Marketing,Utility,Authentication,…`; those that are priced by \
+                               are Marketing, Utility, Authentication, Authentication-International, Service, AI Provider, \
+                               Notification, Business-Initiated and User-Initiated"
+                    .into();
                 mistakes.push(Mistake { line, problem });
                 return Err(mistakes);
             }
@@ -152,10 +155,14 @@ impl Columns {
             (Column::Authentication, "authentication"),
             (Column::AuthenticationInternational, "authenticationinternational"),
             (Column::Service, "service"),
+            (Column::GeneralPurposeAi, "aiprovider"),
+            (Column::Notification, "notification"),
+            (Column::BusinessInitiated, "businessinitiated"),
+            (Column::UserInitiated, "userinitiated"),
         ];
         let rates: Vec<_> = rates.into_iter().filter_map(|(column, name)| Some((column, place(name)?))).collect();
         let columns = Self { market: place("market")?, currency: place("currency")?, rates };
-        (columns.rates.len() >= 3).then_some(columns)
+        (!columns.rates.is_empty()).then_some(columns)
     }
 }
 

@@ -10,7 +10,7 @@ use super::webhook::NewFact;
 use crate::domain::content::{Category, Template};
 use crate::domain::id::{AccountId, NumberId, PortfolioId};
 use crate::domain::money::Currency;
-use crate::domain::reference::{AccountFact, Dated, Reference, TemplateFact};
+use crate::domain::reference::{AccountFact, Country, Dated, International, Reference, TemplateFact};
 use crate::domain::rules::restrictions;
 use crate::domain::rules::templates::signal;
 use crate::domain::time::{Timestamp, Zone};
@@ -35,6 +35,8 @@ pub struct RawFact<'f> {
     pub value: Option<&'f str>,
     /// The title of a template event.
     pub title: Option<&'f str>,
+    /// The countries with a start of their own, of an eligibility for the international rate: `ID=1717200000,…`.
+    pub exceptions: Option<&'f str>,
     /// The first instant after it, if it ends, in milliseconds.
     pub until: Option<i64>,
 }
@@ -49,6 +51,30 @@ impl RawFact<'_> {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => mistake(format!("fact `{}` is neither `true` nor `false`", self.name)),
+        }
+    }
+
+    fn country(&self) -> Result<Country, Mistake> {
+        Country::parse(self.required()?)
+            .map_or_else(|| mistake(format!("fact `{}` is not a country's two capital letters", self.name)), Ok)
+    }
+
+    /// The eligibility for the international rate, as the platform tells it: seconds since the epoch.
+    fn international(&self) -> Result<International, Mistake> {
+        let instant = |text: &str| text.parse().ok().and_then(Timestamp::from_seconds);
+        let start = instant(self.required()?);
+        let listed = self.exceptions.unwrap_or_default().split(',').filter(|pair| !pair.is_empty());
+        let exceptions = listed.map(|pair| {
+            let (country, start) = pair.split_once('=')?;
+            Country::parse(country).zip(instant(start))
+        });
+        match (start, exceptions.collect::<Option<Vec<_>>>()) {
+            (Some(start), Some(exceptions)) => Ok(International { start, exceptions }),
+            (None, _) => mistake(format!("fact `{}` is no instant in seconds since the epoch", self.name)),
+            (_, None) => mistake(format!(
+                "`exception_countries` of fact `{}` does not read `ID=1717200000,IN=1719792000`",
+                self.name
+            )),
         }
     }
 
@@ -89,6 +115,10 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
         "templates_complete" => AccountFact::TemplatesComplete(fact.boolean()?),
         "billing_subject" => AccountFact::BillingSubject(fact.required()?.into()),
         "payer" => AccountFact::Payer(fact.required()?.into()),
+        "partner_served" => AccountFact::PartnerServed(fact.boolean()?),
+        "ai_provider" => AccountFact::AiProvider(fact.boolean()?),
+        "primary_location" => AccountFact::PrimaryLocation(fact.country()?),
+        "authentication_international_from" => AccountFact::International(fact.international()?),
         "standing" => match restrictions::standing(fact.required()?) {
             Some(standing) => AccountFact::Standing(standing),
             // A ban state this version does not know is kept in the topic, and decides nothing.
@@ -127,11 +157,13 @@ fn dated<T>(fact: &records::Fact<'_>, value: T) -> Result<Dated<T>, Mistake> {
 }
 
 fn raw<'f>(fact: &'f records::Fact<'_>) -> RawFact<'f> {
-    let title = fact.attributes.iter().find(|(name, _)| name.as_str() == "title");
+    let attribute =
+        |wanted| fact.attributes.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, text)| text.as_str());
     RawFact {
         name: fact.name.as_str(),
         value: fact.value.as_ref().map(Text::as_str),
-        title: title.map(|(_, title)| title.as_str()),
+        title: attribute("title"),
+        exceptions: attribute("exception_countries"),
         until: fact.until,
     }
 }

@@ -13,6 +13,7 @@ use bytes::{Reader, Writer};
 use crate::domain::billing::{Agreement, FreeReason, Line, Toll, Unpriced};
 use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact};
 use crate::domain::content::{Category, Content, Template};
+use crate::domain::conversation::{Announced, ConversationKind, Conversations, Delivery, Role, Wants};
 use crate::domain::entry_point::{Eligibility, EntryPoint, ExpirySource, FreeWindow};
 use crate::domain::event::{Pricing, Stage, Term};
 use crate::domain::id::{
@@ -43,6 +44,7 @@ pub enum WriteFormat {
     First,
     /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; a refusal is remembered
     /// where nobody has asked; and the position says how far the ledger is (`worker::position`).
+    /// Contacts with conversations, and messages to groups, are written in it whatever is set: the first has no room.
     #[default]
     Second,
 }
@@ -104,11 +106,32 @@ fn open(bytes: &[u8]) -> Result<Reader<'_>> {
     }
 }
 
-/// Appends a contact.
+/// The version of a record that is written in more than one.
+fn first_or_newest(r: &mut Reader<'_>) -> Result<u8> {
+    match r.byte()? {
+        0 => Err(Error::Damaged("no version")),
+        version @ VERSION..=NEWEST => Ok(version),
+        newer => Err(Error::Newer(newer)),
+    }
+}
+
+/// Appends a contact. One with conversations is of the second version: the first has no room for them.
 pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) {
-    let mut w = begin(out);
-    let Contact { key, origin, is_group, clear, window, entry, consent, last_template_outside, pending, armed } =
-        contact;
+    let Contact {
+        key,
+        origin,
+        is_group,
+        clear,
+        window,
+        entry,
+        conversations,
+        consent,
+        last_template_outside,
+        pending,
+        armed,
+    } = contact;
+    let mut w = Writer::to(out);
+    w.byte(if conversations.is_empty() { VERSION } else { NEWEST });
     w.array(key.0);
     w.unsigned(u64::from(number.0));
     w.unsigned(u64::from(origin.encode()));
@@ -156,6 +179,9 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if let Some(armed) = armed {
         w.instant(*armed);
     }
+    if !conversations.is_empty() {
+        write_conversations(&mut w, conversations);
+    }
 }
 
 /// Reads a contact and the number it belongs to.
@@ -163,7 +189,8 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
 /// # Errors
 /// If the record is damaged or too new.
 pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
-    let mut r = open(bytes)?;
+    let mut r = Reader::new(bytes);
+    let version = first_or_newest(&mut r)?;
     let key = ContactKey(r.array()?);
     let number = NumberIndex(r.small()?);
     let origin = u32::try_from(r.unsigned()?).ok().and_then(Origin::decode).ok_or(Error::Damaged("an origin"))?;
@@ -184,6 +211,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let last_template_outside = r.when(template, Reader::instant)?;
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
+    let conversations = r.when(version >= NEWEST, read_conversations)?.unwrap_or_default();
     r.end()?;
     let contact = Contact {
         key,
@@ -192,12 +220,59 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         clear,
         window: ServiceWindow::restore(stretches, present),
         entry: EntryPoint { eligible, open, past, last_click },
+        conversations,
         consent,
         last_template_outside,
         pending,
         armed,
     };
     Ok((number, contact))
+}
+
+fn write_conversations(w: &mut Writer<'_>, conversations: &Conversations) {
+    w.count(conversations.deliveries().len());
+    for Delivery { at, message, wants, role } in conversations.deliveries() {
+        w.instant(*at);
+        w.array(message.0);
+        w.byte(wants.kind as u8);
+        w.flags(&[wants.any, wants.opens, role.is_some(), matches!(role, Some(Role::Opened(_)))]);
+        if let Some(role) = role {
+            w.byte(role.kind() as u8);
+        }
+    }
+    w.count(conversations.announced().len());
+    for Announced { kind, span, revision, closed } in conversations.announced() {
+        w.byte(*kind as u8);
+        w.instant(span.start);
+        w.signed(span.end.since(span.start).0);
+        w.unsigned(u64::from(*revision));
+        w.flags(&[*closed]);
+    }
+}
+
+fn read_conversation_kind(r: &mut Reader<'_>) -> Result<ConversationKind> {
+    ConversationKind::from_index(r.byte()?).ok_or(Error::Damaged("a conversation's kind"))
+}
+
+fn read_conversations(r: &mut Reader<'_>) -> Result<Conversations> {
+    let deliveries = r.list(|r| {
+        let at = r.instant()?;
+        let message = MessageKey(r.array()?);
+        let kind = read_conversation_kind(r)?;
+        let [any, opens, role, opened] = r.flags()?;
+        let role = r.when(role, read_conversation_kind)?;
+        let role = role.map(|kind| if opened { Role::Opened(kind) } else { Role::Joined(kind) });
+        Ok(Delivery { at, message, wants: Wants { kind, any, opens }, role })
+    })?;
+    let announced = r.list(|r| {
+        let kind = read_conversation_kind(r)?;
+        let start = r.instant()?;
+        let span = Span { start, end: r.instant_after(start)? };
+        let revision = r.small()?;
+        let [closed] = r.flags()?;
+        Ok(Announced { kind, span, revision, closed })
+    })?;
+    Ok(Conversations::restore(deliveries, announced))
 }
 
 fn spans(w: &mut Writer<'_>, spans: &[Span]) {
@@ -373,12 +448,7 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
 /// If the record is damaged or too new.
 pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
     let mut r = Reader::new(bytes);
-    let version = r.byte()?;
-    match version {
-        VERSION | NEWEST => {}
-        0 => return Err(Error::Damaged("no version")),
-        newer => return Err(Error::Newer(newer)),
-    }
+    let version = first_or_newest(&mut r)?;
     let index = NumberIndex(r.small()?);
     let id = NumberId::parse(r.text()?).map_err(|_| Error::Damaged("a number's id"))?;
     let mut number = Number::new(id);
@@ -430,9 +500,10 @@ fn write_kept_until(w: &mut Writer<'_>, until: Option<Timestamp>) {
     w.array(until.map_or(0, Timestamp::millis).to_be_bytes());
 }
 
-/// Appends a message.
+/// Appends a message. One to a group, whose shares are known, is of the second version: the first has no room for them.
 pub fn write_message(message: &Message, out: &mut Vec<u8>) {
-    let mut w = begin(out);
+    let mut w = Writer::to(out);
+    w.byte(if message.shares.is_empty() { VERSION } else { NEWEST });
     write_kept_until(&mut w, message.forgotten_at());
     let Message {
         id,
@@ -453,11 +524,12 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         priced,
         drops_at,
         told,
-        lines,
+        lines: _,
         line,
         agreement,
         settled_at,
         packed,
+        shares: _,
     } = message;
     let Told { accepted, delivered, failed: told_failed, dropped, agreements } = told;
     w.flags(&[
@@ -488,6 +560,14 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         settled_at.is_some(),
         *packed,
     ]);
+    write_message_body(&mut w, message);
+}
+
+fn write_message_body(w: &mut Writer<'_>, message: &Message) {
+    let Message { id, participant, request, contact, account, content, told, lines, line, agreement, shares, .. } =
+        message;
+    let Message { requested_at, accepted_at, sent_at, delivered_at, read_at, drops_at, settled_at, .. } = message;
+    let Message { failed, answer, priced, .. } = message;
     let texts = [
         id.as_ref().map(MessageId::as_str),
         participant.as_ref().map(Participant::as_str),
@@ -501,7 +581,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         w.unsigned(contact.0);
     }
     if let Some(content) = content {
-        write_content(&mut w, content);
+        write_content(w, content);
     }
     for at in [requested_at, accepted_at, sent_at, delivered_at, read_at, drops_at, settled_at].into_iter().flatten() {
         w.instant(*at);
@@ -516,17 +596,23 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
     if let Some(priced) = priced {
         w.instant(priced.at);
         w.byte(stage_byte(priced.stage));
-        write_pricing(&mut w, &priced.pricing);
+        write_pricing(w, &priced.pricing);
     }
-    if *agreements > 0 {
-        w.unsigned(u64::from(*agreements));
+    if told.agreements > 0 {
+        w.unsigned(u64::from(told.agreements));
     }
     w.unsigned(u64::from(*lines));
     if let Some(line) = line {
-        write_line(&mut w, line);
+        write_line(w, line);
     }
     if let Some(agreement) = agreement {
         w.byte(agreement_byte(*agreement));
+    }
+    if !shares.is_empty() {
+        w.count(shares.len());
+        for share in shares {
+            w.array(share.0);
+        }
     }
 }
 
@@ -535,7 +621,8 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
 /// # Errors
 /// If the record is damaged or too new.
 pub fn read_message(bytes: &[u8]) -> Result<Message> {
-    let mut r = open(bytes)?;
+    let mut r = Reader::new(bytes);
+    let version = first_or_newest(&mut r)?;
     r.array::<8>()?;
     #[rustfmt::skip]
     let [
@@ -584,6 +671,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         line: r.when(line, read_line)?,
         agreement: r.when(agreement, read_agreement)?,
         packed,
+        shares: r.when(version >= NEWEST, |r| r.list(|r| Ok(MessageKey(r.array()?))))?.unwrap_or_default(),
     };
     r.end()?;
     Ok(message)
@@ -746,26 +834,30 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 FreeReason::FreeGroupCustomerService => 3,
                 FreeReason::Reaction => 4,
                 FreeReason::PaidExempt => 5,
+                FreeReason::InConversation => 13,
+                FreeReason::FreeTier => 14,
+                FreeReason::SessionMessage => 15,
+                FreeReason::AgentMessage => 16,
             });
             w.text(category.name());
         }
         Toll::Unknown(why) => {
             w.byte(match why {
-                Unpriced::BeforePerMessage => 6,
+                Unpriced::BeforeFirstEra => 6,
                 Unpriced::TimeZoneUnknown => 7,
                 Unpriced::ContentUnknown => 8,
                 Unpriced::TemplateUnknown => 9,
                 Unpriced::CategoryUnknown(_) => 10,
                 Unpriced::PricingTypeUnknown(_) => 11,
-                Unpriced::AgentMessage => 12,
+                Unpriced::MarketUnknown => 12,
             });
             match why {
                 Unpriced::CategoryUnknown(raw) | Unpriced::PricingTypeUnknown(raw) => w.text(raw),
-                Unpriced::BeforePerMessage
+                Unpriced::BeforeFirstEra
                 | Unpriced::TimeZoneUnknown
                 | Unpriced::ContentUnknown
                 | Unpriced::TemplateUnknown
-                | Unpriced::AgentMessage => {}
+                | Unpriced::MarketUnknown => {}
             }
         }
     }
@@ -789,13 +881,17 @@ fn read_line(r: &mut Reader<'_>) -> Result<Line> {
         3 => Toll::Free(FreeReason::FreeGroupCustomerService, Category::parse(r.text()?)),
         4 => Toll::Free(FreeReason::Reaction, Category::parse(r.text()?)),
         5 => Toll::Free(FreeReason::PaidExempt, Category::parse(r.text()?)),
-        6 => Toll::Unknown(Unpriced::BeforePerMessage),
+        6 => Toll::Unknown(Unpriced::BeforeFirstEra),
         7 => Toll::Unknown(Unpriced::TimeZoneUnknown),
         8 => Toll::Unknown(Unpriced::ContentUnknown),
         9 => Toll::Unknown(Unpriced::TemplateUnknown),
         10 => Toll::Unknown(Unpriced::CategoryUnknown(r.text()?.into())),
         11 => Toll::Unknown(Unpriced::PricingTypeUnknown(r.text()?.into())),
-        12 => Toll::Unknown(Unpriced::AgentMessage),
+        12 => Toll::Unknown(Unpriced::MarketUnknown),
+        13 => Toll::Free(FreeReason::InConversation, Category::parse(r.text()?)),
+        14 => Toll::Free(FreeReason::FreeTier, Category::parse(r.text()?)),
+        15 => Toll::Free(FreeReason::SessionMessage, Category::parse(r.text()?)),
+        16 => Toll::Free(FreeReason::AgentMessage, Category::parse(r.text()?)),
         _ => return Err(Error::Damaged("a toll")),
     };
     let charged_at = r.instant()?;
@@ -869,5 +965,38 @@ fn read_agreement(r: &mut Reader<'_>) -> Result<Agreement> {
         2 => Ok(Agreement::PlatformOnly),
         3 => Ok(Agreement::OursOnly),
         _ => Err(Error::Damaged("an agreement")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::conversation::Edge;
+
+    #[test]
+    fn conversations_and_shares_come_back_as_they_were() {
+        let at = Timestamp::from_millis(1_690_848_000_000).expect("in range");
+        let mut contact = Contact::new(ContactKey([7; 16]), Origin::Unknown);
+        for (name, kind, any) in [(1, ConversationKind::Service, true), (2, ConversationKind::Utility, false)] {
+            let wants = Wants { kind, any, opens: true };
+            contact.conversations.note(at, MessageKey([name; 16]), Some(wants), &contact.entry, at);
+        }
+        let edges = contact.conversations.announce(&contact.entry, at, at);
+        assert!(matches!(edges[..], [Edge::Opened(_), Edge::Opened(_)]));
+        let mut row = Vec::new();
+        write_contact(NumberIndex(3), &contact, &mut row);
+        assert_eq!((row[0], read_contact(&row)), (NEWEST, Ok((NumberIndex(3), contact))));
+
+        let message = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
+        let mut row = Vec::new();
+        write_message(&message, &mut row);
+        assert_eq!((row[0], read_message(&row)), (NEWEST, Ok(message)));
+    }
+
+    #[test]
+    fn what_has_neither_is_written_as_the_first_version_wrote_it() {
+        let mut row = Vec::new();
+        write_contact(NumberIndex(3), &Contact::new(ContactKey([7; 16]), Origin::Unknown), &mut row);
+        assert_eq!(row[0], VERSION);
     }
 }

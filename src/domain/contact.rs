@@ -2,6 +2,7 @@
 //!
 //! Everything here is changed by `fold` alone, and asked by `verdict` and `billing`.
 
+use super::conversation::Conversations;
 use super::entry_point::EntryPoint;
 use super::id::{ContactKey, MessageKey, ScopedUserId, WaId};
 use super::rules::markets::Origin;
@@ -23,6 +24,8 @@ pub struct Contact {
     pub window: ServiceWindow,
     /// The free entry point.
     pub entry: EntryPoint,
+    /// The conversations that were charged until 2025-06-30.
+    pub conversations: Conversations,
     /// What the contact has agreed to, or refused.
     pub consent: Consent,
     /// The last template sent while no service window was open.
@@ -96,6 +99,7 @@ impl Contact {
             clear: None,
             window: ServiceWindow::default(),
             entry: EntryPoint::default(),
+            conversations: Conversations::default(),
             consent: Consent::default(),
             last_template_outside: None,
             pending: Vec::new(),
@@ -115,7 +119,7 @@ impl Contact {
         let eligible = self.entry.eligible.as_ref().map(|click| due(click.deadline, click.alerted_for));
         let free = self.entry.open.as_ref().map(|open| due(open.span.end, open.alerted_for));
         let pending = self.pending.iter().map(|(due, _)| *due).min();
-        [window, eligible, free, pending].into_iter().flatten().min()
+        [window, eligible, free, self.conversations.deadline(), pending].into_iter().flatten().min()
     }
 }
 

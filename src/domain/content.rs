@@ -64,6 +64,22 @@ pub enum Category {
     Service,
     /// Messages in a free entry point window.
     ReferralConversion,
+    /// Templates before 2022-02-01, whatever they say.
+    Notification,
+    /// Conversations that the business began, from 2022-02-01 to 2023-05-31.
+    BusinessInitiated,
+    /// Conversations that a person began, in the same time.
+    UserInitiated,
+    /// Answers of a provider of general-purpose artificial intelligence (rules.md 1.8).
+    GeneralPurposeAi,
+    /// Messages of the platform's own agent, charged by the token (rules.md 1.7).
+    Tokens,
+    /// Marketing in a group.
+    GroupMarketing,
+    /// Utility in a group.
+    GroupUtility,
+    /// What is no template, in a group.
+    GroupService,
     /// A category this version does not know, by its raw name.
     Unknown(Box<str>),
 }
@@ -86,6 +102,14 @@ impl Category {
             Self::AuthenticationInternational => "authentication_international",
             Self::Service => "service",
             Self::ReferralConversion => "referral_conversion",
+            Self::Notification => "notification",
+            Self::BusinessInitiated => "business_initiated",
+            Self::UserInitiated => "user_initiated",
+            Self::GeneralPurposeAi => "general_purpose_ai",
+            Self::Tokens => "tokens",
+            Self::GroupMarketing => "group_marketing",
+            Self::GroupUtility => "group_utility",
+            Self::GroupService => "group_service",
             Self::Unknown(raw) => raw,
         }
     }
@@ -93,7 +117,18 @@ impl Category {
     /// Whether a marketing opt-out is about it.
     #[must_use]
     pub const fn is_marketing(&self) -> bool {
-        matches!(self, Self::Marketing | Self::MarketingLite)
+        matches!(self, Self::Marketing | Self::MarketingLite | Self::GroupMarketing)
+    }
+
+    /// The category of the same message in a group (GRP).
+    #[must_use]
+    pub fn in_group(self) -> Self {
+        match self {
+            Self::Marketing | Self::MarketingLite => Self::GroupMarketing,
+            Self::Utility => Self::GroupUtility,
+            Self::Service => Self::GroupService,
+            other => other,
+        }
     }
 }
 
@@ -119,6 +154,6 @@ mod tests {
 
     #[test]
     fn an_unknown_category_keeps_its_name() {
-        assert_eq!(Category::parse("general_purpose_ai").name(), "general_purpose_ai");
+        assert_eq!(Category::parse("telepathy"), Category::Unknown("telepathy".into()));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::billing::{Agreement, Charge};
 use super::contact::{Choice, Clear};
+use super::conversation::ConversationKind;
 use super::entry_point::ExpirySource;
 use super::id::{ContactKey, EventId, MessageId, Participant, RequestId};
 use super::reference::Account;
@@ -60,17 +61,29 @@ pub enum WindowKind {
     Eligibility,
     /// The free entry point.
     FreeEntryPoint,
+    /// A conversation.
+    Conversation(ConversationKind),
 }
 
 impl WindowKind {
-    /// The name on outputs and in ids.
+    /// The name on outputs.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversation(_) => "conversation",
+            _ => self.id(),
+        }
+    }
+
+    /// The name in ids: two conversations of one contact may begin at one instant.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
         match self {
             Self::Service => "service_window",
             Self::GroupService => "group_service_window",
             Self::Eligibility => "free_entry_point_eligibility",
             Self::FreeEntryPoint => "free_entry_point",
+            Self::Conversation(kind) => kind.window(),
         }
     }
 }
@@ -119,6 +132,8 @@ pub enum CloseReason {
     AnswerFailed,
     /// The platform charged a message in it.
     Refuted,
+    /// It never was: a late report shows that another conversation was open.
+    Withdrawn,
 }
 
 impl CloseReason {
@@ -132,6 +147,7 @@ impl CloseReason {
             Self::Superseded => "superseded",
             Self::AnswerFailed => "answer_failed",
             Self::Refuted => "refuted",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

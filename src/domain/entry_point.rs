@@ -147,20 +147,21 @@ impl EntryPoint {
         self.eligible.as_ref().is_some_and(|click| is_in_time(click, sent_at, rule, window))
     }
 
-    /// Takes note of an answer: a message of the business, sent at an instant, with the rule and the service
-    /// window of that instant.
+    /// Takes note of an answer: a message of the business, with the rule and the service window of the instant at
+    /// which it was sent. `start` is the instant at which it opens the window: until 2025-06-30 that of its delivery,
+    /// since then that of its sending (rules.md 1.11).
     pub fn answered(
         &mut self,
         message: MessageKey,
-        sent_at: Timestamp,
+        (sent_at, start): (Timestamp, Timestamp),
         rule: &EntryPointRule,
         window: WindowAt,
         changes: &mut Vec<Changed>,
     ) {
         if let Some(open) = &mut self.open
-            && sent_at < open.span.end
+            && start < open.span.end
         {
-            open.note_answer(message, sent_at);
+            open.note_answer(message, start);
             // A click answered while everything is free anyway is used up (rules.md 2.2, 10 #44).
             if let Some(click) = self.eligible.take_if(|click| click.clicked_at <= sent_at) {
                 changes.push(Changed::Answered(click));
@@ -173,15 +174,28 @@ impl EntryPoint {
         self.close(changes);
         changes.push(Changed::Answered(click.clone()));
         self.open = Some(FreeWindow {
-            span: Span::from(sent_at, rule.length),
+            span: Span::from(start, rule.length),
             expiry: ExpirySource::Rule,
             confirmed: false,
             click: Some(click),
-            answers: vec![(sent_at, message)],
+            answers: vec![(start, message)],
             revision: 0,
             alerted_for: None,
         });
         changes.push(Changed::Opened);
+    }
+
+    /// Takes note of an answer that opens nothing, because it belongs to a conversation that was open: the click is used
+    /// up (rules.md 1.3).
+    pub fn use_up(&mut self, sent_at: Timestamp, changes: &mut Vec<Changed>) {
+        if let Some(click) = self.eligible.take_if(|click| click.clicked_at <= sent_at) {
+            changes.push(Changed::Answered(click));
+        }
+    }
+
+    /// When the windows that are remembered began.
+    pub fn starts(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.past.iter().chain(self.open.as_ref().map(|open| &open.span)).map(|span| span.start)
     }
 
     /// Takes note that a message was delivered: if it is among the answers, no later one opened the window,
@@ -372,7 +386,8 @@ mod tests {
     }
 
     fn answer(entry: &mut EntryPoint, hours: i64, name: u8, changes: &mut Vec<Changed>) {
-        entry.answered(message(name), at(hours), entry_point(Date::new(2025, 8, 1)), WindowAt::Never, changes);
+        let instants = (at(hours), at(hours));
+        entry.answered(message(name), instants, entry_point(Date::new(2025, 8, 1)), WindowAt::Never, changes);
     }
 
     #[test]
@@ -388,10 +403,11 @@ mod tests {
         let (mut entry, mut changes) = clicked_at_zero();
         let rule = entry_point(Date::new(2025, 8, 1));
         assert!(!entry.would_open(at(24), rule, WindowAt::Never));
-        entry.answered(message(1), at(24), rule, WindowAt::Never, &mut changes);
+        entry.answered(message(1), (at(24), at(24)), rule, WindowAt::Never, &mut changes);
         assert!(entry.open.is_none() && changes.is_empty());
         assert!(entry.would_open(at(24) - Millis(1), rule, WindowAt::Never));
-        entry.answered(message(1), at(24) - Millis(1), rule, WindowAt::Never, &mut changes);
+        let just_before = at(24) - Millis(1);
+        entry.answered(message(1), (just_before, just_before), rule, WindowAt::Never, &mut changes);
         assert!(entry.open.is_some());
     }
 

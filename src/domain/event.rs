@@ -293,6 +293,12 @@ impl Pricing {
         }
     }
 
+    /// Whether it is the price of a conversation and not of a message.
+    #[must_use]
+    pub fn is_of_conversation(&self) -> bool {
+        self.model.as_str() == "CBP"
+    }
+
     /// The normalised category.
     #[must_use]
     pub fn category(&self) -> Category {

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::billing::{self, Agreement, Charge, Circumstances, Line, Prediction, Trigger};
+use super::billing::{self, Agreement, Charge, Circumstances, Line, Prediction, Toll, Trigger};
 use super::contact::{Choice, Consent, ConsentSource, Contact};
 use super::content::{Category, Content};
+use super::conversation::{Announced, Edge, Wants};
 use super::effect::{
     CloseReason, ContactState, Effect, Named, Outcome, SendResult, ServiceState, Transition, What, WindowEdge,
     WindowKind,
@@ -22,8 +23,10 @@ use super::message::{Asked, Failure, KEPT_WHOLE, Message, Priced, Request, TIME_
 use super::number::{Number, PacedPause};
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
-use super::rules::eras::{AnswerWithin, EntryPointRule};
+use super::rules::EraAt;
+use super::rules::eras::{AnswerWithin, CONVERSATION, ConversationTerms, EntryPointRule, ToldApartBy};
 use super::rules::errors;
+use super::rules::markets::Origin;
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
 use super::window::{Moved, Present, WindowAt, end_with_cut};
@@ -39,6 +42,8 @@ pub struct Held<'a> {
     pub contact: Option<(ContactNumber, &'a mut Contact)>,
     /// The message, if the event is about one; empty if it is not known yet.
     pub message: Option<(MessageKey, &'a mut Option<Message>)>,
+    /// The message to a group as a whole, if the event is about one recipient's share of it; empty if it is not known yet.
+    pub whole: Option<(MessageKey, &'a mut Option<Message>)>,
     /// The request, if the event names one; empty if it is not known.
     pub request: Option<&'a mut Option<Request>>,
 }
@@ -62,16 +67,25 @@ pub fn admit(context: &Context<'_>, event: &Event, known: bool) -> Result<(), Re
     Ok(())
 }
 
-/// Folds one event that [`admit`] let in. Effects are appended in the order in which they are to be published.
-pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held: Held<'_>, effects: &mut Vec<Effect>) {
-    let Held { number, contact, message, request } = held;
+/// Folds one event that [`admit`] let in. Effects are appended in the order in which they are to be published. Returns
+/// the other messages of the contact's whose lines may be wrong now; the caller loads them and gives them to
+/// [`settle_again`].
+#[must_use]
+pub fn apply(
+    context: &Context<'_>,
+    event: &Event,
+    account: &Arc<Account>,
+    held: Held<'_>,
+    effects: &mut Vec<Effect>,
+) -> Vec<MessageKey> {
+    let Held { number, contact, message, whole, request } = held;
     if let Some(account) = &event.account
         && number.last_account.as_ref() != Some(account)
     {
         number.last_account = Some(account.clone());
     }
     let (contact_number, contact) = contact.unzip();
-    let mut fold = Fold { context, event: event.id, at: event.occurred_at, account, number, effects, moved: false };
+    let mut fold = Fold::new(context, event.id, event.occurred_at, account, number, effects);
     match (&event.happening, contact) {
         (Happening::Inbound(inbound), Some(contact)) => {
             fold.inbound(contact, inbound);
@@ -110,7 +124,7 @@ pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held:
                     account: account.id.clone(),
                     ..Message::default()
                 });
-                fold.status(contact, status, key, message);
+                fold.status(contact, status, (key, message), whole);
             }
             (About::Request(id), _, Some(request)) => fold.refused(contact.as_deref(), status, id, request),
             (About::Message(_), None, _) | (About::Request(_), _, None) => {}
@@ -133,6 +147,38 @@ pub fn apply(context: &Context<'_>, event: &Event, account: &Arc<Account>, held:
             None,
         ) => {}
     }
+    fold.disturbed
+}
+
+/// A message whose line may be wrong after an event about another one.
+pub struct Disturbed<'a> {
+    /// Its key.
+    pub key: MessageKey,
+    /// The message.
+    pub message: &'a mut Message,
+    /// What is known of its account at its charge instant.
+    pub account: &'a Arc<Account>,
+    /// The message to a group that it is a share of, if the event was about that.
+    pub whole: Option<&'a Message>,
+}
+
+/// Brings the ledger of a message in line again, after an event about another one.
+pub fn settle_again(
+    context: &Context<'_>,
+    event: &Event,
+    number: &mut Number,
+    contact: &Contact,
+    disturbed: Disturbed<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    let Disturbed { key, message, account, whole } = disturbed;
+    if message.packed {
+        return;
+    }
+    if let Some(whole) = whole {
+        message.take_over(whole);
+    }
+    Fold::new(context, event.id, event.occurred_at, account, number, effects).settle(contact, key, message);
 }
 
 /// Folds the passing of a contact's deadline. Returns the messages whose time to live has run out; the
@@ -145,7 +191,7 @@ pub fn pass(
     due: Timestamp,
     effects: &mut Vec<Effect>,
 ) -> Vec<MessageKey> {
-    let mut fold = Fold { context, event: NO_EVENT, at: due, account, number, effects, moved: false };
+    let mut fold = Fold::new(context, NO_EVENT, due, account, number, effects);
     fold.alert(contact);
     if contact.window.present().is_some_and(|present| present.expires_at <= due)
         && let Some(present) = contact.window.close()
@@ -155,6 +201,7 @@ pub fn pass(
     let mut changes = Vec::new();
     contact.entry.pass(due, &mut changes);
     fold.tell_entry(contact, changes);
+    fold.tell_conversations(contact, due);
     fold.tell_state(contact);
     let (dropped, pending): (Vec<_>, Vec<_>) = contact.pending.drain(..).partition(|(drops_at, _)| *drops_at <= due);
     contact.pending = pending;
@@ -177,7 +224,7 @@ pub fn drop_message(
     }
     message.told.dropped = true;
     message.settled_at = Some(context.partition_time);
-    let mut fold = Fold { context, event: NO_EVENT, at: due, account, number, effects, moved: false };
+    let mut fold = Fold::new(context, NO_EVENT, due, account, number, effects);
     fold.tell_outcome(Some(contact), message, SendResult::Dropped, false);
 }
 
@@ -210,6 +257,21 @@ struct Fold<'a, 'c> {
     effects: &'a mut Vec<Effect>,
     /// Whether the contact's row in the table of windows has changed.
     moved: bool,
+    /// Messages whose lines may be wrong now.
+    disturbed: Vec<MessageKey>,
+}
+
+impl<'a, 'c> Fold<'a, 'c> {
+    const fn new(
+        context: &'a Context<'c>,
+        event: EventId,
+        at: Timestamp,
+        account: &'a Arc<Account>,
+        number: &'a mut Number,
+        effects: &'a mut Vec<Effect>,
+    ) -> Self {
+        Self { context, event, at, account, number, effects, moved: false, disturbed: Vec::new() }
+    }
 }
 
 impl Fold<'_, '_> {
@@ -239,7 +301,10 @@ impl Fold<'_, '_> {
             }
         }
         let mut changes = Vec::new();
-        if inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop) && !contact.is_group {
+        if inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop)
+            && !contact.is_group
+            && self.context.rules.has_entry_points(self.days(self.at))
+        {
             contact.entry.clicked(self.at, self.event, self.at + Millis::hours(24), &mut changes);
         }
         // Where the answer is due within the service window, each refresh moves the deadline.
@@ -329,17 +394,31 @@ impl Fold<'_, '_> {
             message.told.accepted = true;
             self.tell_outcome(contact.as_deref(), message, SendResult::Accepted { held: acceptance.held }, false);
         }
+        self.disturbed.extend(&message.shares);
         if let Some(contact) = contact {
             Self::wait_for(contact, key, message);
-            self.settle(contact, message);
+            // What it says may only be known now.
+            self.converse(contact, key, message);
+            self.settle(contact, key, message);
             self.tell_state(contact);
         }
     }
 
     /// The platform reports on a message.
-    fn status(&mut self, contact: Option<&mut Contact>, status: &Status, key: MessageKey, message: &mut Message) {
+    fn status(
+        &mut self,
+        contact: Option<&mut Contact>,
+        status: &Status,
+        (key, message): (MessageKey, &mut Message),
+        whole: Option<(MessageKey, &mut Option<Message>)>,
+    ) {
         if message.packed {
             return;
+        }
+        if let Some((_, whole)) = &whole
+            && let Some(whole) = &**whole
+        {
+            message.take_over(whole);
         }
         let newly_priced = self.merge(status, message);
         let Some(contact) = contact else {
@@ -357,12 +436,16 @@ impl Fold<'_, '_> {
         } else {
             self.count_as_sent(contact, key, message);
         }
-        if newly_priced {
-            self.settle_entry_point(contact, status, message);
+        let newly_delivered = message.charge_instant().is_some() && !message.told.delivered;
+        if newly_delivered {
+            self.count_as_delivered(contact, key, message);
+        }
+        if newly_priced || newly_delivered {
+            self.settle_entry_point(contact, status, message, newly_priced);
         }
         if message.charge_instant().is_some() {
             contact.entry.delivered(key);
-            if !message.told.delivered {
+            if newly_delivered {
                 message.told.delivered = true;
                 message.settled_at = Some(self.context.partition_time);
                 let disagrees = message.answer == Some(Answer::Blocked);
@@ -370,8 +453,38 @@ impl Fold<'_, '_> {
             }
         }
         Self::wait_for(contact, key, message);
-        self.settle(contact, message);
+        if let Some((whole_key, whole)) = whole {
+            Self::share(contact, key, message, whole_key, whole);
+        }
+        self.converse(contact, key, message);
+        self.settle(contact, key, message);
         self.tell_state(contact);
+    }
+
+    /// Notes a recipient's share with the message to the group: what is learned of that later is the share's too. Once
+    /// one recipient has it, or is known not to, it is not on its way as a whole any more.
+    fn share(
+        contact: &mut Contact,
+        key: MessageKey,
+        share: &Message,
+        whole_key: MessageKey,
+        slot: &mut Option<Message>,
+    ) {
+        let whole = slot.get_or_insert_with(|| Message {
+            id: share.id.clone(),
+            contact: share.contact,
+            account: share.account.clone(),
+            drops_at: share.drops_at,
+            ..Message::default()
+        });
+        if whole.packed {
+            return;
+        }
+        if !whole.shares.contains(&key) {
+            whole.shares.push(key);
+        }
+        whole.settled_at = whole.settled_at.max(share.settled_at);
+        Self::wait_for(contact, whole_key, whole);
     }
 
     /// Merges what a status says into what is known; `true` if the platform's word on the price is new.
@@ -407,26 +520,117 @@ impl Fold<'_, '_> {
         if is_template && !matches!(window, WindowAt::Open(_)) {
             contact.last_template_outside = contact.last_template_outside.max(Some(sent_at));
         }
+        if self.charges_conversations(sent_at) {
+            return;
+        }
         let rule = self.entry_rule(sent_at);
         let mut changes = Vec::new();
-        contact.entry.answered(key, sent_at, rule, window, &mut changes);
+        contact.entry.answered(key, (sent_at, sent_at), rule, window, &mut changes);
         self.tell_entry(contact, changes);
     }
 
-    /// What the platform charged for a message settles whether the entry point it was sent in is one.
-    fn settle_entry_point(&mut self, contact: &mut Contact, status: &Status, message: &Message) {
-        let Some(kind) = message.priced.as_ref().and_then(|priced| priced.pricing.pricing_kind()) else {
+    /// Takes note, once, that a message was delivered. Where conversations are charged, that is when it answers a
+    /// click (rules.md 1.11).
+    fn count_as_delivered(&mut self, contact: &mut Contact, key: MessageKey, message: &Message) {
+        let Some(delivered_at) = message.charge_instant() else {
             return;
         };
-        let reaction = matches!(message.content, Some(Content::Reaction));
-        if reaction || kind == PricingKind::FreeGroupCustomerService {
+        let sent_at = message.send_instant().unwrap_or(delivered_at);
+        if !self.charges_conversations(sent_at) || matches!(message.content, Some(Content::Reaction)) {
             return;
         }
-        let sent_at = message.send_instant().unwrap_or(self.at);
-        let length = self.entry_rule(sent_at).length;
-        let free = kind == PricingKind::FreeEntryPoint;
+        let start = if self.charges_conversations(delivered_at) { delivered_at } else { sent_at };
+        let (rule, window) = (self.entry_rule(sent_at), contact.window.at(sent_at, self.number.coexistence_since));
         let mut changes = Vec::new();
-        contact.entry.priced(sent_at, free, status.conversation_ends, length, &mut changes);
+        let joins = self.told_apart_by_initiator(delivered_at) && contact.conversations.is_open(start, &contact.entry);
+        if joins {
+            contact.entry.use_up(sent_at, &mut changes);
+        } else {
+            contact.entry.answered(key, (sent_at, start), rule, window, &mut changes);
+        }
+        self.tell_entry(contact, changes);
+    }
+
+    fn conversation_terms(&self, at: Timestamp) -> Option<&'static ConversationTerms> {
+        if !self.context.rules.may_be_in_conversation(at) {
+            return None;
+        }
+        match self.context.rules.era(self.days(at)) {
+            EraAt::Era(era) => era.conversations(),
+            EraAt::BeforeFirst | EraAt::ZoneUnknown => None,
+        }
+    }
+
+    /// Whether conversations are charged at an instant.
+    fn charges_conversations(&self, at: Timestamp) -> bool {
+        self.conversation_terms(at).is_some()
+    }
+
+    /// Whether one conversation is open at a time, whatever it is about.
+    fn told_apart_by_initiator(&self, at: Timestamp) -> bool {
+        self.conversation_terms(at).is_some_and(|terms| terms.told_apart_by == ToldApartBy::Initiator)
+    }
+
+    /// Takes note of what a delivered message is to the conversations of its contact.
+    fn converse(&mut self, contact: &mut Contact, key: MessageKey, message: &Message) {
+        let Some(delivered_at) = message.charge_instant() else {
+            return;
+        };
+        let wants = match &message.priced {
+            Some(priced) if priced.pricing.is_of_conversation() => billing::wants_by_word(&priced.pricing),
+            // What the platform has priced by itself belongs to no conversation.
+            Some(priced) if priced.pricing.kind.is_some() => None,
+            _ if !self.context.rules.may_be_in_conversation(delivered_at) => None,
+            _ => self.wants(contact, message, delivered_at),
+        };
+        let reaction = matches!(message.content, Some(Content::Reaction));
+        let wants = wants.filter(|_| !reaction);
+        if wants.is_none() && contact.conversations.is_empty() {
+            return;
+        }
+        let partition_time = self.context.partition_time;
+        let others = contact.conversations.note(delivered_at, key, wants, &contact.entry, partition_time);
+        self.disturbed.extend(others);
+        self.tell_conversations(contact, Timestamp::EARLIEST);
+    }
+
+    /// What a message asks of the conversations it finds, by our own knowledge of it.
+    fn wants(&self, contact: &Contact, message: &Message, delivered_at: Timestamp) -> Option<Wants> {
+        let content = message.content.as_ref()?;
+        let sent_at = message.send_instant().unwrap_or(delivered_at);
+        let window = contact.window.at(sent_at, self.number.coexistence_since);
+        let category = match content {
+            Content::Template(_) => self.category_at(message, sent_at),
+            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent => None,
+        };
+        let answers = matches!(window, WindowAt::Open(_));
+        billing::wants(self.context.rules, self.days(delivered_at), content, category.as_ref(), answers)
+    }
+
+    /// What the platform charged for a message settles whether the entry point it was sent in is one. Where it charges
+    /// the conversation, the entry point the message was delivered in.
+    fn settle_entry_point(&mut self, contact: &mut Contact, status: &Status, message: &Message, newly_priced: bool) {
+        let Some(pricing) = message.priced.as_ref().map(|priced| &priced.pricing) else {
+            return;
+        };
+        let sent_at = message.send_instant().unwrap_or(self.at);
+        let (at, free) = if pricing.is_of_conversation() {
+            let Some(delivered_at) = message.charge_instant() else {
+                return;
+            };
+            (delivered_at, pricing.category() == Category::ReferralConversion)
+        } else {
+            match pricing.pricing_kind().filter(|_| newly_priced) {
+                None | Some(PricingKind::FreeGroupCustomerService) => return,
+                Some(kind) => (sent_at, kind == PricingKind::FreeEntryPoint),
+            }
+        };
+        if matches!(message.content, Some(Content::Reaction)) {
+            return;
+        }
+        let length = self.entry_rule(sent_at).length;
+        let mut changes = Vec::new();
+        contact.entry.priced(at, free, status.conversation_ends, length, &mut changes);
         self.tell_entry(contact, changes);
     }
 
@@ -507,7 +711,7 @@ impl Fold<'_, '_> {
 
     /// Brings the message's ledger in line with what is known of it: nothing, a first line, or a reversal
     /// and a new line.
-    fn settle(&mut self, contact: &Contact, message: &mut Message) {
+    fn settle(&mut self, contact: &Contact, key: MessageKey, message: &mut Message) {
         let reaction = matches!(message.content, Some(Content::Reaction));
         let charged_at = if reaction { message.sent_at } else { message.charge_instant() };
         let Some(charged_at) = charged_at else {
@@ -523,36 +727,43 @@ impl Fold<'_, '_> {
         };
         let window = contact.window.at(decided_at, self.number.coexistence_since);
         let service_window = matches!(window, WindowAt::Open(_));
-        let free_entry_point = contact.entry.at(sent_at).is_some();
         let days = self.days(charged_at);
+        let by_conversation = self.charges_conversations(charged_at);
+        let free_entry_point = contact.entry.at(if by_conversation { charged_at } else { sent_at }).is_some();
         let taken = message.line.as_ref().and_then(|line| line.consumed);
         let number = &*self.number;
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
         let used = |month: Month| number.used(month) - u32::from(taken == Some(month)).min(number.used(month));
         let template_category = self.category_at(message, sent_at);
-        let prediction = billing::predict(
-            self.context.rules,
-            Circumstances {
-                content: message.content.as_ref(),
-                template_category: template_category.as_ref(),
-                service_window,
-                free_entry_point,
-                days,
-                exempt: self.account.exempt,
-            },
-            used,
-        );
-        let platform = message.priced.as_ref().map(|priced| billing::confirmed(&priced.pricing));
-        let agreement = Agreement::of(&prediction.toll, platform.as_ref());
+        let expected = Some(charged_at).filter(|at| self.context.rules.may_be_in_conversation(*at));
+        let expected = expected.and_then(|charged_at| self.wants(contact, message, charged_at));
+        let origin = recipient(contact, message);
+        let circumstances = Circumstances {
+            content: message.content.as_ref(),
+            template_category: template_category.as_ref(),
+            in_group: contact.is_group,
+            service_window,
+            free_entry_point,
+            role: expected
+                .and_then(|wants| contact.conversations.would_be(charged_at, Some(key), wants, &contact.entry)),
+            charged_at,
+            days,
+            origin,
+            account: self.account,
+        };
+        let rules = self.context.rules;
+        let prediction = billing::predict(rules, circumstances, used);
+        let platform = message.priced.as_ref().map(|priced| {
+            let known = Circumstances { role: contact.conversations.role(key), ..circumstances };
+            billing::confirmed(rules, &priced.pricing, &known, used)
+        });
+        let agreement = Agreement::of(&prediction.toll, platform.as_ref().map(|(toll, _)| toll));
         let (toll, allowance) = match (&prediction.toll, platform) {
             // A reaction costs nothing whatever else is said of it (rules.md 1.11).
-            (billing::Toll::Free(billing::FreeReason::Reaction, _), _) | (_, None) => {
+            (Toll::Free(billing::FreeReason::Reaction, _), _) | (_, None) => {
                 (prediction.toll.clone(), prediction.allowance)
             }
-            (_, Some(platform)) => {
-                let allowance = billing::allowance_of(self.context.rules, &platform, days, used);
-                (platform, allowance)
-            }
+            (_, Some(platform)) => platform,
         };
         let line = Line {
             revision: message.lines,
@@ -560,11 +771,12 @@ impl Fold<'_, '_> {
             charged_at,
             date: self.account.zone.and_then(|_| days.certain()),
             currency: self.account.currency,
-            origin: contact.origin,
+            origin,
             cost: message.priced.as_ref().and_then(|priced| priced.pricing.cost),
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
         };
-        if message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
+        let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
+        if billed && message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
             self.tell_agreement(contact, message, agreement);
             return;
         }
@@ -584,19 +796,27 @@ impl Fold<'_, '_> {
             free_entry_point,
             status: self.event,
         };
-        message.agreement = Some(agreement);
-        self.write(contact, message, charge);
+        self.take_back(contact, message, &charge);
+        if billed {
+            message.agreement = Some(agreement);
+            self.write(contact, message, charge);
+        }
     }
 
-    /// Writes a charge, after a reversal of the line that stands.
+    /// Writes a reversal of the line that stands, if one does, for the reasons that a charge tells.
+    fn take_back(&mut self, contact: &Contact, message: &mut Message, charge: &Charge) {
+        let Some(standing) = message.line.take() else {
+            return;
+        };
+        self.give_back(standing.consumed);
+        let reversal =
+            Charge { revision: message.lines, reverses: Some(standing.revision), line: standing, ..charge.clone() };
+        message.lines += 1;
+        self.tell(Some(contact), What::Charge(Box::new(reversal)));
+    }
+
+    /// Writes a charge.
     fn write(&mut self, contact: &Contact, message: &mut Message, mut charge: Charge) {
-        if let Some(standing) = message.line.take() {
-            self.give_back(standing.consumed);
-            let reversal =
-                Charge { revision: message.lines, reverses: Some(standing.revision), line: standing, ..charge.clone() };
-            message.lines += 1;
-            self.tell(Some(contact), What::Charge(Box::new(reversal)));
-        }
         charge.revision = message.lines;
         charge.line.revision = message.lines;
         message.lines += 1;
@@ -729,8 +949,36 @@ impl Fold<'_, '_> {
         }
     }
 
-    /// Announces what happened to the free entry point, in order.
+    /// Announces what happened to the conversations, and the ends that have passed by an instant.
+    fn tell_conversations(&mut self, contact: &mut Contact, now: Timestamp) {
+        if contact.conversations.is_empty() {
+            return;
+        }
+        for edge in contact.conversations.announce(&contact.entry, now, self.context.partition_time) {
+            let (at, edge) = match edge {
+                Edge::Opened(it) => (it.span.start, conversation_edge(&it, Transition::Opened, None)),
+                Edge::EndMoved(it) => (self.at, conversation_edge(&it, Transition::Corrected, None)),
+                Edge::Closed(it) => {
+                    let cut = it.span.end < it.span.start + CONVERSATION;
+                    let reason = if cut { CloseReason::Superseded } else { CloseReason::Expired };
+                    (it.span.end, conversation_edge(&it, Transition::Closed, Some((it.span.end, reason))))
+                }
+                Edge::Withdrawn(it) => {
+                    let closed = Some((self.at, CloseReason::Withdrawn));
+                    (self.at, conversation_edge(&it, Transition::Closed, closed))
+                }
+            };
+            self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+        }
+    }
+
+    /// Announces what happened to the free entry point, in order. Conversations depend on it.
     fn tell_entry(&mut self, contact: &mut Contact, changes: Vec<Changed>) {
+        if !changes.is_empty() && !contact.conversations.is_empty() {
+            let others = contact.conversations.assign(&contact.entry);
+            self.disturbed.extend(others);
+            self.tell_conversations(contact, Timestamp::EARLIEST);
+        }
         for change in changes {
             let (at, edge) = match change {
                 Changed::Eligible => (self.at, Self::eligible_edge(contact, Transition::Opened)),
@@ -797,6 +1045,37 @@ impl Fold<'_, '_> {
         let state =
             ContactState { is_group: contact.is_group, service, eligible_until, free, opted_out, marketing_only };
         self.tell(Some(contact), What::State((!empty).then(|| Box::new(state))));
+    }
+}
+
+/// Where the recipient of a message is: in a group, each for itself.
+fn recipient(contact: &Contact, message: &Message) -> Origin {
+    match &message.participant {
+        Some(participant) if contact.is_group => match Origin::of_phone(participant.as_str()) {
+            Origin::Unknown => Origin::of_scoped_id(participant.as_str()),
+            phone => phone,
+        },
+        _ => contact.origin,
+    }
+}
+
+fn conversation_edge(it: &Announced, transition: Transition, closed: Option<(Timestamp, CloseReason)>) -> WindowEdge {
+    WindowEdge {
+        window: WindowKind::Conversation(it.kind),
+        transition,
+        opened_at: it.span.start,
+        refreshed_at: None,
+        expires_at: it.span.end,
+        closed_at: closed.map(|(at, _)| at),
+        expiry: ExpirySource::Rule,
+        reason: closed.map(|(_, reason)| reason),
+        opened_by: None,
+        opened_by_kind: None,
+        inbound_count: None,
+        outbound_count: None,
+        first_response_at: None,
+        revision: it.revision,
+        lead: None,
     }
 }
 

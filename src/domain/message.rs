@@ -7,7 +7,7 @@
 use super::billing::{Agreement, Line};
 use super::content::Content;
 use super::event::{Pricing, Stage};
-use super::id::{AccountId, ContactNumber, MessageId, Participant, RequestId};
+use super::id::{AccountId, ContactNumber, MessageId, MessageKey, Participant, RequestId};
 use super::time::{Millis, Timestamp};
 use super::verdict::Answer;
 
@@ -69,6 +69,8 @@ pub struct Message {
     pub settled_at: Option<Timestamp>,
     /// Whether only the decision is left.
     pub packed: bool,
+    /// The recipients' shares of a message to a group, of which each has a line of its own (GRP).
+    pub shares: Vec<MessageKey>,
 }
 
 /// A failure.
@@ -125,6 +127,24 @@ impl Message {
     #[must_use]
     pub fn charge_instant(&self) -> Option<Timestamp> {
         self.delivered_at.or_else(|| self.read_at.filter(|_| self.is_held() || self.priced.is_some()))
+    }
+
+    /// Takes over what is known of a message to a group as a whole, where a recipient's share of it is to be judged: what
+    /// it says, who asked, and when it was sent.
+    pub fn take_over(&mut self, whole: &Self) {
+        if self.request.is_none() {
+            self.request.clone_from(&whole.request);
+        }
+        if self.content.is_none() {
+            self.content.clone_from(&whole.content);
+        }
+        if self.account.is_none() {
+            self.account.clone_from(&whole.account);
+        }
+        self.requested_at = self.requested_at.or(whole.requested_at);
+        self.accepted_at = self.accepted_at.or(whole.accepted_at);
+        self.answer = self.answer.or(whole.answer);
+        self.drops_at = self.drops_at.or(whole.drops_at);
     }
 
     /// Cuts the message to its decision.

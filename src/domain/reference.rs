@@ -78,6 +78,14 @@ pub enum AccountFact {
     BillingSubject(Box<str>),
     /// Who pays the platform: the account, or a partner's credit line.
     Payer(Box<str>),
+    /// Whether a partner serves it (CHG #115).
+    PartnerServed(bool),
+    /// Whether it is a provider of general-purpose artificial intelligence by the platform's terms (rules.md 1.8).
+    AiProvider(bool),
+    /// Where the business is, as the platform has verified it.
+    PrimaryLocation(Country),
+    /// It is eligible for the international rate of passcodes.
+    International(International),
     /// How it stands with the platform.
     Standing(Standing),
     /// A restriction, by the platform's name, and when it ends if it says.
@@ -112,6 +120,10 @@ struct AccountHistory {
     templates_complete: History<bool>,
     billing_subject: History<Box<str>>,
     payer: History<Box<str>>,
+    partner_served: History<bool>,
+    ai_provider: History<bool>,
+    primary_location: History<Country>,
+    international: History<International>,
     standing: History<Standing>,
     restrictions: History<(Box<str>, Option<Timestamp>)>,
 }
@@ -159,6 +171,14 @@ pub struct Account {
     pub billing_subject: Option<Box<str>>,
     /// Who pays the platform.
     pub payer: Option<Box<str>>,
+    /// Whether a partner serves it.
+    pub partner_served: bool,
+    /// Whether it is a provider of general-purpose artificial intelligence.
+    pub ai_provider: bool,
+    /// Where the business is; a location that is not verified is nowhere.
+    pub primary_location: Option<Country>,
+    /// From when on passcodes may be charged at the international rate, if ever.
+    pub international: Option<International>,
     /// How it stands.
     pub standing: Standing,
     /// The restrictions in force.
@@ -184,11 +204,48 @@ impl Account {
             templates_complete: false,
             billing_subject: None,
             payer: None,
+            partner_served: false,
+            ai_provider: false,
+            primary_location: None,
+            international: None,
             standing: Standing::Good,
             restrictions: Vec::new(),
             zone_assumed: false,
             currency_assumed: false,
         }
+    }
+
+    /// Whether a passcode delivered at an instant to a country is charged at the international rate, where that
+    /// country has one: the business is eligible by then and at home elsewhere (rules.md 1.6).
+    #[must_use]
+    pub fn pays_international(&self, country: Country, delivered_at: Timestamp) -> bool {
+        let start = self.international.as_ref().map(|international| {
+            let own = international.exceptions.iter().find(|(named, _)| *named == country);
+            own.map_or(international.start, |(_, start)| *start)
+        });
+        self.primary_location != Some(country) && start.is_some_and(|start| start <= delivered_at)
+    }
+}
+
+/// From when on passcodes may be charged at the international rate (rules.md 1.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct International {
+    /// The first instant, of delivery.
+    pub start: Timestamp,
+    /// Countries with a first instant of their own.
+    pub exceptions: Vec<(Country, Timestamp)>,
+}
+
+/// A country by its two letters (ISO 3166-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// Reads two capital letters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let letters: [u8; 2] = text.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 }
 
@@ -267,6 +324,10 @@ impl Reference {
             AccountFact::TemplatesComplete(complete) => add!(templates_complete, complete),
             AccountFact::BillingSubject(subject) => add!(billing_subject, subject),
             AccountFact::Payer(payer) => add!(payer, payer),
+            AccountFact::PartnerServed(served) => add!(partner_served, served),
+            AccountFact::AiProvider(provider) => add!(ai_provider, provider),
+            AccountFact::PrimaryLocation(country) => add!(primary_location, country),
+            AccountFact::International(international) => add!(international, international),
             AccountFact::Standing(standing) => add!(standing, standing),
             AccountFact::Restriction { name, until } => add!(restrictions, (name, until)),
         };
@@ -319,6 +380,10 @@ impl Reference {
             templates_complete: known.templates_complete.at(at, &mut valid).copied().unwrap_or(false),
             billing_subject: known.billing_subject.at(at, &mut valid).cloned(),
             payer: known.payer.at(at, &mut valid).cloned(),
+            partner_served: known.partner_served.at(at, &mut valid).copied().unwrap_or(false),
+            ai_provider: known.ai_provider.at(at, &mut valid).copied().unwrap_or(false),
+            primary_location: known.primary_location.at(at, &mut valid).copied(),
+            international: known.international.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
             restrictions: restrictions_at(&known.restrictions, at, &mut valid),
             ..unknown

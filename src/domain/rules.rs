@@ -3,19 +3,21 @@
 //! A row is found by the event's own day in the account's zone, never by today's. A new price or a new
 //! window length is a row and a few scenario lines; there is no `if year >= 2026` anywhere.
 
+pub mod ai_providers;
 pub mod cards;
 pub(crate) mod categories;
 pub mod eras;
 pub mod errors;
+pub mod international;
 pub mod markets;
 pub mod openers;
 pub mod restrictions;
 pub mod templates;
 
-use eras::{EntryPointRule, Era};
+use eras::{AGENT_CHARGED_FROM, EntryPointRule, Era, LAST_CONVERSATIONS, MessageTerms};
 use markets::{Market, Origin};
 
-use super::time::{Date, Days};
+use super::time::{Date, Days, Timestamp};
 
 /// The rows as one deployment looks them up.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +34,8 @@ pub struct Rules {
 pub enum EraAt {
     /// This one.
     Era(&'static Era),
-    /// One before per-message pricing, which this version does not price.
-    BeforePerMessage,
+    /// None: it is before the first.
+    BeforeFirst,
     /// It depends on the account's time zone, which is unknown.
     ZoneUnknown,
 }
@@ -48,15 +50,62 @@ impl Rules {
     pub fn era(&self, days: Days) -> EraAt {
         match (eras::era(self.pin(days.first)), eras::era(self.pin(days.last))) {
             (Some(first), Some(last)) if first == last => EraAt::Era(first),
-            (None, None) => EraAt::BeforePerMessage,
+            (None, None) => EraAt::BeforeFirst,
             _ => EraAt::ZoneUnknown,
         }
     }
 
-    /// Whether a utility template in an open service window is free in an era.
+    /// Whether a utility template in an open service window is free by the terms of an era.
     #[must_use]
-    pub fn utility_in_window_free(&self, era: &Era) -> bool {
-        self.utility_in_window_free.unwrap_or(era.utility_in_window_free)
+    pub fn utility_in_window_free(&self, terms: &MessageTerms) -> bool {
+        self.utility_in_window_free.unwrap_or(terms.utility_in_window_free)
+    }
+
+    /// Whether something that depends on the day holds; `None` where that depends on an unknown time zone.
+    fn holds(&self, days: Days, holds: impl Fn(Date) -> bool) -> Option<bool> {
+        let first = holds(self.pin(days.first));
+        (first == holds(self.pin(days.last))).then_some(first)
+    }
+
+    /// Whether answers of a provider of artificial intelligence to a country are charged; `None` where that depends on
+    /// an unknown time zone.
+    #[must_use]
+    pub fn charges_ai_provider(&self, country: &str, days: Days) -> Option<bool> {
+        self.holds(days, |date| ai_providers::charged(country, date))
+    }
+
+    /// Whether a country has an international rate for passcodes; `None` where that depends on an unknown time zone.
+    #[must_use]
+    pub fn has_international_rate(&self, country: &str, days: Days) -> Option<bool> {
+        self.holds(days, |date| international::has_rate(country, date))
+    }
+
+    /// Whether there are free entry points at all; of a day that depends on an unknown zone the older rule holds.
+    #[must_use]
+    pub fn has_entry_points(&self, days: Days) -> bool {
+        eras::ENTRY_POINTS[0].from <= self.pin(days.first)
+    }
+
+    /// Whether a conversation of an era before can still be open on a day of another era (rules.md 1.5).
+    #[must_use]
+    pub fn may_span(&self, era: &Era, days: Days) -> bool {
+        // Eras begin on the first day of a month, so that its second one has the next number.
+        self.as_of.is_none()
+            && days.first.ordinal() <= era.from.ordinal() + 1
+            && eras::before(era).is_some_and(|before| before.conversations().is_some())
+    }
+
+    /// Whether a message delivered at an instant can belong to a conversation, wherever its account is: a quick look,
+    /// for the many messages that cannot.
+    #[must_use]
+    pub fn may_be_in_conversation(&self, delivered_at: Timestamp) -> bool {
+        self.pin(Date::utc(delivered_at)).ordinal() <= LAST_CONVERSATIONS.ordinal() + 2
+    }
+
+    /// Whether the platform's own agent is charged for; `None` where that depends on an unknown time zone.
+    #[must_use]
+    pub fn charges_agent(&self, days: Days) -> Option<bool> {
+        self.holds(days, |date| date >= AGENT_CHARGED_FROM)
     }
 
     /// The entry point rule of an instant. On a day that depends on an unknown zone the older rule holds:

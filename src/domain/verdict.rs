@@ -6,6 +6,7 @@
 use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
+use super::conversation::Role;
 use super::entry_point::ExpirySource;
 use super::event::Ask;
 use super::id::{EventId, RequestId};
@@ -335,16 +336,26 @@ impl Known<'_> {
         let window = contact.window.at(at, number.coexistence_since);
         // The answer to a click opens the entry point and is free itself (rules.md 2.2).
         let rule = context.rules.entry_point(days);
-        let free_entry_point = contact.entry.at(at).is_some() || contact.entry.would_open(at, rule, window);
+        let service_window = matches!(window, WindowAt::Open(_));
+        let wants = Some(at).filter(|at| context.rules.may_be_in_conversation(*at));
+        let wants = wants.and_then(|_| billing::wants(context.rules, days, content, category, service_window));
+        let role = wants.and_then(|wants| contact.conversations.would_be(at, None, wants, &contact.entry));
+        // Where one conversation takes every message, a click is answered by none that joins it (rules.md 1.3).
+        let joins = matches!(role, Some(Role::Joined(_))) && wants.is_some_and(|wants| wants.kind.is_by_initiator());
+        let opens = !joins && contact.entry.would_open(at, rule, window);
         let prediction = billing::predict(
             context.rules,
             Circumstances {
                 content: Some(content),
                 template_category: category,
-                service_window: matches!(window, WindowAt::Open(_)),
-                free_entry_point,
+                in_group: contact.is_group,
+                service_window,
+                free_entry_point: contact.entry.at(at).is_some() || opens,
+                role,
+                charged_at: at,
                 days,
-                exempt: account.exempt,
+                origin: contact.origin,
+                account,
             },
             |month: Month| number.used(month),
         );

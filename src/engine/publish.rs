@@ -10,7 +10,7 @@ use crate::codec::ids::{self, hex};
 use crate::codec::records;
 use crate::codec::reference::Mistake;
 use crate::codec::text::{Bytes, Text};
-use crate::domain::billing::{self, Allowance, Charge, Line, NoPrice, Price, PriceSource, Toll, Unpriced};
+use crate::domain::billing::{self, Allowance, Charge, FreeReason, Line, NoPrice, Price, PriceSource, Toll, Unpriced};
 use crate::domain::contact::Choice;
 use crate::domain::content::{Category, Content};
 use crate::domain::effect::{
@@ -22,10 +22,11 @@ use crate::domain::id::{
 };
 use crate::domain::money::{Amount, Currency};
 use crate::domain::reference::{Account, TemplateView};
+use crate::domain::rules::EraAt;
 use crate::domain::rules::errors;
 use crate::domain::rules::markets::{Market, Origin};
 use crate::domain::rules::templates::TemplateState;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Days, Timestamp};
 use crate::domain::verdict::{Cited, FreeView, Preview, Verdict, Windows};
 use crate::domain::window::WindowAt;
 use crate::zones::Zones;
@@ -345,10 +346,22 @@ impl<'a> About<'a> {
             free_entry_point_open: Some(charge.free_entry_point),
             allowance: charge.prediction.allowance.map(allowance),
             quantity: if charge.reverses.is_some() { -1 } else { 1 },
-            unit: "message".into(),
+            unit: self.unit(charge).into(),
             rule: charge.prediction.rule.into(),
             finality: "provisional".into(),
             ..records::BillingEntry::default()
+        }
+    }
+
+    /// What a line counts. Where conversations are charged, what opens one is a conversation, unless the platform has
+    /// priced the message by itself.
+    fn unit(&self, charge: &Charge) -> &'static str {
+        let by_message = charge.pricing.as_ref().is_some_and(|pricing| !pricing.is_of_conversation());
+        let opens = matches!(charge.line.toll, Toll::Charged(_) | Toll::Free(FreeReason::FreeTier, _));
+        let era = charge.line.date.map(|date| self.publisher.setup.rules.era(Days { first: date, last: date }));
+        match era {
+            Some(EraAt::Era(era)) if opens && !by_message && era.conversations().is_some() => "conversation",
+            _ => "message",
         }
     }
 
@@ -357,7 +370,7 @@ impl<'a> About<'a> {
     }
 
     fn window(&self, edge: &'a WindowEdge) -> records::WindowEvent<'a> {
-        let (key, kind, transition) = (self.contact_key(), edge.window.name(), edge.transition.name());
+        let (key, kind, transition) = (self.contact_key(), edge.window.id(), edge.transition.name());
         let id = ids::window_event(self.number, key, kind, edge.opened_at, transition, edge.revision);
         let count = |count: Option<u32>| count.map(small);
         records::WindowEvent {
@@ -367,8 +380,14 @@ impl<'a> About<'a> {
             account_id: self.account_id(),
             portfolio_id: self.portfolio_id(),
             contact: self.contact().unwrap_or_default(),
-            window_type: kind.into(),
-            category: None,
+            window_type: edge.window.name().into(),
+            category: match edge.window {
+                WindowKind::Conversation(kind) => Some(Text::copied(kind.category().name())),
+                WindowKind::Service
+                | WindowKind::GroupService
+                | WindowKind::Eligibility
+                | WindowKind::FreeEntryPoint => None,
+            },
             transition: transition.into(),
             opened_at: edge.opened_at.millis(),
             refreshed_at: edge.refreshed_at.map(Timestamp::millis),

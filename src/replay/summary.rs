@@ -273,24 +273,28 @@ impl Counts {
 }
 
 /// The reasons a row of the bill can have.
-const REASONS: [&str; 18] = [
+const REASONS: [&str; 22] = [
     "",
     "free_entry_point",
     "free_customer_service",
     "free_group_customer_service",
     "reaction",
     "paid_exempt",
-    "before_per_message_pricing",
+    "in_conversation",
+    "free_tier",
+    "before_first_era",
     "time_zone_unknown",
     "content_unknown",
     "template_unknown",
     "category_unknown",
     "pricing_type_unknown",
-    "agent_message",
     "currency_unknown",
     "no_rate_card",
     "market_unknown",
     "no_rate",
+    "tokens_unknown",
+    "session_message",
+    "agent_message",
     "unknown",
 ];
 

@@ -175,6 +175,8 @@ pub struct Outbound {
     pub held: bool,
     /// The platform's word on the price, on `sent` and on `delivered`.
     pub pricing: Vec<(String, Pricing)>,
+    /// It goes to a group of so many.
+    pub group_of: Option<u32>,
 }
 
 /// A send that fails.
@@ -245,6 +247,8 @@ pub enum Expect {
     NoFree,
     /// The message is charged in a category, perhaps so much.
     Charge(String, Option<String>),
+    /// A conversation of a kind opened, for this span.
+    Opens(String, When, When),
     /// The message is free, for a reason, perhaps in a category.
     FreeLine(String, Option<String>),
     /// The message's line is unknown, for a reason.
@@ -657,6 +661,16 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             "sent" => out.sent = Some(when(words.need("a time")?)?),
             "dlv" => out.delivered = Some(when(words.need("a time")?)?),
             "undelivered" => out.undelivered = true,
+            "to" => {
+                for wanted in ["a", "group", "of"] {
+                    let word = words.need("`a group of` and how many")?;
+                    if word.text != wanted {
+                        return Err(word.mistake("write `to a group of 5`"));
+                    }
+                }
+                let count = words.need("how many")?;
+                out.group_of = Some(count.text.parse().map_err(|_| count.mistake("it is no number"))?);
+            }
             "anyway" => out.anyway = true,
             "held" => out.held = true,
             "fails" => {
@@ -668,7 +682,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             }
             _ => {
                 let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `for TIME`, `sent TIME`, `dlv TIME`, \
-                               `undelivered`, `anyway`, `held`, `fails [CODE]` or `{price}` may follow";
+                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N` or `{price}` may follow";
                 return Err(word.mistake(problem));
             }
         }
@@ -761,6 +775,10 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
     if let Some(rest) = piece.text.strip_prefix("fep[") {
         return span(piece, rest).map(|(from, to)| Expect::Free(from, to));
     }
+    if let Some((kind, rest)) = piece.text.strip_prefix("conv+ ").and_then(|rest| rest.split_once('[')) {
+        let kind = conversation_kind(kind.trim());
+        return span(piece, rest).map(|(from, to)| Expect::Opens(kind, from, to));
+    }
     let mut words = piece.words();
     let word = words.need("what is expected")?;
     let text = |words: &mut Words<'_>, what| words.need(what).map(|piece| piece.text.to_owned());
@@ -793,6 +811,10 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
             _ => return Err(piece.mistake("only `no csw` and `no fep` can be expected")),
         },
         "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),
+        "in" => {
+            let kind = conversation_kind(&text(&mut words, "a kind of conversation")?);
+            Expect::FreeLine("in_conversation".into(), Some(kind))
+        }
         "FREE" => {
             let what = text(&mut words, "a reason")?;
             match what.split_once('/') {
@@ -813,13 +835,23 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "nothing" => Expect::Nothing,
         _ => {
             let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, category, market, csw[a,b), csw until, \
-                           no csw, fep[a,b), no fep, CHARGE, FREE, UNPRICED, -, unit, charges, total, outcome, \
+                           no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, outcome, \
                            agreement or nothing";
             return Err(word.mistake(problem));
         }
     };
     words.end()?;
     Ok(expect)
+}
+
+/// The name of a kind of conversation: `BIC` and `UIC` are short for who began it.
+fn conversation_kind(text: &str) -> String {
+    match text {
+        "BIC" => "business_initiated",
+        "UIC" => "user_initiated",
+        kind => kind,
+    }
+    .to_owned()
 }
 
 /// The rest of `csw[a,b)` behind the bracket.

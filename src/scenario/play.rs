@@ -15,10 +15,12 @@ use crate::codec::reference::Learned;
 use crate::codec::state::WriteFormat;
 use crate::config::parse_date;
 use crate::domain::billing::{self, Agreement, Charge, EntryKind, Price};
-use crate::domain::effect::{SendResult, What};
+use crate::domain::conversation::ConversationKind;
+use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
 use crate::domain::id::{MessageId, RequestId};
 use crate::domain::policy::Policy;
-use crate::domain::time::{Date, Millis, Timestamp, Zone};
+use crate::domain::rules::eras::{Era, FreeConversations, era};
+use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
 use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use crate::store::Memory;
@@ -65,6 +67,8 @@ struct Stage<'v> {
     told: usize,
     /// The line of each message that stands; nothing where it was taken back.
     lines: HashMap<String, Option<(Charge, Price)>>,
+    /// The conversations that were opened, and not taken back.
+    conversations: Vec<(ConversationKind, Span)>,
     outcomes: HashMap<String, Vec<&'static str>>,
     agreements: HashMap<String, Agreement>,
     names: HashMap<String, String>,
@@ -108,6 +112,7 @@ impl<'v> Stage<'v> {
             verdicts: Vec::new(),
             told: 0,
             lines: HashMap::new(),
+            conversations: Vec::new(),
             outcomes: HashMap::new(),
             agreements: HashMap::new(),
             names: HashMap::new(),
@@ -207,8 +212,15 @@ impl<'v> Stage<'v> {
 
     /// Uses up free deliveries of a month: those named, or all of them, as vectors about later ones suppose.
     fn use_up(&mut self, first: Timestamp) -> Result<(), Mistake> {
-        let speaks_of_service =
-            self.vector.steps.iter().any(|step| matches!(&step.event, Happening::Out(out) if out.content == "svc"));
+        let day = self.zone.map_or_else(|| Date::utc(first), |zone| self.local_date(zone, first));
+        let conversations = era(day).and_then(Era::conversations);
+        // Until 2023-05-31 every conversation is one of the free ones.
+        let all_count = conversations.is_some_and(|terms| matches!(terms.free, FreeConversations::UpTo { .. }));
+        let speaks_of_service = self
+            .vector
+            .steps
+            .iter()
+            .any(|step| matches!(&step.event, Happening::Out(out) if all_count || out.content == "svc"));
         let (count, month) = match &self.vector.given.used {
             Some((count, month)) => (*count, month.clone()),
             None if speaks_of_service => (1_000, None),
@@ -218,8 +230,7 @@ impl<'v> Stage<'v> {
             let first = parse_date(&format!("{month}-01"));
             first.ok_or_else(|| self.wrong(format!("`{month}` is no month; write `2026-10`")))?
         } else {
-            let date = self.zone.map_or_else(|| Date::utc(first), |zone| self.local_date(zone, first));
-            let (year, month, _) = date.numbers();
+            let (year, month, _) = day.numbers();
             Date::new(year, month, 1)
         };
         let start = self.zone.and_then(|zone| self.engine.zones().first_instant(zone, day));
@@ -229,14 +240,21 @@ impl<'v> Stage<'v> {
         self.now = self.now.max(start);
         for index in 0..count {
             let mut event = self.base("status", "P1", start);
-            event.contact = Some(records::Person { wa_id: Some("12025550199".into()), ..records::Person::default() });
+            // Each a person of its own, because a conversation takes all messages to one.
+            let phone = format!("1202{}", 6_000_000 + index);
+            event.contact = Some(records::Person { wa_id: Some(phone.into()), ..records::Person::default() });
+            let (model, kind, category) = match conversations {
+                Some(_) if all_count => ("CBP", None, "user_initiated"),
+                Some(_) => ("CBP", None, "service"),
+                None => ("PMP", Some("free_customer_service"), "service"),
+            };
             event.status = Some(Box::new(records::Status {
                 message_id: Some(format!("given-{index}").into()),
                 status: "delivered".into(),
                 pricing: Some(records::Pricing {
-                    pricing_model: Some("PMP".into()),
-                    r#type: Some("free_customer_service".into()),
-                    category: Some("service".into()),
+                    pricing_model: Some(model.into()),
+                    r#type: kind.map(Into::into),
+                    category: Some(category.into()),
                     ..records::Pricing::default()
                 }),
                 ..records::Status::default()
@@ -312,7 +330,10 @@ impl<'v> Stage<'v> {
             match output.effect.what {
                 What::Verdict(verdict) => self.verdicts.push(*verdict),
                 What::Charge(charge) => {
-                    let name = charge.message.as_str().to_owned();
+                    let mut name = charge.message.as_str().to_owned();
+                    if let Some(participant) = &charge.participant {
+                        name = format!("{name}/{}", participant.as_str());
+                    }
                     self.agreements.insert(name.clone(), charge.agreement);
                     let (line, reverses) = (&charge.line, charge.reverses.is_some());
                     let price = billing::price(line, reverses, &self.setup.rules, &self.setup.cards);
@@ -331,8 +352,24 @@ impl<'v> Stage<'v> {
                         self.agreements.insert(about.unwrap_or_default().to_owned(), agreement);
                     }
                 }
-                What::Window(_) | What::State(_) => {}
+                What::Window(edge) => self.take_in_edge(&edge),
+                What::State(_) => {}
             }
+        }
+    }
+
+    fn take_in_edge(&mut self, edge: &WindowEdge) {
+        let WindowKind::Conversation(kind) = edge.window else {
+            return;
+        };
+        match (edge.transition, edge.reason) {
+            (Transition::Opened, _) => {
+                self.conversations.push((kind, Span { start: edge.opened_at, end: edge.expires_at }));
+            }
+            (_, Some(CloseReason::Withdrawn)) => {
+                self.conversations.retain(|(known, span)| (*known, span.start) != (kind, edge.opened_at));
+            }
+            _ => {}
         }
     }
 
@@ -500,7 +537,10 @@ impl<'v> Stage<'v> {
             if !out.ask_only && (allowed || out.anyway) {
                 self.deliver(when, out, &message, &request)?;
             }
-            messages.push(message);
+            match out.group_of {
+                Some(size) => messages.extend((0..size).map(|index| format!("{message}/{}", participant(index)))),
+                None => messages.push(message),
+            }
         }
         Ok(messages)
     }
@@ -510,6 +550,7 @@ impl<'v> Stage<'v> {
         let request = format!("ask-{}", self.asked);
         let mut event = self.about_contact("send_requested", out.number.as_deref().unwrap_or("P1"), when, None);
         event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
+        to_group(&mut event, out);
         event.send_requested = Some(Box::new(records::SendRequested {
             request_id: request.clone().into(),
             content: content(&out.content),
@@ -525,6 +566,7 @@ impl<'v> Stage<'v> {
         let account = out.account.clone().unwrap_or_else(|| "A".into());
         let mut accepted = self.about_contact("send_accepted", &number, when, None);
         accepted.account_id = Some(account.clone().into());
+        to_group(&mut accepted, out);
         accepted.send_accepted = Some(Box::new(records::SendAccepted {
             request_id: Some(request.to_owned().into()),
             message_id: message.to_owned().into(),
@@ -551,8 +593,15 @@ impl<'v> Stage<'v> {
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
-            event.status = Some(Box::new(self.status_record(message, stage, pricing, code)?));
-            if at > self.now { self.later(at, event) } else { self.fold(&event)? }
+            let status = self.status_record(message, stage, pricing, code)?;
+            to_group(&mut event, out);
+            let participants = out.group_of.map_or(vec![None], |size| (0..size).map(Some).collect());
+            for index in participants {
+                let mut event = event.clone();
+                let who = index.map(participant_record);
+                event.status = Some(Box::new(records::Status { participant: who, ..status.clone() }));
+                if at > self.now { self.later(at, event) } else { self.fold(&event)? }
+            }
         }
         Ok(())
     }
@@ -592,18 +641,43 @@ impl<'v> Stage<'v> {
     }
 }
 
+/// The id of a group's participant: every other one shows a phone number, the rest scoped ids.
+fn participant(index: u32) -> String {
+    if index.is_multiple_of(2) { format!("1202555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
+}
+
+fn participant_record(index: u32) -> records::Person<'static> {
+    let id = participant(index);
+    if id.starts_with("US.") {
+        records::Person { user_id: Some(id.into()), ..records::Person::default() }
+    } else {
+        records::Person { wa_id: Some(id.into()), ..records::Person::default() }
+    }
+}
+
+fn to_group(event: &mut Event<'_>, out: &Outbound) {
+    if out.group_of.is_some() {
+        event.group_id = Some("group".into());
+        event.contact = None;
+    }
+}
+
 /// Midnight of a day in UTC.
 fn midnight(zones: &Zones, date: Date) -> Timestamp {
     let start = zones.find("UTC").and_then(|utc| zones.first_instant(utc, date));
     start.unwrap_or(Timestamp::EARLIEST)
 }
 
+/// A fact; what follows a `;` in its value is the countries with a start of their own.
 fn fact(name: &str, value: &str, from: i64) -> records::Fact<'static> {
+    let (value, exceptions) = value.split_once(';').map_or((value, None), |(value, rest)| (value, Some(rest)));
+    let attributes = exceptions.map(|exceptions| ("exception_countries".into(), exceptions.to_owned().into()));
     records::Fact {
         name: name.to_owned().into(),
         value: Some(value.to_owned().into()),
         from,
         learned_at: from,
+        attributes: attributes.into_iter().collect(),
         ..records::Fact::default()
     }
 }

@@ -24,22 +24,34 @@ pub enum Column {
     AuthenticationInternational,
     /// Messages that are no template.
     Service,
+    /// Answers of a provider of general-purpose artificial intelligence; the platform lists them on a card of its own.
+    GeneralPurposeAi,
+    /// Templates before 2022-02-01.
+    Notification,
+    /// Conversations that the business began, from 2022-02-01 to 2023-05-31.
+    BusinessInitiated,
+    /// Conversations that a person began, in the same time.
+    UserInitiated,
 }
 
 impl Column {
     /// How many columns there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 9;
 
     /// The column a category is priced in; `None` for one that has no price of its own or is unknown.
     #[must_use]
     pub const fn of(category: &Category) -> Option<Self> {
         match category {
-            Category::Marketing | Category::MarketingLite => Some(Self::Marketing),
-            Category::Utility => Some(Self::Utility),
+            Category::Marketing | Category::MarketingLite | Category::GroupMarketing => Some(Self::Marketing),
+            Category::Utility | Category::GroupUtility => Some(Self::Utility),
             Category::Authentication => Some(Self::Authentication),
             Category::AuthenticationInternational => Some(Self::AuthenticationInternational),
-            Category::Service => Some(Self::Service),
-            Category::ReferralConversion | Category::Unknown(_) => None,
+            Category::Service | Category::GroupService => Some(Self::Service),
+            Category::GeneralPurposeAi => Some(Self::GeneralPurposeAi),
+            Category::Notification => Some(Self::Notification),
+            Category::BusinessInitiated => Some(Self::BusinessInitiated),
+            Category::UserInitiated => Some(Self::UserInitiated),
+            Category::ReferralConversion | Category::Tokens | Category::Unknown(_) => None,
         }
     }
 }

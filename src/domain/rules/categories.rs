@@ -15,10 +15,12 @@ const fn row(name: &'static str, category: Category) -> Name {
     Name { name, category }
 }
 
-/// The categories in force first, then those replaced on 2023-02-02 (Graph v16; CHG #107, #124), then those
+/// The categories in force first (`ai_bot` is what the platform's analytics call `general_purpose_ai`), then what
+/// conversations and notifications were charged as until 2023-05-31 (the platform's text prints `user_initiated` and
+/// `customer_initiated`; rules.md 10 #35), then those replaced on 2023-02-02 (Graph v16; CHG #107, #124), then those
 /// replaced on 2022-05-19 (Graph v14; CHG #61-#68). Source: rules.md 4.1.
 #[rustfmt::skip]
-const NAMES: [Name; 20] = [
+const NAMES: [Name; 30] = [
     row("marketing",                    Category::Marketing),
     row("utility",                      Category::Utility),
     row("authentication",               Category::Authentication),
@@ -26,6 +28,16 @@ const NAMES: [Name; 20] = [
     row("referral_conversion",          Category::ReferralConversion),
     row("marketing_lite",               Category::MarketingLite),
     row("authentication_international", Category::AuthenticationInternational),
+    row("general_purpose_ai",           Category::GeneralPurposeAi),
+    row("ai_bot",                       Category::GeneralPurposeAi),
+    row("group_marketing",              Category::GroupMarketing),
+    row("group_utility",                Category::GroupUtility),
+    row("group_service",                Category::GroupService),
+    row("tokens",                       Category::Tokens),
+    row("business_initiated",           Category::BusinessInitiated),
+    row("user_initiated",               Category::UserInitiated),
+    row("customer_initiated",           Category::UserInitiated),
+    row("notification",                 Category::Notification),
     row("transactional",                Category::Utility),
     row("otp",                          Category::Authentication),
     row("account_update",               Category::Utility),

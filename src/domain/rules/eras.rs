@@ -3,21 +3,76 @@
 
 use crate::domain::time::{Date, Millis};
 
-/// A pricing era with a price per delivered message (rules.md 1.6, 1.7).
+/// A pricing era (rules.md 1.1).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Era {
     /// The first day, in the account's zone, of the charge instant.
     pub from: Date,
     /// The row's name on outputs.
     pub name: &'static str,
+    /// What is charged.
+    pub charges: Charges,
+    /// Where the rule was read.
+    pub source: &'static str,
+}
+
+/// What an era charges.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Charges {
+    /// Each delivered template; a message that is none has no line (rules.md 1.2).
+    Notifications,
+    /// Each conversation that a delivered message opens (rules.md 1.3, 1.4).
+    Conversations(ConversationTerms),
+    /// Each delivered message (rules.md 1.6, 1.7).
+    Messages(MessageTerms),
+}
+
+/// How conversations are opened and charged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConversationTerms {
+    /// What tells one conversation from another.
+    pub told_apart_by: ToldApartBy,
+    /// Which of them are free.
+    pub free: FreeConversations,
+}
+
+/// What tells one conversation of a contact from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldApartBy {
+    /// Who began it. One is open at a time, and takes every message.
+    Initiator,
+    /// Its category. Several are open side by side; a template joins the one of its category.
+    Category,
+}
+
+/// Which conversations are free besides those of an entry point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeConversations {
+    /// So many a month; those that the business began are among them until a day, which is a later one for
+    /// accounts that a partner serves (CHG #115).
+    UpTo {
+        /// How many a month.
+        limit: u32,
+        /// The first day on which those that the business began are charged.
+        business_initiated_until: Date,
+        /// The same, for accounts that a partner serves.
+        business_initiated_until_with_partner: Date,
+    },
+    /// So many service conversations a month.
+    ServiceUpTo(u32),
+    /// All service conversations.
+    Service,
+}
+
+/// How messages are charged one by one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessageTerms {
     /// What a message that is no template costs.
     pub service: ServicePrice,
     /// Whether a utility template in an open service window is free.
     pub utility_in_window_free: bool,
     /// Whether eligible governments and non-profits pay for service messages beyond the allowance.
     pub exempt_service_until: Option<Date>,
-    /// Where the rule was read.
-    pub source: &'static str,
 }
 
 /// What a message that is no template costs.
@@ -29,15 +84,55 @@ pub enum ServicePrice {
     FreeUpTo(u32),
 }
 
-/// The eras with a price per message. Days before the first row belong to notification and conversation
-/// pricing, which this version does not price: their lines are unknown, and say so.
+/// How long a conversation is open from the delivery that opened it: it does not slide (CBP22, CBP).
+pub const CONVERSATION: Millis = Millis::hours(24);
+
+/// The eras. Days before the first row are not priced: their lines are unknown, and say so.
 #[rustfmt::skip]
-pub const ERAS: [Era; 2] = [
-    Era { from: Date::new(2025,  7, 1), name: "E4", service: ServicePrice::Free,            utility_in_window_free: true,  exempt_service_until: None,
+pub const ERAS: [Era; 6] = [
+    Era { from: Date::new(2019,  6, 1), name: "E0", charges: Charges::Notifications,
+          source: "SEED1; CHG #42 (rules.md 1.2)" },
+    Era { from: Date::new(2022,  2, 1), name: "E1", charges: Charges::Conversations(ConversationTerms {
+              told_apart_by: ToldApartBy::Initiator,
+              free: FreeConversations::UpTo { limit: 1_000, business_initiated_until: Date::new(2023, 4, 4), business_initiated_until_with_partner: Date::new(2023, 6, 1) } }),
+          source: "CBP22; CHG #42, #115, #117 (rules.md 1.3)" },
+    Era { from: Date::new(2023,  6, 1), name: "E2", charges: Charges::Conversations(ConversationTerms {
+              told_apart_by: ToldApartBy::Category, free: FreeConversations::ServiceUpTo(1_000) }),
+          source: "CBP; CBP23; CHG #107 (rules.md 1.4)" },
+    Era { from: Date::new(2024, 11, 1), name: "E3", charges: Charges::Conversations(ConversationTerms {
+              told_apart_by: ToldApartBy::Category, free: FreeConversations::Service }),
+          source: "CBP; PRICE; CHG #236 (rules.md 1.4)" },
+    Era { from: Date::new(2025,  7, 1), name: "E4", charges: Charges::Messages(MessageTerms {
+              service: ServicePrice::Free, utility_in_window_free: true, exempt_service_until: None }),
           source: "PRICE; ST; CHG #315, #316 (rules.md 1.6)" },
-    Era { from: Date::new(2026, 10, 1), name: "E5", service: ServicePrice::FreeUpTo(1_000), utility_in_window_free: false, exempt_service_until: Some(Date::new(2028, 1, 1)),
+    Era { from: Date::new(2026, 10, 1), name: "E5", charges: Charges::Messages(MessageTerms {
+              service: ServicePrice::FreeUpTo(1_000), utility_in_window_free: false, exempt_service_until: Some(Date::new(2028, 1, 1)) }),
           source: "NTM; PRICE-SEP; PRICE-OCT; ST 2026-09-14 (rules.md 1.7)" },
 ];
+
+/// From when on a message of the platform's own agent is charged by its tokens; before, it costs nothing (NTM;
+/// rules.md 1.7).
+pub const AGENT_CHARGED_FROM: Date = Date::new(2026, 8, 1);
+
+impl Era {
+    /// How conversations are charged, if they are.
+    #[must_use]
+    pub const fn conversations(&self) -> Option<&ConversationTerms> {
+        match &self.charges {
+            Charges::Conversations(terms) => Some(terms),
+            Charges::Notifications | Charges::Messages(_) => None,
+        }
+    }
+
+    /// How messages are charged one by one, if they are.
+    #[must_use]
+    pub const fn messages(&self) -> Option<&MessageTerms> {
+        match &self.charges {
+            Charges::Messages(terms) => Some(terms),
+            Charges::Notifications | Charges::Conversations(_) => None,
+        }
+    }
+}
 
 const _: () = {
     let mut at = 1;
@@ -47,7 +142,25 @@ const _: () = {
     }
 };
 
-/// The era of a day; `None` before per-message pricing.
+/// The first day of the era after the last that charges conversations.
+pub const LAST_CONVERSATIONS: Date = {
+    let (mut at, mut last) = (1, ERAS[0].from);
+    while at < ERAS.len() {
+        if ERAS[at - 1].conversations().is_some() {
+            last = ERAS[at].from;
+        }
+        at += 1;
+    }
+    last
+};
+
+/// The era before another one.
+#[must_use]
+pub fn before(era: &Era) -> Option<&'static Era> {
+    ERAS.iter().rev().find(|row| row.from.before(era.from))
+}
+
+/// The era of a day; `None` before the first.
 #[must_use]
 pub fn era(date: Date) -> Option<&'static Era> {
     ERAS.iter().rev().find(|era| era.from <= date)
@@ -84,7 +197,7 @@ pub enum AnswerWithin {
 /// The rows. F2's length is not published: 72 hours, provisional, until the platform's timestamp is seen.
 #[rustfmt::skip]
 pub const ENTRY_POINTS: [EntryPointRule; 3] = [
-    EntryPointRule { from: Date::new(2019, 6,  1), name: "F0", length: Millis::hours(24), answer: AnswerWithin::Length(Millis::hours(24)),
+    EntryPointRule { from: Date::new(2022, 2,  1), name: "F0", length: Millis::hours(24), answer: AnswerWithin::Length(Millis::hours(24)),
                      source: "CBP22: the first conversation, 24 h" },
     EntryPointRule { from: Date::new(2023, 3,  1), name: "F1", length: Millis::hours(72), answer: AnswerWithin::Length(Millis::hours(24)),
                      source: "CBP; PRICE" },
@@ -112,7 +225,12 @@ mod tests {
 
     #[test]
     fn each_era_begins_on_its_day() {
-        assert_eq!(era(Date::new(2025, 6, 30)), None);
+        assert_eq!(era(Date::new(2019, 5, 31)), None);
+        assert_eq!(era(Date::new(2022, 1, 31)).map(|era| era.name), Some("E0"));
+        assert_eq!(era(Date::new(2022, 2, 1)).map(|era| era.name), Some("E1"));
+        assert_eq!(era(Date::new(2023, 6, 1)).map(|era| era.name), Some("E2"));
+        assert_eq!(era(Date::new(2024, 11, 1)).map(|era| era.name), Some("E3"));
+        assert_eq!(era(Date::new(2025, 6, 30)).map(|era| era.name), Some("E3"));
         assert_eq!(era(Date::new(2025, 7, 1)).map(|era| era.name), Some("E4"));
         assert_eq!(era(Date::new(2026, 9, 30)).map(|era| era.name), Some("E4"));
         assert_eq!(era(Date::new(2026, 10, 1)).map(|era| era.name), Some("E5"));

@@ -11,7 +11,8 @@ use crate::domain::time::Date;
 use crate::scenario::parse::Given;
 
 /// The sample cards that ship as examples (rules.md 7.3).
-const SAMPLE_CARDS: [(&str, &str); 2] = [
+const SAMPLE_CARDS: [(&str, &str); 3] = [
+    ("sample-usd-2023-06-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2023-06-01.csv")),
     ("sample-usd-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2026-10-01.csv")),
     ("sample-inr-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-inr-2026-10-01.csv")),
 ];

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{Difference, Stage, midnight};
 use crate::domain::billing::{Allowance, Charge, Price, Toll};
+use crate::domain::conversation::ConversationKind;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
 use crate::domain::time::{Millis, Span, Timestamp};
@@ -51,6 +52,7 @@ impl Stage<'_> {
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
+            | Expect::Opens(..)
             | Expect::Unpriced(_)
             | Expect::NoLine
             | Expect::Unit(_)
@@ -146,6 +148,17 @@ impl Stage<'_> {
                 let found = Currency::parse(currency).and_then(|currency| totals.get(&currency).copied());
                 (found.is_none() || found != Amount::parse(amount)).then(|| format!("{totals:?}"))
             }
+            Expect::Opens(kind, from, to) => {
+                let span = |when| self.instant(when).ok();
+                let wanted = span(*from).zip(span(*to)).map(|(start, end)| Span { start, end });
+                let opened = |(known, span): &(_, Span)| known_as(*known) == *kind && Some(*span) == wanted;
+                (!self.conversations.iter().any(opened)).then(|| {
+                    let told = |(known, span): &(_, Span)| {
+                        format!("{}[{},{})", known_as(*known), self.hours(span.start), self.hours(span.end))
+                    };
+                    self.conversations.iter().map(told).collect::<Vec<_>>().join(" ")
+                })
+            }
             Expect::Outcome(outcome) => later.messages.iter().find_map(|message| {
                 let outcomes = self.outcomes.get(message).map(Vec::as_slice).unwrap_or_default();
                 (!outcomes.contains(&outcome.as_str())).then(|| format!("{outcomes:?}"))
@@ -160,6 +173,11 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// A kind of conversation as the text names it.
+fn known_as(kind: ConversationKind) -> String {
+    kind.category().name().to_owned()
 }
 
 /// What a verdict says other than expected.
