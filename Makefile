@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint deadlines disk-full chaos kafka kafka-stop bench bench-stream sim fuzz clean
+.PHONY: help demo build test lint disorder deadlines disk-full chaos kafka kafka-stop bench bench-stream sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -50,6 +50,12 @@ lint: ## Format, lints with and without RocksDB, documentation, licences
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+# So many short histories are tried in all orders, and five times as many long ones; `make test` tries 60.
+DISORDER ?= 2000
+disorder: ## Histories whose events arrive in all orders, and in random ones: the same lines, the same windows
+	@deploy/needs.sh rust cc
+	DISORDER=$(DISORDER) $(CARGO) test --no-default-features --test disorder
 
 # So many windows close at one record; the test's own number, which `make test` takes, is 40,000.
 DEADLINES ?= 1000000

@@ -253,7 +253,7 @@ impl Builder<'_> {
             }
             date
         });
-        let rules = Rules { as_of, utility_in_window_free: raw.rules.utility_in_window_free };
+        let rules = Rules { as_of, utility_in_window_free: raw.rules.utility_in_window_free, ..Rules::default() };
         let (cards, digests) = self.cards(&raw.prices, overrides);
         let assume_zone = self.zone(overrides.assume_zone.as_ref().or(raw.prices.assume_zone.as_ref()));
         let assume_currency = self.currency(overrides.assume_currency.as_ref().or(raw.prices.assume_currency.as_ref()));

@@ -8,11 +8,12 @@
 mod home;
 mod meta;
 pub mod publish;
+mod sent;
 mod table;
 mod timers;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -24,13 +25,13 @@ use crate::codec::state::{self, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
 use crate::domain::effect::Effect;
 use crate::domain::event::{About, Event, Happening, Status};
-use crate::domain::fold::{self, Disturbed, Held};
+use crate::domain::fold::{self, Disturbed, Held, News};
 use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
-use crate::domain::message::{Message, Request};
+use crate::domain::message::{Message, Request, TIME_TO_LIVE};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::policy::{Context, Policy};
-use crate::domain::reference::Reference;
+use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
 use crate::domain::rules::markets::Origin;
@@ -39,6 +40,7 @@ use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
 use meta::Meta;
+use sent::SentIndex;
 use table::{Format, Table};
 use timers::Timers;
 
@@ -191,6 +193,43 @@ struct NumberEntry {
     homes: Homes,
 }
 
+/// What may be too old to rest a verdict on.
+#[derive(Clone, Copy, Default)]
+struct Stale {
+    input: bool,
+    reference: bool,
+}
+
+fn context_of<'a>(
+    setup: &'a Setup,
+    reference: &'a Reference,
+    zones: &'a Zones,
+    stale: Stale,
+    partition_time: Timestamp,
+) -> Context<'a> {
+    Context {
+        policy: &setup.policy,
+        rules: &setup.rules,
+        cards: &setup.cards,
+        reference,
+        zones,
+        partition_time,
+        input_stale: stale.input,
+        reference_stale: stale.reference,
+    }
+}
+
+/// What is known of the message and the request of an event before it is folded.
+#[derive(Default)]
+struct Recalled {
+    /// Whether either is remembered.
+    is_known: bool,
+    /// Whom they are about.
+    contact: Option<ContactNumber>,
+    /// Under which instant the message is noted among those of its contact.
+    noted_at: Option<Timestamp>,
+}
+
 /// One partition.
 pub struct Engine<S> {
     setup: Arc<Setup>,
@@ -204,10 +243,10 @@ pub struct Engine<S> {
     messages: Table<MessageKey, Message>,
     requests: Table<[u8; 16], Request>,
     timers: Timers,
+    sent: SentIndex,
     meta: Meta,
     facts: Vec<Vec<u8>>,
-    input_stale: bool,
-    reference_stale: bool,
+    stale: Stale,
     effects: Vec<Effect>,
     /// Deadlines that have fired since somebody asked.
     fired: u64,
@@ -284,10 +323,10 @@ impl<S: Store> Engine<S> {
             numbers: Vec::new(),
             number_index: HashMap::default(),
             timers,
+            sent: SentIndex::default(),
             meta,
             facts: Vec::new(),
-            input_stale: false,
-            reference_stale: false,
+            stale: Stale::default(),
             effects: Vec::new(),
             fired: 0,
             firing: None,
@@ -349,12 +388,12 @@ impl<S: Store> Engine<S> {
 
     /// Says whether inbound events may be missing that arrived before what is folded next.
     pub const fn input_may_be_stale(&mut self, stale: bool) {
-        self.input_stale = stale;
+        self.stale.input = stale;
     }
 
     /// Says whether what is known of accounts and templates may be too old to rest a verdict on.
     pub const fn reference_may_be_stale(&mut self, stale: bool) {
-        self.reference_stale = stale;
+        self.stale.reference = stale;
     }
 
     /// From now on takes what is known of accounts and templates from here.
@@ -486,16 +525,7 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, None, due);
-        let context = Context {
-            policy: &self.setup.policy,
-            rules: &self.setup.rules,
-            cards: &self.setup.cards,
-            reference: &self.reference,
-            zones: &self.zones,
-            partition_time: now,
-            input_stale: self.input_stale,
-            reference_stale: self.reference_stale,
-        };
+        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
         entry.changed = true;
         let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
         for key in dropped {
@@ -530,52 +560,29 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
-        // A copy, because a second row is changed with it; written back below.
-        let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
-        forget(&mut whole_message, now);
-        let message_row = match message {
-            Some(key) => {
-                let row = self.messages.row(*key, &self.store)?;
-                forget(&mut row.value, now);
-                Some((*key, &mut row.value))
-            }
-            None => None,
-        };
-        let request_row = match request {
-            Some(key) => {
-                let row = self.requests.row(*key, &self.store)?;
-                if row.value.as_ref().is_some_and(|request| request.forgotten_at <= now) {
-                    row.value = None;
-                }
-                Some(&mut row.value)
-            }
-            None => None,
-        };
-        let known_message = message_row.as_ref().and_then(|(_, message)| message.as_ref());
-        let known_request = request_row.as_ref().and_then(|request| request.as_ref());
-        let context = Context {
-            policy: &self.setup.policy,
-            rules: &self.setup.rules,
-            cards: &self.setup.cards,
-            reference: &self.reference,
-            zones: &self.zones,
-            partition_time: now,
-            input_stale: self.input_stale,
-            reference_stale: self.reference_stale,
-        };
-        let known = known_message.is_some() || known_request.is_some();
-        if fold::admit(&context, event, known).is_err() {
+        let known = self.recall(*message, *request, now)?;
+        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        if fold::admit(&context, event, known.is_known).is_err() {
             return Ok(Err(Rejected::TooLate));
         }
-        let held = known_message
-            .and_then(|message| message.contact)
-            .or(known_request.and_then(|request| request.asked.as_ref()).map(|asked| asked.contact));
-        let contact_number = if held.is_some() {
-            held
+        let contact_number = if known.contact.is_some() {
+            known.contact
         } else {
             let (contacts, table, named) = (&mut self.contacts, &mut self.aliases, (event, aliases.as_deref()));
             find_or_add(&self.setup, table, contacts, &mut self.meta, &self.store, index, named)?
         };
+        // A copy, because a second row is changed with it; written back below.
+        let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
+        forget(&mut whole_message, now);
+        let message_row = match message {
+            Some(key) => Some((*key, &mut self.messages.row(*key, &self.store)?.value)),
+            None => None,
+        };
+        let request_row = match request {
+            Some(key) => Some(&mut self.requests.row(*key, &self.store)?.value),
+            None => None,
+        };
+        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
         let entry = &mut self.numbers[index.0 as usize];
         let (named, at) = (event.account.as_ref(), event.occurred_at);
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
@@ -595,30 +602,151 @@ impl<S: Store> Engine<S> {
             whole: whole.map(|key| (key, &mut whole_message)),
             request: request_row,
         };
-        let disturbed = fold::apply(&context, event, &account, held, &mut self.effects);
+        let then = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
         if let Some(key) = whole {
             self.messages.row(*key, &self.store)?.value = whole_message;
             self.messages.changed(*key);
         }
         if let Some((number, contact)) = contact {
-            let shared = whole_of(&mut self.messages, *message, &disturbed, &self.store)?;
-            for key in disturbed {
-                let row = self.messages.row(key, &self.store)?;
-                let Some(other) = &mut row.value else {
-                    continue;
-                };
-                let (at, named) = (other.charge_instant().unwrap_or(event.occurred_at), other.account.clone());
-                let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named.as_ref(), at);
-                let other = Disturbed { key, message: other, account: &account, whole: shared.as_ref() };
-                fold::settle_again(&context, event, &mut entry.number, contact, other, &mut self.effects);
-                self.messages.changed(key);
-            }
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
+        self.note_sent(*message, known.noted_at)?;
+        let mut disturbed = then.disturbed;
+        if let (Some(since), Some(number)) = (then.look_back, contact_number) {
+            disturbed.extend(self.look_back(event, &account, index, number, since)?);
+        }
+        self.settle(prepared, index, now, disturbed)?;
+        let entry = &self.numbers[index.0 as usize];
         publish_into(outputs, &entry.id, &mut self.effects);
         self.rows_changed(*message, *request).map(Ok)
+    }
+
+    /// What is known of the message and the request of an event, once what is no longer kept of them is forgotten.
+    fn recall(
+        &mut self,
+        message: Option<MessageKey>,
+        request: Option<[u8; 16]>,
+        now: Timestamp,
+    ) -> Result<Recalled, store::Error> {
+        let mut recalled = Recalled::default();
+        if let Some(key) = message {
+            let row = self.messages.row(key, &self.store)?;
+            forget(&mut row.value, now);
+            if let Some(message) = &row.value {
+                (recalled.is_known, recalled.contact) = (true, message.contact);
+                recalled.noted_at = message.contact.and_then(|_| message.known_at());
+            }
+        }
+        if let Some(key) = request {
+            let row = self.requests.row(key, &self.store)?;
+            row.value.take_if(|request| request.forgotten_at <= now);
+            if let Some(request) = &row.value {
+                recalled.is_known = true;
+                recalled.contact = recalled.contact.or(request.asked.as_ref().map(|asked| asked.contact));
+            }
+        }
+        Ok(recalled)
+    }
+
+    /// Looks again at the messages that went to a contact since an instant. Returns those whose lines may be wrong now.
+    fn look_back(
+        &mut self,
+        event: &Event,
+        account: &Arc<Account>,
+        index: NumberIndex,
+        contact_number: ContactNumber,
+        since: Timestamp,
+    ) -> Result<Vec<MessageKey>, store::Error> {
+        // Where conversations are charged a message counts when it is delivered, which may be days after it was sent.
+        let late = if self.setup.rules.may_be_in_conversation(since) { TIME_TO_LIVE } else { Millis::ZERO };
+        let mut earlier = Vec::new();
+        for key in self.sent.since(contact_number, since - late, &self.store)? {
+            let other = copy_of(&mut self.messages, Some(key), &self.store)?;
+            earlier.extend(other.filter(|other| !other.packed).map(|other| (key, other)));
+        }
+        let now = self.meta.partition_time.unwrap_or(event.occurred_at);
+        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
+            return Ok(Vec::new());
+        };
+        let number = &mut self.numbers[index.0 as usize].number;
+        Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
+    }
+
+    /// Notes when a message went to its contact, if that is news.
+    fn note_sent(&mut self, message: Option<MessageKey>, before: Option<Timestamp>) -> Result<(), store::Error> {
+        let Some(key) = message else {
+            return Ok(());
+        };
+        let Some(message) = &self.messages.row(key, &self.store)?.value else {
+            return Ok(());
+        };
+        if let (Some(contact), Some(sent_at)) = (message.contact, message.known_at())
+            && before != Some(sent_at)
+        {
+            self.sent.add(contact, sent_at, key);
+        }
+        Ok(())
+    }
+
+    /// Brings the lines of messages in line with what is known: the event's own, and those it has disturbed.
+    fn settle(
+        &mut self,
+        prepared: &Prepared,
+        index: NumberIndex,
+        now: Timestamp,
+        disturbed: Vec<MessageKey>,
+    ) -> Result<(), store::Error> {
+        let event = &prepared.event;
+        let news = self.news(prepared, &disturbed)?;
+        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let entry = &mut self.numbers[index.0 as usize];
+        let mut waiting = VecDeque::from(disturbed);
+        while let Some(key) = waiting.pop_front() {
+            let Some(message) = &mut self.messages.row(key, &self.store)?.value else {
+                continue;
+            };
+            let Some(contact_number) = message.contact else {
+                continue;
+            };
+            let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
+                continue;
+            };
+            let at = message.charge_instant().unwrap_or(event.occurred_at);
+            let named = message.account.as_ref();
+            let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
+            let disturbed = Disturbed { key, message, account: &account, news: news.as_ref() };
+            let before = disturbed.message.known_at();
+            let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
+            waiting.extend(more);
+            // What it answers to may only be known now.
+            if let Some(message) = &self.messages.row(key, &self.store)?.value
+                && let Some(sent_at) = message.known_at().filter(|sent_at| before != Some(*sent_at))
+            {
+                self.sent.add(contact_number, sent_at, key);
+            }
+            arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
+            self.messages.changed(key);
+            self.contacts.changed(contact_number);
+        }
+        Ok(())
+    }
+
+    /// What an event tells of messages that it is not about: an acceptance of every share of a message to a group, an
+    /// ask of the message that it was seen to become before.
+    fn news(&mut self, prepared: &Prepared, disturbed: &[MessageKey]) -> Result<Option<News>, store::Error> {
+        if let (Happening::SendRequested(ask), Some(key), false) =
+            (&prepared.event.happening, prepared.request, disturbed.is_empty())
+        {
+            let request = &self.requests.row(key, &self.store)?.value;
+            let asked = request.as_ref().and_then(|request| request.asked.clone());
+            return Ok(asked.map(|asked| News::Asked(ask.request.clone(), asked)));
+        }
+        let others = prepared.message.filter(|own| disturbed.iter().any(|key| key != own));
+        let whole = copy_of(&mut self.messages, others, &self.store)?;
+        Ok(whole.filter(|whole| !whole.shares.is_empty()).map(|whole| News::Whole(Box::new(whole))))
     }
 
     /// Takes note of the rows of its message and its request that an event has changed.
@@ -659,6 +787,7 @@ impl<S: Store> Engine<S> {
             || self.messages.is_full()
             || self.requests.is_full()
             || self.timers.is_full()
+            || self.sent.is_full()
     }
 
     /// Makes everything so far durable, with the caller's position. After a crash anywhere before the batch
@@ -675,7 +804,7 @@ impl<S: Store> Engine<S> {
     /// back by [`Engine::keep`], unless it is all to be forgotten: then the engine is to be opened anew.
     pub fn changes(&mut self, position: &[u8]) -> Batch {
         let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
-        let rows = tables + self.requests.to_write() + self.timers.to_write() + 64;
+        let rows = tables + self.requests.to_write() + self.timers.to_write() + self.sent.to_write() + 64;
         let mut batch = Batch::of(rows, rows * ROW);
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
@@ -688,6 +817,7 @@ impl<S: Store> Engine<S> {
         self.messages.write(&mut batch);
         self.requests.write(&mut batch);
         self.timers.write(&mut batch);
+        self.sent.write(&mut batch);
         for record in self.facts.drain(..) {
             batch.put(&keys::fact(self.meta.next_fact), &record);
             self.meta.next_fact += 1;
@@ -734,16 +864,21 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
     Meta::with_position(former, position)
 }
 
-/// The row that a row of the changelog brings with it: a contact's timer.
+/// The row that a row of the changelog brings with it: a contact's timer, or when a message went to its contact.
 ///
 /// # Errors
 /// If the row is damaged or too new.
-pub fn timer_of(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
-    let Some(contact_number) = keys::parse_contact(key) else {
+pub fn derived_from(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
+    if let Some(contact_number) = keys::parse_contact(key) {
+        let (_, contact) = state::read_contact(row)?;
+        return Ok(contact.armed.map(|due| keys::timer_at(due.millis(), contact_number)));
+    }
+    let Some(message_key) = keys::parse_message(key) else {
         return Ok(None);
     };
-    let (_, contact) = state::read_contact(row)?;
-    Ok(contact.armed.map(|due| keys::timer_at(due.millis(), contact_number)))
+    let message = state::read_message(row)?;
+    let sent = message.contact.zip(message.known_at());
+    Ok(sent.map(|(contact, at)| keys::sent(contact, at.millis(), message_key)))
 }
 
 /// Writes a number and its months, and forgets months nothing can come late for any more.
@@ -758,7 +893,7 @@ fn write_number(
     number.months.retain(|month, used| {
         let keep = old.is_none_or(|old| *month >= old);
         if keep {
-            batch.write(&keys::month(index, *month), |record| state::write_month(*used, record));
+            batch.write(&keys::month(index, *month), |record| state::write_month(used, record));
         } else {
             batch.delete(&keys::month(index, *month));
         }
@@ -802,17 +937,6 @@ fn find_or_add(
     };
     name_contact(table, &aliases, number, store)?;
     Ok(Some(number))
-}
-
-/// The message to a group whose shares are disturbed: what its acceptance has told of it is told of them.
-fn whole_of(
-    table: &mut Table<MessageKey, Message>,
-    key: Option<MessageKey>,
-    disturbed: &[MessageKey],
-    store: &impl Store,
-) -> Result<Option<Message>, store::Error> {
-    let whole = copy_of(table, key.filter(|_| !disturbed.is_empty()), store)?;
-    Ok(whole.filter(|whole| !whole.shares.is_empty()))
 }
 
 /// A copy of a message, if one is named and known.

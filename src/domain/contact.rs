@@ -30,6 +30,8 @@ pub struct Contact {
     pub consent: Consent,
     /// The last template sent while no service window was open.
     pub last_template_outside: Option<Timestamp>,
+    /// When the last message was sent, as far as is known: what happened after it disturbs none.
+    pub last_sent: Option<Timestamp>,
     /// Messages on their way, with the end of their time to live.
     pub pending: Vec<(Timestamp, MessageKey)>,
     /// The instant this contact's timer is set for.
@@ -102,6 +104,7 @@ impl Contact {
             conversations: Conversations::default(),
             consent: Consent::default(),
             last_template_outside: None,
+            last_sent: None,
             pending: Vec::new(),
             armed: None,
         }
@@ -126,7 +129,8 @@ impl Contact {
 impl Consent {
     /// Takes note of a choice; a later one is never undone by an earlier one.
     pub fn choose(known: &mut Option<Choice>, choice: Choice) -> bool {
-        let newer = known.as_ref().is_none_or(|known| known.at < choice.at);
+        // Of two made at one instant the refusal counts, whichever was heard of first.
+        let newer = known.as_ref().is_none_or(|known| (known.at, !known.given) < (choice.at, !choice.given));
         let changed = newer && known.as_ref().is_none_or(|known| known.given != choice.given);
         if newer {
             *known = Some(choice);

@@ -163,6 +163,8 @@ pub struct Announced {
     pub revision: u32,
     /// Whether its end has been announced.
     pub closed: bool,
+    /// Whether it has been announced never to have been.
+    pub withdrawn: bool,
 }
 
 /// What changed in what is announced.
@@ -249,7 +251,8 @@ impl Conversations {
             let Some(delivery) = rest.first_mut() else {
                 break;
             };
-            let role = place(before, delivery.at, delivery.wants, entry);
+            let covered = entry.covers(delivery.at, delivery.message);
+            let role = place(before, delivery.at, delivery.wants, covered, entry);
             if delivery.role != role {
                 delivery.role = role;
                 changed.push(delivery.message);
@@ -272,13 +275,20 @@ impl Conversations {
             Some(message) => (known.at, known.message) < (at, message),
             None => known.at <= at,
         });
-        place(&self.deliveries[..end], at, wants, entry)
+        let covered = message.map_or(entry.at(at).is_some(), |message| entry.covers(at, message));
+        place(&self.deliveries[..end], at, wants, covered, entry)
     }
 
-    /// Whether a conversation is open at an instant.
+    /// Whether a conversation was open at an instant before a message was delivered. An entry point that opens at that
+    /// very instant does not count: whether it does is what is asked.
     #[must_use]
-    pub fn is_open(&self, at: Timestamp, entry: &EntryPoint) -> bool {
-        open_at(&self.deliveries, at, entry).next().is_some()
+    pub fn is_open_before(&self, at: Timestamp, message: MessageKey, entry: &EntryPoint) -> bool {
+        let end = self.deliveries.partition_point(|known| (known.at, known.message) < (at, message));
+        self.deliveries[..end].iter().any(|delivery| {
+            let open = delivery.at <= at && at < delivery.at + CONVERSATION;
+            let cut = entry.starts().any(|cut| delivery.at < cut && cut < at);
+            matches!(delivery.role, Some(Role::Opened(_))) && open && !cut
+        })
     }
 
     /// The conversations as they are, ascending by start and kind.
@@ -293,32 +303,40 @@ impl Conversations {
     pub fn announce(&mut self, entry: &EntryPoint, now: Timestamp, partition_time: Timestamp) -> Vec<Edge> {
         let mut edges = Vec::new();
         let present: Vec<(ConversationKind, Span)> = self.conversations(entry).collect();
-        let remembered = |known: &Announced| known.span.start >= partition_time - REMEMBERED;
-        self.announced.retain(remembered);
-        self.announced.retain_mut(|known| {
+        self.announced.retain(|known| known.span.start >= partition_time - REMEMBERED);
+        for known in &mut self.announced {
             let found = present.iter().find(|(kind, span)| (*kind, span.start) == (known.kind, known.span.start));
-            let Some((_, span)) = found else {
-                edges.push(Edge::Withdrawn(*known));
-                return false;
+            let edge = match (found, known.withdrawn) {
+                (None, false) => {
+                    known.withdrawn = true;
+                    Edge::Withdrawn(*known)
+                }
+                (Some((_, span)), true) => {
+                    (known.span, known.closed, known.withdrawn) = (*span, false, false);
+                    Edge::Opened(*known)
+                }
+                (Some((_, span)), false) if span.end != known.span.end => {
+                    // One that was announced to have ended may be open again.
+                    (known.span, known.closed) = (*span, known.closed && span.end <= now);
+                    Edge::EndMoved(*known)
+                }
+                (None, true) | (Some(_), false) => continue,
             };
-            if span.end != known.span.end {
-                known.span.end = span.end;
-                edges.push(Edge::EndMoved(*known));
-                known.revision += 1;
-            }
-            true
-        });
+            edges.push(edge);
+            known.revision += 1;
+        }
         for (kind, span) in present {
             let known = self.announced.iter().any(|known| (known.kind, known.span.start) == (kind, span.start));
             if known || span.start < partition_time - REMEMBERED {
                 continue;
             }
-            let opened = Announced { kind, span, revision: 0, closed: false };
+            let opened = Announced { kind, span, revision: 0, closed: false, withdrawn: false };
             edges.push(Edge::Opened(opened));
             let place = self.announced.partition_point(|known| (known.span.start, known.kind) < (span.start, kind));
             self.announced.insert(place, Announced { revision: 1, ..opened });
         }
-        for known in self.announced.iter_mut().filter(|known| !known.closed && known.span.end <= now) {
+        let over = |known: &&mut Announced| !known.closed && !known.withdrawn && known.span.end <= now;
+        for known in self.announced.iter_mut().filter(over) {
             known.closed = true;
             edges.push(Edge::Closed(*known));
             known.revision += 1;
@@ -329,7 +347,7 @@ impl Conversations {
     /// When the next conversation ends whose end has not been announced.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.announced.iter().filter(|known| !known.closed).map(|known| known.span.end).min()
+        self.announced.iter().filter(|known| !known.closed && !known.withdrawn).map(|known| known.span.end).min()
     }
 }
 
@@ -352,9 +370,10 @@ fn open_at<'a>(
     })
 }
 
-/// What a message delivered at an instant is, behind the deliveries before it.
-fn place(before: &[Delivery], at: Timestamp, wants: Wants, entry: &EntryPoint) -> Option<Role> {
-    if entry.at(at).is_some() {
+/// What a message delivered at an instant is, behind the deliveries before it; `covered` says that it lies in an entry
+/// point's window.
+fn place(before: &[Delivery], at: Timestamp, wants: Wants, covered: bool, entry: &EntryPoint) -> Option<Role> {
+    if covered {
         return None;
     }
     match open_at(before, at, entry).find(|kind| wants.any || *kind == wants.kind) {

@@ -185,6 +185,8 @@ pub struct WindowEdge {
     pub revision: u32,
     /// How long before the end it is announced to be closing.
     pub lead: Option<Millis>,
+    /// When it was announced to have opened, where it opened at another instant or is open again.
+    pub corrects: Option<Timestamp>,
 }
 
 /// A contact's row in the table of windows.

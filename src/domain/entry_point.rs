@@ -2,21 +2,26 @@
 //! if the business answers in time.
 //!
 //! It has two stages (rules.md 2.2). A click makes the contact *eligible* until a deadline. The first answer
-//! within it *opens* the window, at the instant the answer was sent; if that answer fails, it was none. The
-//! click alone proves nothing (the platform does not tell a desktop from a phone), so the window is
-//! provisional until the platform prices a message in it.
+//! within it *opens* the window; if that answer fails, it was none. The click alone proves nothing (the
+//! platform does not tell a desktop from a phone), so the window is provisional until the platform prices a
+//! message in it.
+//!
+//! What happened is remembered: the clicks, and the messages sent since the first of them. Which windows
+//! there were is worked out from that again at every change, so that it does not depend on the order in which
+//! events arrive; what has been announced is then brought in line with it.
 
 use super::id::{EventId, MessageKey};
+use super::policy::Context;
+use super::reference::Account;
 use super::rules::eras::{AnswerWithin, EntryPointRule};
-use super::time::{Millis, Span, Timestamp};
-use super::window::WindowAt;
+use super::time::{Days, Millis, Span, Timestamp};
+use super::window::{ServiceWindow, WindowAt};
 
 /// How far back closed windows are kept: statuses arrive up to seven days late.
 const REMEMBERED: Millis = Millis::days(8);
 
-/// How many answers sent before the first delivery are remembered. Each may turn out to be the one that
-/// opened the window; more than this many in the seconds before a delivery does not happen.
-const ANSWERS: usize = 16;
+/// How much longer a click is kept: an answer to it may be due for so long.
+const ANSWERABLE: Millis = Millis::days(2);
 
 /// The platform rounds a window's end up to the minute: an end that much later than ours is ours
 /// (rules.md 2.3, 10 #37).
@@ -25,14 +30,61 @@ const ROUNDING: Millis = Millis::seconds(60);
 /// The free entry point of one contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryPoint {
-    /// The click that waits for an answer.
+    /// The click that waits for an answer, as announced.
     pub eligible: Option<Eligibility>,
     /// The window that is open, as announced.
     pub open: Option<FreeWindow>,
     /// The windows that are closed, ascending.
     pub past: Vec<Span>,
-    /// The latest click, waiting or not: one that is not later is known, however often it is told again.
-    pub last_click: Option<Timestamp>,
+    /// The clicks that are remembered, ascending.
+    pub clicks: Vec<Click>,
+    /// The messages sent since the first of them, and since the first window that is remembered; ascending by the
+    /// instant at which each would open a window, then by message.
+    pub sends: Vec<Sent>,
+    /// Which message opened each window, by the window's start.
+    pub openers: Vec<(Timestamp, MessageKey)>,
+    /// Since when all messages are among these.
+    pub since: Option<Timestamp>,
+    /// The window that was taken back last: when it began, and how many edges of it have been announced.
+    pub withdrawn: Option<(Timestamp, u32)>,
+}
+
+/// A person came through an advertisement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Click {
+    /// When.
+    pub at: Timestamp,
+    /// The event that says so.
+    pub event: EventId,
+    /// How many edges of its waiting have been announced.
+    pub edges: u32,
+}
+
+/// A message of the business, as far as it answers a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The instant at which it opens the window: until 2025-06-30 that of its delivery, since then that of its sending
+    /// (rules.md 1.11).
+    pub start: Timestamp,
+    /// When it was sent: by then it must answer.
+    pub sent_at: Timestamp,
+    /// Which message.
+    pub message: MessageKey,
+    /// Whether it belongs to a conversation that was open, so that it opens nothing (rules.md 1.3).
+    pub joins: bool,
+    /// What the platform has charged for it, if it has said so.
+    pub word: Option<Word>,
+    /// Whether it lies in a window.
+    pub covered: bool,
+}
+
+/// What the platform has charged for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Whether it is free for the entry point's sake.
+    pub free: bool,
+    /// When the window ends, if it says.
+    pub ends: Option<Timestamp>,
 }
 
 /// A click that waits for an answer.
@@ -42,7 +94,7 @@ pub struct Eligibility {
     pub clicked_at: Timestamp,
     /// The event that says so.
     pub event: EventId,
-    /// The first instant at which an answer is too late, by the rule of the day of the click.
+    /// The first instant at which an answer is too late.
     pub deadline: Timestamp,
     /// How many edges have been announced.
     pub revision: u32,
@@ -80,9 +132,7 @@ pub struct FreeWindow {
     /// Whether the platform has priced a message in it as free.
     pub confirmed: bool,
     /// The click that was answered; none if the platform told of the window by itself.
-    pub click: Option<Eligibility>,
-    /// Answers not yet delivered, in order of sending; empty once the opening one is delivered.
-    pub answers: Vec<(Timestamp, MessageKey)>,
+    pub click: Option<Click>,
     /// How many edges have been announced.
     pub revision: u32,
     /// The expiry that the closing alert was given for.
@@ -96,7 +146,7 @@ pub enum Changed {
     Eligible,
     /// A click was answered.
     Answered(Eligibility),
-    /// The click may be answered for longer than announced.
+    /// The click may be answered for longer than announced, or for less.
     DeadlineMoved,
     /// A newer click took the place of one that was waiting.
     Superseded(Eligibility),
@@ -106,7 +156,7 @@ pub enum Changed {
     Opened,
     /// The end of the open window is another than announced.
     EndMoved,
-    /// The window is gone: it was none, because its answer failed or the platform charged a message in it.
+    /// The window is gone: it was none.
     Withdrawn(FreeWindow, Withdrawal),
     /// The window's end has passed.
     Closed(FreeWindow),
@@ -115,82 +165,292 @@ pub enum Changed {
 /// Why a window that was announced was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawal {
-    /// The answer that opened it was not delivered.
+    /// The answer that opened it was not delivered, or another one was sent before it.
     AnswerFailed,
     /// The platform priced a message in it as not free.
     Refuted,
 }
 
+/// What the rules and the service window say of an instant.
+pub trait Look {
+    /// The entry point rule of a day.
+    fn rule(&self, at: Timestamp) -> &'static EntryPointRule;
+    /// The service window.
+    fn window(&self, at: Timestamp) -> WindowAt;
+}
+
+/// What rules and service window say of an instant.
+pub struct Looks<'a, 'c> {
+    /// The rules, among others.
+    pub context: &'a Context<'c>,
+    /// The account, in whose zone days are counted.
+    pub account: &'a Account,
+    /// The contact's service window.
+    pub window: &'a ServiceWindow,
+    /// Since when the number is used from the phone app.
+    pub cut: Option<Timestamp>,
+}
+
+impl Look for Looks<'_, '_> {
+    fn rule(&self, at: Timestamp) -> &'static EntryPointRule {
+        self.context.rules.entry_point(Days::of(self.context.zones, self.account.zone, at))
+    }
+
+    fn window(&self, at: Timestamp) -> WindowAt {
+        self.window.at(at, self.cut)
+    }
+}
+
+/// The windows there were, and the click that waits.
+struct Course {
+    windows: Vec<FreeWindow>,
+    openers: Vec<(Timestamp, MessageKey)>,
+    /// The clicks that were answered.
+    answered: Vec<Timestamp>,
+    waiting: Option<Click>,
+    /// Whether the platform refuted a window, by its start.
+    refuted: Vec<Timestamp>,
+}
+
 impl EntryPoint {
-    /// Whether nothing is known, so that the contact's record need not mention it.
+    /// Whether nothing is remembered, so that the contact's record need not mention it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.eligible.is_none() && self.open.is_none() && self.past.is_empty() && self.last_click.is_none()
+        self.eligible.is_none() && self.open.is_none() && self.past.is_empty() && !self.follows()
     }
 
-    /// Takes note of a click. `deadline` is the first instant at which an answer is too late.
-    pub fn clicked(&mut self, at: Timestamp, event: EventId, deadline: Timestamp, changes: &mut Vec<Changed>) {
-        if self.last_click.is_some_and(|known| known >= at) {
-            return;
-        }
-        self.last_click = Some(at);
-        if let Some(earlier) = self.eligible.take() {
-            changes.push(Changed::Superseded(earlier));
-        }
-        self.eligible = Some(Eligibility { clicked_at: at, event, deadline, revision: 0, alerted_for: None });
-        changes.push(Changed::Eligible);
-    }
-
-    /// Whether a message sent at an instant would answer a waiting click in time, by the rule of that instant.
+    /// Whether messages are to be noted: there is something that they may answer, or a window they may lie in.
     #[must_use]
-    pub fn would_open(&self, sent_at: Timestamp, rule: &EntryPointRule, window: WindowAt) -> bool {
-        self.eligible.as_ref().is_some_and(|click| is_in_time(click, sent_at, rule, window))
+    pub fn follows(&self) -> bool {
+        !self.clicks.is_empty() || !self.sends.is_empty()
     }
 
-    /// Takes note of an answer: a message of the business, with the rule and the service window of the instant at
-    /// which it was sent. `start` is the instant at which it opens the window: until 2025-06-30 that of its delivery,
-    /// since then that of its sending (rules.md 1.11).
-    pub fn answered(
+    /// The first instant that matters: of a click, or of a message that the platform says lay in a window.
+    fn first(&self) -> Option<Timestamp> {
+        let free = |sent: &&Sent| sent.word.is_some_and(|word| word.free);
+        let told = self.sends.iter().find(free).map(|sent| sent.start);
+        [self.clicks.first().map(|click| click.at), told].into_iter().flatten().min()
+    }
+
+    /// Since when messages are to be looked at that are not among those noted, if there may be any.
+    #[must_use]
+    pub fn wants_to_look_back(&self) -> Option<Timestamp> {
+        self.first().filter(|first| self.since.is_none_or(|since| *first < since))
+    }
+
+    /// Takes note that they have been.
+    pub fn has_looked_back(&mut self) {
+        self.since = self.first();
+    }
+
+    /// Takes note of a click. One that is known is known, however often it is told.
+    pub fn note_click(&mut self, at: Timestamp, event: EventId) {
+        let place = self.clicks.partition_point(|known| (known.at, known.event.0) < (at, event.0));
+        if self.clicks.get(place).is_none_or(|known| (known.at, known.event) != (at, event)) {
+            self.clicks.insert(place, Click { at, event, edges: 0 });
+        }
+    }
+
+    /// Takes note of a message, in the place of what was known of it.
+    pub fn note_sent(&mut self, sent: Sent) {
+        let former = self.forget_sent(sent.message);
+        let place = self.sends.partition_point(|known| (known.start, known.message) < (sent.start, sent.message));
+        self.sends.insert(place, Sent { covered: former.is_some_and(|former| former.covered), ..sent });
+    }
+
+    /// Forgets a message: it failed, and an answer that fails is no answer (rules.md 2.2).
+    pub fn forget_sent(&mut self, message: MessageKey) -> Option<Sent> {
+        let index = self.sends.iter().position(|known| known.message == message)?;
+        Some(self.sends.remove(index))
+    }
+
+    /// Works the windows out again, brings what is announced in line with them, and forgets what is too old to matter.
+    /// Returns the messages that lie in a window now and did not before, or the other way round.
+    pub fn work_out(
         &mut self,
-        message: MessageKey,
-        (sent_at, start): (Timestamp, Timestamp),
-        rule: &EntryPointRule,
-        window: WindowAt,
+        look: &impl Look,
+        now: Timestamp,
+        partition_time: Timestamp,
         changes: &mut Vec<Changed>,
-    ) {
-        if let Some(open) = &mut self.open
-            && start < open.span.end
-        {
-            open.note_answer(message, start);
-            // A click answered while everything is free anyway is used up (rules.md 2.2, 10 #44).
-            if let Some(click) = self.eligible.take_if(|click| click.clicked_at <= sent_at) {
-                changes.push(Changed::Answered(click));
+    ) -> Vec<MessageKey> {
+        let course = self.course(look);
+        self.announce(&course, look, now, changes);
+        let mut disturbed = Vec::new();
+        for sent in &mut self.sends {
+            let covered = course.windows.iter().any(|window| window.span.contains(sent.start));
+            if std::mem::replace(&mut sent.covered, covered) != covered {
+                disturbed.push(sent.message);
             }
-            return;
         }
-        let Some(click) = self.eligible.take_if(|click| is_in_time(click, sent_at, rule, window)) else {
-            return;
-        };
-        self.close(changes);
-        changes.push(Changed::Answered(click.clone()));
-        self.open = Some(FreeWindow {
-            span: Span::from(start, rule.length),
-            expiry: ExpirySource::Rule,
-            confirmed: false,
-            click: Some(click),
-            answers: vec![(start, message)],
-            revision: 0,
-            alerted_for: None,
-        });
-        changes.push(Changed::Opened);
+        self.openers.clone_from(&course.openers);
+        self.forget(&course, partition_time);
+        disturbed
     }
 
-    /// Takes note of an answer that opens nothing, because it belongs to a conversation that was open: the click is used
-    /// up (rules.md 1.3).
-    pub fn use_up(&mut self, sent_at: Timestamp, changes: &mut Vec<Changed>) {
-        if let Some(click) = self.eligible.take_if(|click| click.clicked_at <= sent_at) {
-            changes.push(Changed::Answered(click));
+    /// What happened, in the order of time.
+    fn course(&self, look: &impl Look) -> Course {
+        let mut course = Course {
+            windows: Vec::new(),
+            openers: Vec::new(),
+            answered: Vec::new(),
+            waiting: None,
+            refuted: Vec::new(),
+        };
+        let mut clicks = self.clicks.iter().copied().peekable();
+        // Whether the platform has said of the last window what it is.
+        let mut settled = false;
+        for sent in &self.sends {
+            while let Some(click) = clicks.next_if(|click| click.at <= sent.start) {
+                course.waiting = Some(click);
+            }
+            let free = sent.word.map(|word| word.free);
+            if let Some(open) = course.windows.last_mut().filter(|open| sent.start < open.span.end) {
+                if free == Some(false) && !settled {
+                    let start = open.span.start;
+                    course.windows.pop();
+                    course.openers.pop();
+                    course.refuted.push(start);
+                } else {
+                    settled |= free.is_some();
+                    if let Some(Word { free: true, ends }) = sent.word {
+                        open.confirm(sent.start, ends);
+                    }
+                }
+                // A click answered while everything is free anyway is used up (rules.md 2.2, 10 #44).
+                course.answer(sent.sent_at);
+                continue;
+            }
+            let in_time = course.waiting.filter(|click| is_in_time(click, sent, look));
+            let opens = in_time.is_some() && !sent.joins;
+            if !opens && free != Some(true) {
+                // Where a message joins a conversation that was open, the click is used up (rules.md 1.3).
+                if sent.joins && in_time.is_some() {
+                    course.answer(sent.sent_at);
+                }
+                continue;
+            }
+            // The platform may tell of a window nothing announced: the entry point of a page's button leaves no mark on
+            // the inbound message.
+            let click = in_time.filter(|_| opens);
+            course.answer(sent.sent_at);
+            if free == Some(false) {
+                course.refuted.push(sent.start);
+                continue;
+            }
+            let mut window = FreeWindow {
+                span: Span::from(sent.start, look.rule(sent.sent_at).length),
+                expiry: ExpirySource::Rule,
+                confirmed: false,
+                click,
+                revision: 0,
+                alerted_for: None,
+            };
+            settled = free == Some(true);
+            if let Some(Word { free: true, ends }) = sent.word {
+                window.confirm(sent.start, ends);
+            }
+            course.openers.push((sent.start, sent.message));
+            course.windows.push(window);
         }
+        if let Some(click) = clicks.last() {
+            course.waiting = Some(click);
+        }
+        course
+    }
+
+    /// Brings what is announced in line with what happened, as of an instant.
+    fn announce(&mut self, course: &Course, look: &impl Look, now: Timestamp, changes: &mut Vec<Changed>) {
+        let (present, past) = match course.windows.split_last() {
+            Some((last, before)) if now < last.span.end => (Some(last), before),
+            _ => (None, &course.windows[..]),
+        };
+        self.past = past.iter().map(|window| window.span).collect();
+        if let Some(open) = self.open.take_if(|open| present.is_none_or(|it| it.span.start != open.span.start)) {
+            if self.past.iter().any(|span| span.start == open.span.start) {
+                changes.push(Changed::Closed(open));
+            } else {
+                self.withdrawn = Some((open.span.start, open.revision + 1));
+                let refuted = course.refuted.contains(&open.span.start);
+                let why = if refuted { Withdrawal::Refuted } else { Withdrawal::AnswerFailed };
+                changes.push(Changed::Withdrawn(open, why));
+            }
+        }
+        let waiting = course.waiting.map(|click| (click, deadline(&click, look))).filter(|(_, end)| now < *end);
+        let gone = |known: &mut Eligibility| waiting.is_none_or(|(click, _)| click.event != known.event);
+        if let Some(known) = self.eligible.take_if(gone) {
+            changes.push(match course.waiting {
+                _ if course.answered.contains(&known.clicked_at) => Changed::Answered(known),
+                Some(newer) if newer.at > known.clicked_at => Changed::Superseded(known),
+                _ => Changed::Lapsed(known),
+            });
+        }
+        if let Some(window) = present {
+            if let Some(open) = &mut self.open {
+                (open.expiry, open.confirmed) = (window.expiry, window.confirmed);
+                open.click = open.click.or(window.click);
+                if open.span.end != window.span.end {
+                    open.span.end = window.span.end;
+                    changes.push(Changed::EndMoved);
+                }
+            } else {
+                let again = self.withdrawn.filter(|(start, _)| *start == window.span.start);
+                let revision = again.map_or(0, |(_, edges)| edges);
+                // A click that was never announced to wait was answered all the same.
+                self.open = Some(FreeWindow { revision, ..window.clone() });
+                changes.push(Changed::Opened);
+            }
+        }
+        if let Some((click, deadline)) = waiting {
+            if let Some(known) = &mut self.eligible {
+                if known.deadline != deadline {
+                    known.deadline = deadline;
+                    changes.push(Changed::DeadlineMoved);
+                }
+            } else {
+                let revision = click.edges;
+                self.eligible = Some(Eligibility {
+                    clicked_at: click.at,
+                    event: click.event,
+                    deadline,
+                    revision,
+                    alerted_for: None,
+                });
+                changes.push(Changed::Eligible);
+            }
+        }
+    }
+
+    /// Remembers how many edges of a click's waiting have been announced, so that none has another's number.
+    pub fn count_edges(&mut self, event: EventId, edges: u32) {
+        if let Some(click) = self.clicks.iter_mut().find(|click| click.event == event) {
+            click.edges = click.edges.max(edges);
+        }
+    }
+
+    /// Forgets what is too old to matter: windows that ended before anything that may still come, and all before them.
+    fn forget(&mut self, course: &Course, partition_time: Timestamp) {
+        let old = partition_time - REMEMBERED;
+        self.past.retain(|span| span.end >= old);
+        let first = self.past.first().or(self.open.as_ref().map(|open| &open.span)).map(|span| span.start);
+        self.openers.retain(|(start, _)| first.is_some_and(|first| first <= *start));
+        let kept = course.windows.iter().filter(|window| window.span.end >= old);
+        let since = kept.map(|window| window.click.map_or(window.span.start, |click| click.at)).min();
+        let since = since.map_or(old - ANSWERABLE, |since| since.min(old - ANSWERABLE));
+        self.clicks.retain(|click| click.at >= since);
+        let first_click = self.clicks.first().map(|click| click.at);
+        let first = [first_click, first].into_iter().flatten().min();
+        self.sends.retain(|sent| first.is_some_and(|first| first <= sent.start));
+        self.since = first.and_then(|first| self.since.max(Some(first)));
+        self.withdrawn = self.withdrawn.filter(|(start, _)| *start >= old);
+    }
+
+    /// Whether a message sent at an instant would answer a waiting click in time.
+    #[must_use]
+    pub fn would_open(&self, sent_at: Timestamp, look: &impl Look) -> bool {
+        self.eligible.as_ref().is_some_and(|click| {
+            let click = Click { at: click.clicked_at, event: click.event, edges: 0 };
+            answers_in_time(&click, sent_at, look)
+        })
     }
 
     /// When the windows that are remembered began.
@@ -198,118 +458,15 @@ impl EntryPoint {
         self.past.iter().chain(self.open.as_ref().map(|open| &open.span)).map(|span| span.start)
     }
 
-    /// Takes note that a message was delivered: if it is among the answers, no later one opened the window,
-    /// and if it is the first of them the question is settled.
-    pub fn delivered(&mut self, message: MessageKey) {
-        if let Some(open) = &mut self.open
-            && let Some(index) = open.answers.iter().position(|(_, answer)| *answer == message)
-        {
-            open.answers.truncate(if index == 0 { 0 } else { index + 1 });
-        }
-    }
-
-    /// Moves the deadline of a waiting click, because the service window it may be answered in is open longer.
-    pub fn extend_deadline(&mut self, deadline: Timestamp, changes: &mut Vec<Changed>) {
-        if let Some(click) = self.eligible.as_mut().filter(|click| click.deadline < deadline) {
-            click.deadline = deadline;
-            changes.push(Changed::DeadlineMoved);
-        }
-    }
-
-    /// Takes note that a message failed: an answer that fails is no answer (rules.md 2.2).
-    pub fn failed(&mut self, message: MessageKey, length: Millis, changes: &mut Vec<Changed>) {
-        let Some(open) = &mut self.open else {
-            return;
+    /// Whether a message delivered at an instant lies in a window. Of several delivered when it began, those do that come
+    /// after the one that opened it, in the order of their keys.
+    #[must_use]
+    pub fn covers(&self, at: Timestamp, message: MessageKey) -> bool {
+        let Some((span, _)) = self.at(at) else {
+            return false;
         };
-        let Some(index) = open.answers.iter().position(|(_, answer)| *answer == message) else {
-            return;
-        };
-        open.answers.remove(index);
-        if index > 0 || open.confirmed {
-            return;
-        }
-        let next = open.answers.first().copied();
-        let Some(withdrawn) = self.open.take() else {
-            return;
-        };
-        changes.push(Changed::Withdrawn(withdrawn.clone(), Withdrawal::AnswerFailed));
-        match next {
-            Some((sent_at, _)) => {
-                self.open = Some(FreeWindow {
-                    span: Span::from(sent_at, length),
-                    revision: 0,
-                    alerted_for: None,
-                    expiry: ExpirySource::Rule,
-                    ..withdrawn
-                });
-                changes.push(Changed::Opened);
-            }
-            None => {
-                // The click waits again, unless a newer one has taken its place.
-                if let Some(click) = withdrawn.click
-                    && self.eligible.is_none()
-                {
-                    self.eligible = Some(Eligibility { revision: click.revision + 1, ..click });
-                    changes.push(Changed::Eligible);
-                }
-            }
-        }
-    }
-
-    /// Takes note of what the platform charged for a message sent at an instant: `free` if it was free for
-    /// the entry point's sake, with the end of the window if it says.
-    pub fn priced(
-        &mut self,
-        sent_at: Timestamp,
-        free: bool,
-        ends: Option<Timestamp>,
-        length: Millis,
-        changes: &mut Vec<Changed>,
-    ) {
-        let inside = self.open.as_ref().is_some_and(|open| open.span.contains(sent_at));
-        match (&mut self.open, free) {
-            (Some(open), true) if inside => {
-                open.confirmed = true;
-                if let Some(ends) = ends.filter(|ends| *ends > sent_at) {
-                    let ours = open.span.end;
-                    let agrees = ends >= ours && ends <= ours + ROUNDING;
-                    let newer = open.expiry == ExpirySource::Rule || ends > ours;
-                    if !agrees && newer {
-                        open.span.end = ends;
-                        changes.push(Changed::EndMoved);
-                    }
-                    open.expiry = ExpirySource::Platform;
-                }
-            }
-            (Some(open), false) if inside && !open.confirmed => {
-                if let Some(refuted) = self.open.take() {
-                    changes.push(Changed::Withdrawn(refuted, Withdrawal::Refuted));
-                }
-            }
-            // The platform tells of a window nothing announced: the entry point of a Facebook page's button
-            // leaves no mark on the inbound message.
-            (open, true) if open.as_ref().is_none_or(|open| sent_at >= open.span.end) => {
-                if self.past.iter().any(|span| span.contains(sent_at)) {
-                    return;
-                }
-                self.close(changes);
-                if let Some(click) = self.eligible.take_if(|click| click.clicked_at <= sent_at) {
-                    changes.push(Changed::Answered(click));
-                }
-                let end = ends.filter(|ends| *ends > sent_at);
-                self.open = Some(FreeWindow {
-                    span: Span { start: sent_at, end: end.unwrap_or(sent_at + length) },
-                    expiry: if end.is_some() { ExpirySource::Platform } else { ExpirySource::Rule },
-                    confirmed: true,
-                    click: None,
-                    answers: Vec::new(),
-                    revision: 0,
-                    alerted_for: None,
-                });
-                changes.push(Changed::Opened);
-            }
-            _ => {}
-        }
+        let opener = self.openers.iter().find(|(start, _)| *start == span.start).map(|(_, opener)| *opener);
+        span.start < at || opener.is_none_or(|opener| opener <= message)
     }
 
     /// The free window an instant lies in, and whether the platform has confirmed it.
@@ -320,45 +477,58 @@ impl EntryPoint {
         }
         self.past.iter().rev().find(|span| span.contains(at)).map(|span| (*span, true))
     }
+}
 
-    /// Closes what has run out by an instant.
-    pub fn pass(&mut self, at: Timestamp, changes: &mut Vec<Changed>) {
-        if self.open.as_ref().is_some_and(|open| open.span.end <= at) {
-            self.close(changes);
-        }
-        if let Some(lapsed) = self.eligible.take_if(|click| click.deadline <= at) {
-            changes.push(Changed::Lapsed(lapsed));
-        }
-        self.past.retain(|span| span.end >= at - REMEMBERED);
-        self.last_click = self.last_click.filter(|click| *click >= at - REMEMBERED);
-    }
-
-    fn close(&mut self, changes: &mut Vec<Changed>) {
-        if let Some(closed) = self.open.take() {
-            self.past.push(closed.span);
-            changes.push(Changed::Closed(closed));
+impl Course {
+    /// A message sent at an instant answers the click that waits.
+    fn answer(&mut self, sent_at: Timestamp) {
+        if let Some(click) = self.waiting.take_if(|click| click.at <= sent_at) {
+            self.answered.push(click.at);
         }
     }
+}
+
+/// Whether a message answers a click in time.
+fn is_in_time(click: &Click, sent: &Sent, look: &impl Look) -> bool {
+    answers_in_time(click, sent.sent_at, look)
 }
 
 /// Whether an answer sent at an instant comes in time for a click.
-fn is_in_time(click: &Eligibility, sent_at: Timestamp, rule: &EntryPointRule, window: WindowAt) -> bool {
-    let before_deadline = match rule.answer {
-        AnswerWithin::Length(length) => sent_at < click.clicked_at + length,
-        AnswerWithin::ServiceWindow => matches!(window, WindowAt::Open(_)),
+fn answers_in_time(click: &Click, sent_at: Timestamp, look: &impl Look) -> bool {
+    let before_deadline = match look.rule(sent_at).answer {
+        AnswerWithin::Length(length) => sent_at < click.at + length,
+        AnswerWithin::ServiceWindow => matches!(look.window(sent_at), WindowAt::Open(_)),
     };
-    click.clicked_at <= sent_at && before_deadline
+    click.at <= sent_at && before_deadline
+}
+
+/// The first instant at which an answer to a click is too late: a day after it, or the end of the service window it
+/// lies in where that is what counts.
+fn deadline(click: &Click, look: &impl Look) -> Timestamp {
+    let day = click.at + Millis::hours(24);
+    match look.window(click.at) {
+        WindowAt::Open(span) if look.rule(span.end - Millis(1)).answer == AnswerWithin::ServiceWindow => {
+            day.max(span.end)
+        }
+        _ => day,
+    }
 }
 
 impl FreeWindow {
-    /// Remembers an answer sent before the opening one was delivered: if that fails, this one opened it.
-    fn note_answer(&mut self, message: MessageKey, sent_at: Timestamp) {
-        let undecided = !self.answers.is_empty() && self.answers.len() < ANSWERS;
-        if undecided && !self.answers.iter().any(|(_, answer)| *answer == message) {
-            let place = self.answers.partition_point(|(sent, _)| *sent <= sent_at);
-            // An answer found to have been sent before the announced one does not move the start.
-            self.answers.insert(place.max(1), (sent_at, message));
+    /// The platform has priced a message in it as free, and perhaps said when it ends.
+    fn confirm(&mut self, at: Timestamp, ends: Option<Timestamp>) {
+        self.confirmed = true;
+        let Some(ends) = ends.filter(|ends| *ends > at) else {
+            return;
+        };
+        let ours = self.span.end;
+        let agrees = ends >= ours && ends <= ours + ROUNDING;
+        // Of several ends that it has named the latest counts (rules.md 10 #4).
+        let newer = self.expiry == ExpirySource::Rule || ends > ours;
+        if !agrees && newer {
+            self.span.end = ends;
         }
+        self.expiry = ExpirySource::Platform;
     }
 }
 
@@ -368,7 +538,18 @@ mod tests {
     use crate::domain::rules::eras::entry_point;
     use crate::domain::time::Date;
 
-    const LENGTH: Millis = Millis::hours(72);
+    /// The rules of August 2025: an answer within a day, free for three.
+    struct August;
+
+    impl Look for August {
+        fn rule(&self, _: Timestamp) -> &'static EntryPointRule {
+            entry_point(Date::new(2025, 8, 1))
+        }
+
+        fn window(&self, _: Timestamp) -> WindowAt {
+            WindowAt::Never
+        }
+    }
 
     fn at(hours: i64) -> Timestamp {
         Timestamp::from_millis(1_754_006_400_000).expect("in range") + Millis::hours(hours)
@@ -378,119 +559,125 @@ mod tests {
         MessageKey([name; 16])
     }
 
-    fn clicked_at_zero() -> (EntryPoint, Vec<Changed>) {
+    fn sent(hours: i64, name: u8) -> Sent {
+        let start = at(hours);
+        Sent { start, sent_at: start, message: message(name), joins: false, word: None, covered: false }
+    }
+
+    fn priced(hours: i64, name: u8, free: bool, ends: Option<Timestamp>) -> Sent {
+        Sent { word: Some(Word { free, ends }), ..sent(hours, name) }
+    }
+
+    /// What is announced after a click at hour 0 and some messages, as of an hour.
+    fn told(sends: &[Sent], hour: i64) -> (EntryPoint, Vec<Changed>) {
         let (mut entry, mut changes) = (EntryPoint::default(), Vec::new());
-        entry.clicked(at(0), EventId([1; 16]), at(24), &mut changes);
+        entry.note_click(at(0), EventId([1; 16]));
+        entry.work_out(&August, at(0), at(0), &mut changes);
+        assert_eq!(changes, [Changed::Eligible]);
         changes.clear();
+        for sent in sends {
+            entry.note_sent(*sent);
+        }
+        entry.work_out(&August, at(hour), at(hour), &mut changes);
         (entry, changes)
     }
 
-    fn answer(entry: &mut EntryPoint, hours: i64, name: u8, changes: &mut Vec<Changed>) {
-        let instants = (at(hours), at(hours));
-        entry.answered(message(name), instants, entry_point(Date::new(2025, 8, 1)), WindowAt::Never, changes);
+    fn span(entry: &EntryPoint) -> Option<(i64, i64)> {
+        let hours = |it: Timestamp| it.since(at(0)).0 / 3_600_000;
+        entry.open.as_ref().map(|open| (hours(open.span.start), hours(open.span.end)))
     }
 
     #[test]
     fn the_window_runs_from_the_answer() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 5, 1, &mut changes);
-        assert_eq!(entry.at(at(5)).map(|(span, _)| span), Some(Span { start: at(5), end: at(77) }));
+        let (entry, changes) = told(&[sent(5, 1)], 5);
+        assert_eq!(span(&entry), Some((5, 77)));
+        assert!(matches!(changes[..], [Changed::Answered(_), Changed::Opened]));
         assert_eq!(entry.at(at(77)), None);
     }
 
     #[test]
     fn an_answer_at_the_deadline_is_too_late() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        let rule = entry_point(Date::new(2025, 8, 1));
-        assert!(!entry.would_open(at(24), rule, WindowAt::Never));
-        entry.answered(message(1), (at(24), at(24)), rule, WindowAt::Never, &mut changes);
-        assert!(entry.open.is_none() && changes.is_empty());
-        assert!(entry.would_open(at(24) - Millis(1), rule, WindowAt::Never));
-        let just_before = at(24) - Millis(1);
-        entry.answered(message(1), (just_before, just_before), rule, WindowAt::Never, &mut changes);
-        assert!(entry.open.is_some());
+        let (mut entry, _) = told(&[], 1);
+        assert!(!entry.would_open(at(24), &August));
+        assert!(entry.would_open(at(24) - Millis(1), &August));
+        entry.note_sent(sent(24, 1));
+        let mut changes = Vec::new();
+        entry.work_out(&August, at(24), at(24), &mut changes);
+        assert!(matches!(changes[..], [Changed::Lapsed(_)]) && entry.open.is_none());
     }
 
     #[test]
-    fn an_answer_that_fails_is_none_and_a_delivered_one_takes_its_place() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 1, 1, &mut changes);
-        answer(&mut entry, 2, 2, &mut changes);
-        answer(&mut entry, 3, 3, &mut changes);
-        entry.delivered(message(2));
-        entry.failed(message(1), LENGTH, &mut changes);
-        assert_eq!(entry.open.as_ref().map(|open| open.span.start), Some(at(2)));
-        assert_eq!(
-            entry.open.as_ref().map(|open| open.answers.len()),
-            Some(1),
-            "what came after the delivered one is out"
-        );
-    }
-
-    #[test]
-    fn an_answer_sent_before_the_first_failed_takes_its_place() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 1, 1, &mut changes);
-        answer(&mut entry, 2, 2, &mut changes);
-        entry.failed(message(1), LENGTH, &mut changes);
-        assert_eq!(entry.open.as_ref().map(|open| open.span), Some(Span { start: at(2), end: at(74) }));
+    fn an_answer_that_fails_is_none_and_the_next_one_takes_its_place() {
+        let (mut entry, _) = told(&[sent(1, 1), sent(2, 2), sent(3, 3)], 3);
+        assert_eq!(span(&entry), Some((1, 73)));
+        let mut changes = Vec::new();
+        entry.forget_sent(message(1));
+        let disturbed = entry.work_out(&August, at(4), at(4), &mut changes);
+        assert_eq!((span(&entry), disturbed), (Some((2, 74)), Vec::new()));
+        assert!(matches!(changes[..], [Changed::Withdrawn(_, Withdrawal::AnswerFailed), Changed::Opened]));
     }
 
     #[test]
     fn the_only_answer_failing_leaves_the_click_waiting() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 1, 1, &mut changes);
-        entry.failed(message(1), LENGTH, &mut changes);
-        assert!(entry.open.is_none() && entry.eligible.is_some());
-        answer(&mut entry, 2, 2, &mut changes);
-        assert_eq!(entry.open.as_ref().map(|open| open.span), Some(Span { start: at(2), end: at(74) }));
+        let (mut entry, _) = told(&[sent(1, 1)], 1);
+        let mut changes = Vec::new();
+        entry.forget_sent(message(1));
+        entry.work_out(&August, at(2), at(2), &mut changes);
+        assert!(matches!(changes[..], [Changed::Withdrawn(..), Changed::Eligible]));
+        entry.note_sent(sent(2, 2));
+        entry.work_out(&August, at(2), at(2), &mut changes);
+        assert_eq!(span(&entry), Some((2, 74)));
     }
 
     #[test]
     fn the_platforms_end_wins_but_not_by_its_rounding() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 5, 1, &mut changes);
-        changes.clear();
-        entry.priced(at(5), true, Some(at(77) + Millis::seconds(7)), LENGTH, &mut changes);
-        assert_eq!((entry.open.as_ref().map(|open| open.span.end), changes.len()), (Some(at(77)), 0));
-        entry.priced(at(6), true, Some(at(173)), LENGTH, &mut changes);
-        assert_eq!(entry.open.as_ref().map(|open| open.span.end), Some(at(173)));
-        assert_eq!(changes, [Changed::EndMoved]);
+        let rounded = at(77) + Millis::seconds(7);
+        let (mut entry, changes) = told(&[priced(5, 1, true, Some(rounded))], 5);
+        assert_eq!((span(&entry), changes.len()), (Some((5, 77)), 2));
+        entry.note_sent(priced(6, 2, true, Some(at(173))));
+        let mut changes = Vec::new();
+        entry.work_out(&August, at(6), at(6), &mut changes);
+        assert_eq!((span(&entry), changes), (Some((5, 173)), vec![Changed::EndMoved]));
     }
 
     #[test]
-    fn a_charge_refutes_a_window_that_was_not_confirmed() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 5, 1, &mut changes);
-        entry.priced(at(5), false, None, LENGTH, &mut changes);
-        assert!(entry.open.is_none());
-        assert!(matches!(changes.last(), Some(Changed::Withdrawn(_, Withdrawal::Refuted))));
-    }
-
-    #[test]
-    fn a_charge_does_not_refute_a_confirmed_window() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 5, 1, &mut changes);
-        entry.priced(at(5), true, None, LENGTH, &mut changes);
-        entry.priced(at(6), false, None, LENGTH, &mut changes);
-        assert!(entry.at(at(6)).is_some_and(|(_, confirmed)| confirmed));
+    fn the_first_price_settles_what_the_window_is() {
+        let (mut entry, _) = told(&[sent(5, 1)], 5);
+        let mut changes = Vec::new();
+        entry.note_sent(priced(5, 1, false, None));
+        assert_eq!(entry.work_out(&August, at(5), at(5), &mut changes), [message(1)]);
+        assert!(matches!(changes[..], [Changed::Withdrawn(_, Withdrawal::Refuted)]) && entry.open.is_none());
+        let (entry, _) = told(&[priced(5, 1, true, None), priced(6, 2, false, None)], 6);
+        assert!(entry.at(at(6)).is_some_and(|(_, confirmed)| confirmed), "a later charge refutes nothing");
     }
 
     #[test]
     fn a_click_told_again_after_its_window_is_no_new_click() {
-        let (mut entry, mut changes) = clicked_at_zero();
-        answer(&mut entry, 1, 1, &mut changes);
-        entry.delivered(message(1));
-        entry.pass(at(73), &mut changes);
+        let (mut entry, _) = told(&[sent(1, 1)], 1);
+        let mut changes = Vec::new();
+        entry.work_out(&August, at(73), at(73), &mut changes);
+        assert!(matches!(changes[..], [Changed::Closed(_)]));
+        entry.note_click(at(0), EventId([1; 16]));
         changes.clear();
-        entry.clicked(at(0), EventId([1; 16]), at(24), &mut changes);
+        entry.work_out(&August, at(73), at(73), &mut changes);
         assert!(entry.eligible.is_none() && changes.is_empty());
     }
 
     #[test]
     fn the_platform_can_tell_of_a_window_nobody_saw_open() {
         let (mut entry, mut changes) = (EntryPoint::default(), Vec::new());
-        entry.priced(at(1), true, None, LENGTH, &mut changes);
-        assert_eq!(entry.at(at(1)).map(|(span, _)| span.end), Some(at(73)));
+        entry.note_sent(priced(1, 1, true, None));
+        entry.work_out(&August, at(1), at(1), &mut changes);
+        assert_eq!((span(&entry), changes), (Some((1, 73)), vec![Changed::Opened]));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_in_time() {
+        let (mut entry, _) = told(&[sent(1, 1)], 1);
+        let mut changes = Vec::new();
+        for day in 1..20 {
+            entry.work_out(&August, at(24 * day), at(24 * day), &mut changes);
+        }
+        assert!(entry.is_empty());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::billing::{self, Agreement, Charge, Circumstances, Line, Prediction, Toll, Trigger};
+use super::billing::{self, Agreement, Allowance, Charge, Circumstances, Line, Prediction, Toll, Trigger};
 use super::contact::{Choice, Consent, ConsentSource, Contact};
 use super::content::{Category, Content};
 use super::conversation::{Announced, Edge, Wants};
@@ -13,18 +13,18 @@ use super::effect::{
     CloseReason, ContactState, Effect, Named, Outcome, SendResult, ServiceState, Transition, What, WindowEdge,
     WindowKind,
 };
-use super::entry_point::{Changed, Eligibility, ExpirySource, FreeWindow, Withdrawal};
+use super::entry_point::{Changed, Eligibility, ExpirySource, FreeWindow, Looks, Sent, Withdrawal, Word};
 use super::event::{
     About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, PricingKind,
     Stage, Status,
 };
-use super::id::{ContactNumber, EventId, MessageKey};
+use super::id::{ContactNumber, EventId, MessageKey, RequestId};
 use super::message::{Asked, Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
-use super::number::{Number, PacedPause};
+use super::number::{Number, PacedPause, Rank};
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
 use super::rules::EraAt;
-use super::rules::eras::{AnswerWithin, CONVERSATION, ConversationTerms, EntryPointRule, ToldApartBy};
+use super::rules::eras::{CONVERSATION, ConversationTerms, ToldApartBy};
 use super::rules::errors;
 use super::rules::markets::Origin;
 use super::time::{Days, Millis, Month, Timestamp};
@@ -68,8 +68,7 @@ pub fn admit(context: &Context<'_>, event: &Event, known: bool) -> Result<(), Re
 }
 
 /// Folds one event that [`admit`] let in. Effects are appended in the order in which they are to be published. Returns
-/// the other messages of the contact's whose lines may be wrong now; the caller loads them and gives them to
-/// [`settle_again`].
+/// what is to be done then.
 #[must_use]
 pub fn apply(
     context: &Context<'_>,
@@ -77,7 +76,7 @@ pub fn apply(
     account: &Arc<Account>,
     held: Held<'_>,
     effects: &mut Vec<Effect>,
-) -> Vec<MessageKey> {
+) -> Then {
     let Held { number, contact, message, whole, request } = held;
     if let Some(account) = &event.account
         && number.last_account.as_ref() != Some(account)
@@ -147,10 +146,43 @@ pub fn apply(
             None,
         ) => {}
     }
+    Then { disturbed: fold.disturbed, look_back: fold.look_back }
+}
+
+/// What is to be done after an event was folded.
+#[derive(Debug, Default)]
+pub struct Then {
+    /// Messages whose lines may be wrong now, its own among them: they are to be loaded and given to [`settle`].
+    pub disturbed: Vec<MessageKey>,
+    /// The messages that went to the contact since this instant are to be loaded and given to [`look_back`] before that:
+    /// the event happened before they were sent, and was heard of after.
+    pub look_back: Option<Timestamp>,
+}
+
+/// Takes in messages that were sent before an event was heard of, and may be something else for it. Returns those whose
+/// lines may be wrong now.
+#[must_use]
+pub fn look_back(
+    context: &Context<'_>,
+    event: &Event,
+    account: &Arc<Account>,
+    number: &mut Number,
+    contact: &mut Contact,
+    earlier: &[(MessageKey, Message)],
+    effects: &mut Vec<Effect>,
+) -> Vec<MessageKey> {
+    let mut fold = Fold::new(context, event.id, event.occurred_at, account, number, effects);
+    for (key, message) in earlier {
+        fold.follow(contact, *key, message);
+        fold.disturbed.push(*key);
+    }
+    contact.entry.has_looked_back();
+    fold.work_out(contact, context.partition_time);
+    fold.tell_state(contact);
     fold.disturbed
 }
 
-/// A message whose line may be wrong after an event about another one.
+/// A message whose line may be wrong.
 pub struct Disturbed<'a> {
     /// Its key.
     pub key: MessageKey,
@@ -158,27 +190,46 @@ pub struct Disturbed<'a> {
     pub message: &'a mut Message,
     /// What is known of its account at its charge instant.
     pub account: &'a Arc<Account>,
-    /// The message to a group that it is a share of, if the event was about that.
-    pub whole: Option<&'a Message>,
+    /// What else the event has told of it.
+    pub news: Option<&'a News>,
 }
 
-/// Brings the ledger of a message in line again, after an event about another one.
-pub fn settle_again(
+/// What an event tells of a message that it is not about.
+pub enum News {
+    /// The message to a group that it is a share of.
+    Whole(Box<Message>),
+    /// The ask that it answers to.
+    Asked(RequestId, Asked),
+}
+
+/// Brings the ledger of a message in line with all that is known. Returns the messages whose lines may be wrong then.
+#[must_use]
+pub fn settle(
     context: &Context<'_>,
     event: &Event,
     number: &mut Number,
-    contact: &Contact,
+    contact: &mut Contact,
     disturbed: Disturbed<'_>,
     effects: &mut Vec<Effect>,
-) {
-    let Disturbed { key, message, account, whole } = disturbed;
+) -> Vec<MessageKey> {
+    let Disturbed { key, message, account, news } = disturbed;
     if message.packed {
-        return;
+        return Vec::new();
     }
-    if let Some(whole) = whole {
-        message.take_over(whole);
+    match news {
+        Some(News::Whole(whole)) if message.id == whole.id => message.take_over(whole),
+        Some(News::Asked(request, asked)) if message.request.as_ref() == Some(request) => message.answers(asked),
+        Some(News::Whole(_) | News::Asked(..)) | None => {}
     }
-    Fold::new(context, event.id, event.occurred_at, account, number, effects).settle(contact, key, message);
+    let mut fold = Fold::new(context, event.id, event.occurred_at, account, number, effects);
+    if news.is_some() {
+        fold.follow(contact, key, message);
+        fold.work_out(contact, context.partition_time);
+        fold.tell_state(contact);
+    }
+    fold.converse(contact, key, message);
+    fold.settle(contact, key, message);
+    fold.disturbed
 }
 
 /// Folds the passing of a contact's deadline. Returns the messages whose time to live has run out; the
@@ -198,9 +249,7 @@ pub fn pass(
     {
         fold.tell_closed(contact, &present);
     }
-    let mut changes = Vec::new();
-    contact.entry.pass(due, &mut changes);
-    fold.tell_entry(contact, changes);
+    fold.work_out(contact, due);
     fold.tell_conversations(contact, due);
     fold.tell_state(contact);
     let (dropped, pending): (Vec<_>, Vec<_>) = contact.pending.drain(..).partition(|(drops_at, _)| *drops_at <= due);
@@ -259,6 +308,8 @@ struct Fold<'a, 'c> {
     moved: bool,
     /// Messages whose lines may be wrong now.
     disturbed: Vec<MessageKey>,
+    /// Since when messages are to be looked at again.
+    look_back: Option<Timestamp>,
 }
 
 impl<'a, 'c> Fold<'a, 'c> {
@@ -270,17 +321,13 @@ impl<'a, 'c> Fold<'a, 'c> {
         number: &'a mut Number,
         effects: &'a mut Vec<Effect>,
     ) -> Self {
-        Self { context, event, at, account, number, effects, moved: false, disturbed: Vec::new() }
+        Self { context, event, at, account, number, effects, moved: false, disturbed: Vec::new(), look_back: None }
     }
 }
 
 impl Fold<'_, '_> {
     fn days(&self, at: Timestamp) -> Days {
         Days::of(self.context.zones, self.account.zone, at)
-    }
-
-    fn entry_rule(&self, at: Timestamp) -> &'static EntryPointRule {
-        self.context.rules.entry_point(self.days(at))
     }
 
     /// The person wrote or called.
@@ -294,27 +341,23 @@ impl Fold<'_, '_> {
                 Moved::Nothing => {}
                 Moved::Opened => self.tell_service(contact, Transition::Opened),
                 Moved::Refreshed => self.tell_service(contact, Transition::Refreshed),
+                Moved::Corrected(former) => self.tell_corrected(contact, former),
                 Moved::Reopened(old) => {
                     self.tell_closed(contact, &old);
                     self.tell_service(contact, Transition::Opened);
                 }
             }
         }
-        let mut changes = Vec::new();
         if inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop)
             && !contact.is_group
             && self.context.rules.has_entry_points(self.days(self.at))
         {
-            contact.entry.clicked(self.at, self.event, self.at + Millis::hours(24), &mut changes);
+            contact.entry.note_click(self.at, self.event);
         }
-        // Where the answer is due within the service window, each refresh moves the deadline.
-        let expires = contact.window.present().map(|present| present.expires_at);
-        if let Some(expires) = expires
-            && self.entry_rule(expires - Millis(1)).answer == AnswerWithin::ServiceWindow
-        {
-            contact.entry.extend_deadline(expires, &mut changes);
+        self.work_out(contact, self.context.partition_time);
+        if contact.last_sent.is_some_and(|last| last >= self.at) {
+            self.look_back = Some(self.look_back.map_or(self.at, |since| since.min(self.at)));
         }
-        self.tell_entry(contact, changes);
     }
 
     /// The person agreed or refused.
@@ -346,9 +389,12 @@ impl Fold<'_, '_> {
         *request = Some(Request {
             asked: Some(asked),
             refused: request.as_ref().is_some_and(|request| request.refused),
+            message: request.as_ref().and_then(|request| request.message),
             forgotten_at: self.context.partition_time.max(verdict.evaluate_for) + KEPT_WHOLE,
         });
         self.tell(Some(contact), What::Verdict(Box::new(verdict)));
+        // The API's answer was heard of before the ask.
+        self.disturbed.extend(request.as_ref().and_then(|request| request.message));
     }
 
     /// The API took a message.
@@ -379,14 +425,15 @@ impl Fold<'_, '_> {
             message.account.clone_from(&self.account.id);
         }
         let mut time_to_live = acceptance.time_to_live;
-        if let Some(asked) = request.and_then(|request| request.as_ref()?.asked.as_ref()) {
-            message.requested_at = Some(asked.at);
-            message.answer = Some(asked.answer);
-            message.contact = message.contact.or(Some(asked.contact));
-            if message.content.is_none() {
-                message.content = Some(asked.content.clone());
+        if let Some(request) = request {
+            let forgotten_at = self.context.partition_time.max(self.at) + KEPT_WHOLE;
+            let request = request.get_or_insert(Request { asked: None, refused: false, message: None, forgotten_at });
+            if let Some(asked) = &request.asked {
+                message.answers(asked);
+                time_to_live = time_to_live.or(asked.time_to_live);
+            } else {
+                request.message = Some(key);
             }
-            time_to_live = time_to_live.or(asked.time_to_live);
         }
         let time_to_live = time_to_live.unwrap_or_else(|| time_to_live_of(message.content.as_ref()));
         message.drops_at = Some(message.sent_at.or(message.accepted_at).unwrap_or(self.at) + time_to_live);
@@ -397,9 +444,11 @@ impl Fold<'_, '_> {
         self.disturbed.extend(&message.shares);
         if let Some(contact) = contact {
             Self::wait_for(contact, key, message);
+            contact.last_sent = contact.last_sent.max(message.known_at());
             // What it says may only be known now.
-            self.converse(contact, key, message);
-            self.settle(contact, key, message);
+            self.follow(contact, key, message);
+            self.work_out(contact, self.context.partition_time);
+            self.disturbed.push(key);
             self.tell_state(contact);
         }
     }
@@ -420,11 +469,11 @@ impl Fold<'_, '_> {
         {
             message.take_over(whole);
         }
-        let newly_priced = self.merge(status, message);
+        self.merge(status, message);
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
             if status.stage == Stage::Failed {
-                self.failed(None, status, key, message);
+                self.failed(None, status, message);
             }
             return;
         };
@@ -432,32 +481,24 @@ impl Fold<'_, '_> {
             message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
         }
         if status.stage == Stage::Failed {
-            self.failed(Some(contact), status, key, message);
+            self.failed(Some(contact), status, message);
         } else {
-            self.count_as_sent(contact, key, message);
+            self.count_as_sent(contact, message);
         }
-        let newly_delivered = message.charge_instant().is_some() && !message.told.delivered;
-        if newly_delivered {
-            self.count_as_delivered(contact, key, message);
+        if message.charge_instant().is_some() && !message.told.delivered {
+            message.told.delivered = true;
+            message.settled_at = Some(self.context.partition_time);
+            let disagrees = message.answer == Some(Answer::Blocked);
+            self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
         }
-        if newly_priced || newly_delivered {
-            self.settle_entry_point(contact, status, message, newly_priced);
-        }
-        if message.charge_instant().is_some() {
-            contact.entry.delivered(key);
-            if newly_delivered {
-                message.told.delivered = true;
-                message.settled_at = Some(self.context.partition_time);
-                let disagrees = message.answer == Some(Answer::Blocked);
-                self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
-            }
-        }
+        contact.last_sent = contact.last_sent.max(message.known_at());
+        self.follow(contact, key, message);
+        self.work_out(contact, self.context.partition_time);
         Self::wait_for(contact, key, message);
         if let Some((whole_key, whole)) = whole {
             Self::share(contact, key, message, whole_key, whole);
         }
-        self.converse(contact, key, message);
-        self.settle(contact, key, message);
+        self.disturbed.push(key);
         self.tell_state(contact);
     }
 
@@ -487,8 +528,9 @@ impl Fold<'_, '_> {
         Self::wait_for(contact, whole_key, whole);
     }
 
-    /// Merges what a status says into what is known; `true` if the platform's word on the price is new.
-    fn merge(&self, status: &Status, message: &mut Message) -> bool {
+    /// Merges what a status says into what is known.
+    fn merge(&self, status: &Status, message: &mut Message) {
+        message.conversation_ends = message.conversation_ends.max(status.conversation_ends);
         match status.stage {
             Stage::Sent => message.sent_at = Some(earlier(message.sent_at, self.at)),
             Stage::Delivered => message.delivered_at = Some(earlier(message.delivered_at, self.at)),
@@ -496,17 +538,16 @@ impl Fold<'_, '_> {
             Stage::Failed => {}
         }
         let Some(pricing) = &status.pricing else {
-            return false;
+            return;
         };
         let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
         if newer {
             message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });
         }
-        newer
     }
 
     /// Takes note, once, that a message went out: it counts in the window, and may answer a click.
-    fn count_as_sent(&mut self, contact: &mut Contact, key: MessageKey, message: &mut Message) {
+    fn count_as_sent(&self, contact: &mut Contact, message: &mut Message) {
         if message.counted {
             return;
         }
@@ -520,35 +561,110 @@ impl Fold<'_, '_> {
         if is_template && !matches!(window, WindowAt::Open(_)) {
             contact.last_template_outside = contact.last_template_outside.max(Some(sent_at));
         }
-        if self.charges_conversations(sent_at) {
-            return;
-        }
-        let rule = self.entry_rule(sent_at);
-        let mut changes = Vec::new();
-        contact.entry.answered(key, (sent_at, sent_at), rule, window, &mut changes);
-        self.tell_entry(contact, changes);
     }
 
-    /// Takes note, once, that a message was delivered. Where conversations are charged, that is when it answers a
-    /// click (rules.md 1.11).
-    fn count_as_delivered(&mut self, contact: &mut Contact, key: MessageKey, message: &Message) {
-        let Some(delivered_at) = message.charge_instant() else {
-            return;
-        };
-        let sent_at = message.send_instant().unwrap_or(delivered_at);
-        if !self.charges_conversations(sent_at) || matches!(message.content, Some(Content::Reaction)) {
+    /// Takes note of a message that may answer a click, or lie in an entry point's window.
+    fn follow(&mut self, contact: &mut Contact, key: MessageKey, message: &Message) {
+        let word = Self::word(message);
+        let follows = contact.entry.follows() || word.is_some_and(|word| word.free);
+        if !follows || contact.is_group {
             return;
         }
-        let start = if self.charges_conversations(delivered_at) { delivered_at } else { sent_at };
-        let (rule, window) = (self.entry_rule(sent_at), contact.window.at(sent_at, self.number.coexistence_since));
-        let mut changes = Vec::new();
-        let joins = self.told_apart_by_initiator(delivered_at) && contact.conversations.is_open(start, &contact.entry);
-        if joins {
-            contact.entry.use_up(sent_at, &mut changes);
+        match self.sent(contact, key, message, word) {
+            Some(sent) => contact.entry.note_sent(sent),
+            None => {
+                contact.entry.forget_sent(key);
+            }
+        }
+    }
+
+    /// A message as far as an entry point is concerned; nothing where it failed, or is not known to have gone out.
+    /// Where conversations are charged it answers when it is delivered (rules.md 1.11).
+    fn sent(&self, contact: &Contact, key: MessageKey, message: &Message, word: Option<Word>) -> Option<Sent> {
+        let delivered_at = message.charge_instant();
+        if !message.counted || (message.failed.is_some() && delivered_at.is_none()) {
+            return None;
+        }
+        let sent_at = message.send_instant().or(delivered_at)?;
+        let start = if self.charges_conversations(sent_at) {
+            let delivered_at = delivered_at?;
+            if self.charges_conversations(delivered_at) { delivered_at } else { sent_at }
         } else {
-            contact.entry.answered(key, (sent_at, start), rule, window, &mut changes);
+            sent_at
+        };
+        let joins =
+            self.told_apart_by_initiator(start) && contact.conversations.is_open_before(start, key, &contact.entry);
+        Some(Sent { start, sent_at, message: key, joins, word, covered: false })
+    }
+
+    /// What the platform has charged for a message, as far as an entry point is concerned.
+    fn word(message: &Message) -> Option<Word> {
+        let pricing = &message.priced.as_ref()?.pricing;
+        if matches!(message.content, Some(Content::Reaction)) {
+            return None;
         }
-        self.tell_entry(contact, changes);
+        let free = if pricing.is_of_conversation() {
+            pricing.category() == Category::ReferralConversion
+        } else {
+            match pricing.pricing_kind()? {
+                PricingKind::FreeEntryPoint => true,
+                PricingKind::Regular | PricingKind::FreeCustomerService => false,
+                PricingKind::FreeGroupCustomerService => return None,
+            }
+        };
+        Some(Word { free, ends: message.conversation_ends })
+    }
+
+    /// Works the entry point's windows out again, and tells what has changed.
+    fn work_out(&mut self, contact: &mut Contact, now: Timestamp) {
+        if contact.entry.is_empty() {
+            return;
+        }
+        // Where one conversation takes every message, windows and conversations depend on each other: each on what
+        // happened before, so that going round settles them from the first to the last.
+        for _ in 0..=contact.entry.sends.len() {
+            let mut changes = Vec::new();
+            let look = Looks {
+                context: self.context,
+                account: self.account,
+                window: &contact.window,
+                cut: self.number.coexistence_since,
+            };
+            self.look_back = contact.entry.wants_to_look_back().or(self.look_back);
+            let disturbed = contact.entry.work_out(&look, now, self.context.partition_time, &mut changes);
+            self.disturbed.extend(disturbed);
+            self.tell_entry(contact, changes);
+            if !contact.conversations.is_empty() {
+                let others = contact.conversations.assign(&contact.entry);
+                self.disturbed.extend(others);
+                self.tell_conversations(contact, self.context.partition_time);
+            }
+            if !self.join_again(contact) {
+                break;
+            }
+        }
+    }
+
+    /// Finds out again which of the messages that may answer a click belong to a conversation that was open; `false` if
+    /// that is as it was.
+    fn join_again(&self, contact: &mut Contact) -> bool {
+        if contact.conversations.is_empty() {
+            return false;
+        }
+        let joins: Vec<bool> = contact
+            .entry
+            .sends
+            .iter()
+            .map(|sent| {
+                self.told_apart_by_initiator(sent.start)
+                    && contact.conversations.is_open_before(sent.start, sent.message, &contact.entry)
+            })
+            .collect();
+        let mut changed = false;
+        for (sent, joins) in contact.entry.sends.iter_mut().zip(joins) {
+            changed |= std::mem::replace(&mut sent.joins, joins) != joins;
+        }
+        changed
     }
 
     fn conversation_terms(&self, at: Timestamp) -> Option<&'static ConversationTerms> {
@@ -591,7 +707,10 @@ impl Fold<'_, '_> {
         let partition_time = self.context.partition_time;
         let others = contact.conversations.note(delivered_at, key, wants, &contact.entry, partition_time);
         self.disturbed.extend(others);
-        self.tell_conversations(contact, Timestamp::EARLIEST);
+        self.tell_conversations(contact, self.context.partition_time);
+        if self.told_apart_by_initiator(delivered_at) && self.join_again(contact) {
+            self.work_out(contact, partition_time);
+        }
     }
 
     /// What a message asks of the conversations it finds, by our own knowledge of it.
@@ -607,35 +726,8 @@ impl Fold<'_, '_> {
         billing::wants(self.context.rules, self.days(delivered_at), content, category.as_ref(), answers)
     }
 
-    /// What the platform charged for a message settles whether the entry point it was sent in is one. Where it charges
-    /// the conversation, the entry point the message was delivered in.
-    fn settle_entry_point(&mut self, contact: &mut Contact, status: &Status, message: &Message, newly_priced: bool) {
-        let Some(pricing) = message.priced.as_ref().map(|priced| &priced.pricing) else {
-            return;
-        };
-        let sent_at = message.send_instant().unwrap_or(self.at);
-        let (at, free) = if pricing.is_of_conversation() {
-            let Some(delivered_at) = message.charge_instant() else {
-                return;
-            };
-            (delivered_at, pricing.category() == Category::ReferralConversion)
-        } else {
-            match pricing.pricing_kind().filter(|_| newly_priced) {
-                None | Some(PricingKind::FreeGroupCustomerService) => return,
-                Some(kind) => (sent_at, kind == PricingKind::FreeEntryPoint),
-            }
-        };
-        if matches!(message.content, Some(Content::Reaction)) {
-            return;
-        }
-        let length = self.entry_rule(sent_at).length;
-        let mut changes = Vec::new();
-        contact.entry.priced(at, free, status.conversation_ends, length, &mut changes);
-        self.tell_entry(contact, changes);
-    }
-
     /// A message failed. One that was delivered before has not.
-    fn failed(&mut self, contact: Option<&mut Contact>, status: &Status, key: MessageKey, message: &mut Message) {
+    fn failed(&mut self, contact: Option<&mut Contact>, status: &Status, message: &mut Message) {
         if message.failed.is_some() || message.charge_instant().is_some() {
             return;
         }
@@ -658,10 +750,6 @@ impl Fold<'_, '_> {
         if code == Some(errors::MARKETING_STOPPED) {
             self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
         }
-        let mut changes = Vec::new();
-        let length = self.entry_rule(message.send_instant().unwrap_or(self.at)).length;
-        contact.entry.failed(key, length, &mut changes);
-        self.tell_entry(contact, changes);
     }
 
     /// Pacing has paused a template: held messages fail for it.
@@ -675,15 +763,9 @@ impl Fold<'_, '_> {
     }
 
     /// The API refused a send at once. What was asked may not be known yet, or never.
-    fn refused(
-        &mut self,
-        contact: Option<&Contact>,
-        status: &Status,
-        id: &super::id::RequestId,
-        request: &mut Option<Request>,
-    ) {
+    fn refused(&mut self, contact: Option<&Contact>, status: &Status, id: &RequestId, request: &mut Option<Request>) {
         let forgotten_at = self.context.partition_time.max(self.at) + KEPT_WHOLE;
-        let request = request.get_or_insert(Request { asked: None, refused: false, forgotten_at });
+        let request = request.get_or_insert(Request { asked: None, refused: false, message: None, forgotten_at });
         if std::mem::replace(&mut request.refused, true) {
             return;
         }
@@ -713,7 +795,7 @@ impl Fold<'_, '_> {
     /// and a new line.
     fn settle(&mut self, contact: &Contact, key: MessageKey, message: &mut Message) {
         let reaction = matches!(message.content, Some(Content::Reaction));
-        let charged_at = if reaction { message.sent_at } else { message.charge_instant() };
+        let charged_at = if reaction { message.sent_at.or(message.charge_instant()) } else { message.charge_instant() };
         let Some(charged_at) = charged_at else {
             return;
         };
@@ -729,11 +811,16 @@ impl Fold<'_, '_> {
         let service_window = matches!(window, WindowAt::Open(_));
         let days = self.days(charged_at);
         let by_conversation = self.charges_conversations(charged_at);
-        let free_entry_point = contact.entry.at(if by_conversation { charged_at } else { sent_at }).is_some();
-        let taken = message.line.as_ref().and_then(|line| line.consumed);
-        let number = &*self.number;
+        let free_entry_point =
+            if by_conversation { contact.entry.covers(charged_at, key) } else { contact.entry.at(sent_at).is_some() };
+        let rank = Rank { at: charged_at, id: id.clone(), participant: message.participant.clone(), message: key };
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
-        let used = |month: Month| number.used(month) - u32::from(taken == Some(month)).min(number.used(month));
+        let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| message.ranked.is_none());
+        let months = &self.number.months;
+        let used = |month: Month| {
+            let used = months.get(&month).map_or(0, |used| used.used_before(&rank));
+            used.saturating_sub(u32::from(taken == Some(month)))
+        };
         let template_category = self.category_at(message, sent_at);
         let expected = Some(charged_at).filter(|at| self.context.rules.may_be_in_conversation(*at));
         let expected = expected.and_then(|charged_at| self.wants(contact, message, charged_at));
@@ -753,6 +840,8 @@ impl Fold<'_, '_> {
         };
         let rules = self.context.rules;
         let prediction = billing::predict(rules, circumstances, used);
+        // Which of the conversations of a month are free the platform does not say: those are ours to count.
+        let by_platform = message.priced.as_ref().is_some_and(|priced| !priced.pricing.is_of_conversation());
         let platform = message.priced.as_ref().map(|priced| {
             let known = Circumstances { role: contact.conversations.role(key), ..circumstances };
             billing::confirmed(rules, &priced.pricing, &known, used)
@@ -765,6 +854,7 @@ impl Fold<'_, '_> {
             }
             (_, Some(platform)) => platform,
         };
+        self.count(message, rank, allowance, by_platform);
         let line = Line {
             revision: message.lines,
             toll,
@@ -808,7 +898,6 @@ impl Fold<'_, '_> {
         let Some(standing) = message.line.take() else {
             return;
         };
-        self.give_back(standing.consumed);
         let reversal =
             Charge { revision: message.lines, reverses: Some(standing.revision), line: standing, ..charge.clone() };
         message.lines += 1;
@@ -820,16 +909,45 @@ impl Fold<'_, '_> {
         charge.revision = message.lines;
         charge.line.revision = message.lines;
         message.lines += 1;
-        if let Some(month) = charge.line.consumed {
-            self.number.months.entry(month).or_default().free += 1;
-        }
         message.line = Some(charge.line.clone());
         self.tell(Some(contact), What::Charge(Box::new(charge)));
     }
 
-    fn give_back(&mut self, consumed: Option<Month>) {
-        if let Some(used) = consumed.and_then(|month| self.number.months.get_mut(&month)) {
-            used.free = used.free.saturating_sub(1);
+    /// Counts a message in its month, in the place of what was counted of it before: among those that the platform calls
+    /// free, or in the order of the others.
+    fn count(&mut self, message: &mut Message, rank: Rank, allowance: Option<Allowance>, confirmed: bool) {
+        let key = rank.message;
+        let former = message.ranked.take();
+        let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| former.is_none());
+        let limit = allowance.map(|allowance| allowance.limit);
+        let ranks = allowance.filter(|_| !confirmed).map(|allowance| allowance.month);
+        let takes = allowance.filter(|allowance| confirmed && allowance.consumed).map(|allowance| allowance.month);
+        if former.is_none() && ranks.is_none() && taken == takes {
+            return;
+        }
+        if let Some(used) = taken.and_then(|month| self.number.months.get_mut(&month)) {
+            used.confirmed = used.confirmed.saturating_sub(1);
+        }
+        if let Some(month) = takes {
+            self.number.months.entry(month).or_default().confirmed += 1;
+        }
+        if let Some(used) =
+            former.filter(|month| ranks != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
+        {
+            used.unrank(key);
+        }
+        if let (Some(month), Some(limit)) = (ranks, limit) {
+            let moved = self.number.months.entry(month).or_default().rank(rank, limit);
+            self.disturbed.extend(moved);
+        }
+        message.ranked = ranks;
+        // Others may be free now, or not any more.
+        let changed = [taken, takes, former].into_iter().flatten();
+        for month in changed.filter(|month| ranks != Some(*month)) {
+            let limit = self.context.rules.allowance(month).or(limit);
+            if let (Some(used), Some(limit)) = (self.number.months.get_mut(&month), limit) {
+                self.disturbed.extend(used.balance(limit));
+            }
         }
     }
 
@@ -905,6 +1023,19 @@ impl Fold<'_, '_> {
         self.tell(Some(contact), What::Window(Box::new(edge)));
     }
 
+    /// Announces that the window began at another instant than announced, or is open again that was announced to be
+    /// closed.
+    fn tell_corrected(&mut self, contact: &mut Contact, former: Timestamp) {
+        let kind = Self::service_kind(contact);
+        let Some(present) = contact.window.present_mut() else {
+            return;
+        };
+        let edge = WindowEdge { corrects: Some(former), ..service_edge(kind, present, Transition::Corrected, None) };
+        present.revision += 1;
+        self.moved = true;
+        self.tell(Some(contact), What::Window(Box::new(edge)));
+    }
+
     /// Announces that a service window has closed, at its end.
     fn tell_closed(&mut self, contact: &Contact, present: &Present) {
         let stretch = super::time::Span { start: present.opened_at, end: present.expires_at };
@@ -939,6 +1070,8 @@ impl Fold<'_, '_> {
             click.alerted_for = Some(click.deadline);
             let edge = eligibility_edge(click, Transition::Closing);
             click.revision += 1;
+            let (event, edges) = (click.event, click.revision);
+            contact.entry.count_edges(event, edges);
             self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
         }
         if let Some(open) = contact.entry.open.as_mut().filter(|open| coming(open.span.end, open.alerted_for, now)) {
@@ -972,14 +1105,12 @@ impl Fold<'_, '_> {
         }
     }
 
-    /// Announces what happened to the free entry point, in order. Conversations depend on it.
+    /// Announces what happened to the free entry point, in order.
     fn tell_entry(&mut self, contact: &mut Contact, changes: Vec<Changed>) {
-        if !changes.is_empty() && !contact.conversations.is_empty() {
-            let others = contact.conversations.assign(&contact.entry);
-            self.disturbed.extend(others);
-            self.tell_conversations(contact, Timestamp::EARLIEST);
-        }
         for change in changes {
+            if let Changed::Answered(click) | Changed::Superseded(click) | Changed::Lapsed(click) = &change {
+                contact.entry.count_edges(click.event, click.revision + 1);
+            }
             let (at, edge) = match change {
                 Changed::Eligible => (self.at, Self::eligible_edge(contact, Transition::Opened)),
                 Changed::DeadlineMoved => (self.at, Self::eligible_edge(contact, Transition::Refreshed)),
@@ -1010,6 +1141,8 @@ impl Fold<'_, '_> {
         let click = contact.entry.eligible.as_mut()?;
         let edge = eligibility_edge(click, transition);
         click.revision += 1;
+        let (event, edges) = (click.event, click.revision);
+        contact.entry.count_edges(event, edges);
         Some(edge)
     }
 
@@ -1076,6 +1209,7 @@ fn conversation_edge(it: &Announced, transition: Transition, closed: Option<(Tim
         first_response_at: None,
         revision: it.revision,
         lead: None,
+        corrects: None,
     }
 }
 
@@ -1110,6 +1244,7 @@ fn service_edge(kind: WindowKind, present: &Present, transition: Transition, lea
         first_response_at: present.first_response_at,
         revision: present.revision,
         lead,
+        corrects: None,
     }
 }
 
@@ -1130,6 +1265,7 @@ fn eligibility_edge(click: &Eligibility, transition: Transition) -> WindowEdge {
         first_response_at: None,
         revision: click.revision,
         lead: None,
+        corrects: None,
     }
 }
 
@@ -1154,6 +1290,7 @@ fn free_edge(open: &FreeWindow, transition: Transition) -> WindowEdge {
         first_response_at: None,
         revision: open.revision,
         lead: None,
+        corrects: None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::billing::{Agreement, Line};
 use super::content::Content;
 use super::event::{Pricing, Stage};
 use super::id::{AccountId, ContactNumber, MessageId, MessageKey, Participant, RequestId};
-use super::time::{Millis, Timestamp};
+use super::time::{Millis, Month, Timestamp};
 use super::verdict::Answer;
 
 /// How long a message is kept whole after it was settled: as long as webhooks may be late.
@@ -55,6 +55,8 @@ pub struct Message {
     pub answer: Option<Answer>,
     /// The latest word of the platform's on its price.
     pub priced: Option<Priced>,
+    /// When the platform says that its conversation ends, the latest if it has said so more than once.
+    pub conversation_ends: Option<Timestamp>,
     /// When the platform gives up on it.
     pub drops_at: Option<Timestamp>,
     /// Which outcomes have been told.
@@ -63,6 +65,8 @@ pub struct Message {
     pub lines: u32,
     /// The line that stands.
     pub line: Option<Line>,
+    /// The month in whose order it has a place, because the platform has not said whether it is free.
+    pub ranked: Option<Month>,
     /// Whether our computation and the platform's word agree, as last told.
     pub agreement: Option<Agreement>,
     /// The partition time at which it was delivered, failed or dropped.
@@ -116,6 +120,12 @@ impl Message {
         self.sent_at.or(self.accepted_at).or(self.requested_at)
     }
 
+    /// When the message went out, or the first that was heard of it after that: by this it is found among others.
+    #[must_use]
+    pub fn known_at(&self) -> Option<Timestamp> {
+        self.send_instant().or(self.delivered_at).or(self.read_at)
+    }
+
     /// Whether the send itself is known, so that a `read` implies that the message was delivered.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -127,6 +137,16 @@ impl Message {
     #[must_use]
     pub fn charge_instant(&self) -> Option<Timestamp> {
         self.delivered_at.or_else(|| self.read_at.filter(|_| self.is_held() || self.priced.is_some()))
+    }
+
+    /// Takes over what was asked.
+    pub fn answers(&mut self, asked: &Asked) {
+        self.requested_at = Some(asked.at);
+        self.answer = Some(asked.answer);
+        self.contact = self.contact.or(Some(asked.contact));
+        if self.content.is_none() {
+            self.content = Some(asked.content.clone());
+        }
     }
 
     /// Takes over what is known of a message to a group as a whole, where a recipient's share of it is to be judged: what
@@ -149,12 +169,14 @@ impl Message {
 
     /// Cuts the message to its decision.
     pub fn pack(&mut self) {
-        let Self { contact, lines, line, agreement, settled_at, drops_at, told, failed, .. } = std::mem::take(self);
+        let Self { contact, lines, line, ranked, agreement, settled_at, drops_at, told, failed, .. } =
+            std::mem::take(self);
         let drops_at = drops_at.filter(|_| settled_at.is_none());
         *self = Self {
             contact,
             lines,
             line,
+            ranked,
             agreement,
             settled_at,
             drops_at,
@@ -188,6 +210,8 @@ pub struct Request {
     pub asked: Option<Asked>,
     /// Whether the API's refusal has been told.
     pub refused: bool,
+    /// The message that the API made of it, where that was seen before the ask.
+    pub message: Option<MessageKey>,
     /// From when on it is forgotten.
     pub forgotten_at: Timestamp,
 }

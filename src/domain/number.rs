@@ -1,8 +1,8 @@
 //! What is remembered of one business phone number: what it may not do, and what it has used of its month.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::id::{AccountId, NumberId};
+use super::id::{AccountId, MessageId, MessageKey, NumberId, Participant};
 use super::reference::Restriction;
 use super::time::{Month, Timestamp};
 
@@ -61,11 +61,90 @@ pub struct PacedPause {
     pub since: Timestamp,
 }
 
-/// What a number has used of a month's free deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many deliveries beyond the free ones are kept in order. A late report moves one across the line; only so many in
+/// a row could move one that is not kept.
+const BEYOND: usize = 1_000;
+
+/// What a number has used of a month's free deliveries: those that the platform calls free count first, whenever they
+/// were delivered; the rest of the free ones go to the others in the order of their delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MonthUse {
-    /// Service messages published as free of this month.
-    pub free: u32,
+    /// Deliveries that the platform calls free.
+    pub confirmed: u32,
+    /// Other deliveries, as many of the first as are free.
+    pub free: BTreeSet<Rank>,
+    /// The first of those that come after them.
+    pub beyond: BTreeSet<Rank>,
+}
+
+/// Where a delivery stands among others: by its instant, then by its id and participant (rules.md 1.11).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// The charge instant.
+    pub at: Timestamp,
+    /// The message's id.
+    pub id: MessageId,
+    /// The recipient within a group.
+    pub participant: Option<Participant>,
+    /// The message.
+    pub message: MessageKey,
+}
+
+impl MonthUse {
+    /// The free deliveries used.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        self.confirmed.saturating_add(u32::try_from(self.free.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The free deliveries used before one that stands at a rank.
+    #[must_use]
+    pub fn used_before(&self, rank: &Rank) -> u32 {
+        let before = self.free.range(..rank).filter(|other| other.message != rank.message).count();
+        self.confirmed.saturating_add(u32::try_from(before).unwrap_or(u32::MAX))
+    }
+
+    /// Puts a delivery in its place. Returns the messages that are free now and were not, or the other way round.
+    pub fn rank(&mut self, rank: Rank, limit: u32) -> Vec<MessageKey> {
+        let own = rank.message;
+        self.unrank(own);
+        if self.beyond.first().is_some_and(|first| *first < rank) {
+            self.beyond.insert(rank);
+        } else {
+            self.free.insert(rank);
+        }
+        let mut moved = self.balance(limit);
+        moved.retain(|message| *message != own);
+        moved
+    }
+
+    /// Takes a delivery out; `false` if it has no place.
+    pub fn unrank(&mut self, message: MessageKey) -> bool {
+        let before = self.free.len() + self.beyond.len();
+        if before > 0 {
+            self.free.retain(|rank| rank.message != message);
+            self.beyond.retain(|rank| rank.message != message);
+        }
+        before > self.free.len() + self.beyond.len()
+    }
+
+    /// Moves deliveries across the line until as many are free as there are. Returns those moved.
+    pub fn balance(&mut self, limit: u32) -> Vec<MessageKey> {
+        let room = usize::try_from(limit.saturating_sub(self.confirmed)).unwrap_or(usize::MAX);
+        let mut moved = Vec::new();
+        while self.free.len() > room {
+            moved.extend(self.free.last().map(|rank| rank.message));
+            self.beyond.extend(self.free.pop_last());
+        }
+        while self.free.len() < room && !self.beyond.is_empty() {
+            moved.extend(self.beyond.first().map(|rank| rank.message));
+            self.free.extend(self.beyond.pop_first());
+        }
+        while self.beyond.len() > BEYOND {
+            self.beyond.pop_last();
+        }
+        moved
+    }
 }
 
 impl Number {
@@ -104,7 +183,7 @@ impl Number {
     /// The free deliveries used of a month.
     #[must_use]
     pub fn used(&self, month: Month) -> u32 {
-        self.months.get(&month).map_or(0, |used| used.free)
+        self.months.get(&month).map_or(0, MonthUse::used)
     }
 }
 
@@ -112,6 +191,27 @@ impl Number {
 mod tests {
     use super::*;
     use crate::domain::time::Millis;
+
+    fn rank(at: i64, name: u8) -> Rank {
+        let id = MessageId::parse(&format!("wamid.{name}")).expect("an id");
+        Rank { at: Timestamp::EARLIEST + Millis(at), id, participant: None, message: MessageKey([name; 16]) }
+    }
+
+    #[test]
+    fn one_late_delivery_moves_one_other_across_the_line() {
+        let mut month = MonthUse::default();
+        for (at, name) in [(10, 1), (30, 3), (40, 4)] {
+            assert_eq!(month.rank(rank(at, name), 2), []);
+        }
+        assert_eq!(month.used_before(&rank(40, 4)), 2, "the third is beyond two");
+        assert_eq!(month.rank(rank(20, 2), 2), [MessageKey([3; 16])]);
+        assert_eq!([1, 2, 3].map(|name| month.used_before(&rank(i64::from(name) * 10, name))), [0, 1, 2]);
+        // The platform calls one free that it had said nothing of: it is no rival of the others any more.
+        assert!(month.unrank(MessageKey([2; 16])));
+        month.confirmed += 1;
+        assert_eq!(month.balance(2), []);
+        assert_eq!(month.used_before(&rank(30, 3)), 2);
+    }
 
     #[test]
     fn asks_are_counted_by_the_second() {

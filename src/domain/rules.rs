@@ -14,14 +14,18 @@ pub mod openers;
 pub mod restrictions;
 pub mod templates;
 
-use eras::{AGENT_CHARGED_FROM, EntryPointRule, Era, LAST_CONVERSATIONS, MessageTerms};
+use eras::{
+    AGENT_CHARGED_FROM, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS, MessageTerms, ServicePrice,
+};
 use markets::{Market, Origin};
 
-use super::time::{Date, Days, Timestamp};
+use super::time::{Date, Days, Month, Timestamp};
 
 /// The rows as one deployment looks them up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
+    /// The eras, in ascending order of their first days.
+    pub eras: &'static [Era],
     /// The day whose rows are used whatever the event's day is: "what would October's rules have cost me?"
     pub as_of: Option<Date>,
     /// Whether a utility template in an open service window is free, where the deployment differs from the
@@ -40,7 +44,19 @@ pub enum EraAt {
     ZoneUnknown,
 }
 
+impl Default for Rules {
+    fn default() -> Self {
+        Self { eras: &eras::ERAS, as_of: None, utility_in_window_free: None }
+    }
+}
+
 impl Rules {
+    /// The era of a day; `None` before the first.
+    fn era_of(&self, date: Date) -> Option<&'static Era> {
+        let date = self.pin(date);
+        self.eras.iter().rev().find(|era| era.from <= date)
+    }
+
     fn pin(&self, date: Date) -> Date {
         self.as_of.unwrap_or(date)
     }
@@ -48,7 +64,7 @@ impl Rules {
     /// The era of an instant by the days it may fall on.
     #[must_use]
     pub fn era(&self, days: Days) -> EraAt {
-        match (eras::era(self.pin(days.first)), eras::era(self.pin(days.last))) {
+        match (self.era_of(days.first), self.era_of(days.last)) {
             (Some(first), Some(last)) if first == last => EraAt::Era(first),
             (None, None) => EraAt::BeforeFirst,
             _ => EraAt::ZoneUnknown,
@@ -86,13 +102,31 @@ impl Rules {
         eras::ENTRY_POINTS[0].from <= self.pin(days.first)
     }
 
+    /// How many deliveries, or conversations, are free in a month, by the era of its first day.
+    #[must_use]
+    pub fn allowance(&self, month: Month) -> Option<u32> {
+        match &self.era_of(month.first_day())?.charges {
+            Charges::Messages(MessageTerms { service: ServicePrice::FreeUpTo(limit), .. }) => Some(*limit),
+            Charges::Conversations(terms) => match terms.free {
+                FreeConversations::UpTo { limit, .. } | FreeConversations::ServiceUpTo(limit) => Some(limit),
+                FreeConversations::Service => None,
+            },
+            Charges::Notifications | Charges::Messages(_) => None,
+        }
+    }
+
     /// Whether a conversation of an era before can still be open on a day of another era (rules.md 1.5).
     #[must_use]
     pub fn may_span(&self, era: &Era, days: Days) -> bool {
         // Eras begin on the first day of a month, so that its second one has the next number.
         self.as_of.is_none()
             && days.first.ordinal() <= era.from.ordinal() + 1
-            && eras::before(era).is_some_and(|before| before.conversations().is_some())
+            && self
+                .eras
+                .iter()
+                .rev()
+                .find(|row| row.from.before(era.from))
+                .is_some_and(|before| before.conversations().is_some())
     }
 
     /// Whether a message delivered at an instant can belong to a conversation, wherever its account is: a quick look,

@@ -255,6 +255,12 @@ pub struct Month {
 }
 
 impl Month {
+    /// Its first day.
+    #[must_use]
+    pub const fn first_day(self) -> Date {
+        Date { year: self.year, month: self.month, day: 1 }
+    }
+
     /// A number that grows with the month and fits a stored key: year and month in decimal digits.
     #[must_use]
     pub const fn ordinal(self) -> i32 {

@@ -7,7 +7,7 @@ use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPr
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
 use super::conversation::Role;
-use super::entry_point::ExpirySource;
+use super::entry_point::{ExpirySource, Looks};
 use super::event::Ask;
 use super::id::{EventId, RequestId};
 use super::number::Number;
@@ -335,14 +335,14 @@ impl Known<'_> {
         let days = Days::of(context.zones, account.zone, at);
         let window = contact.window.at(at, number.coexistence_since);
         // The answer to a click opens the entry point and is free itself (rules.md 2.2).
-        let rule = context.rules.entry_point(days);
         let service_window = matches!(window, WindowAt::Open(_));
         let wants = Some(at).filter(|at| context.rules.may_be_in_conversation(*at));
         let wants = wants.and_then(|_| billing::wants(context.rules, days, content, category, service_window));
         let role = wants.and_then(|wants| contact.conversations.would_be(at, None, wants, &contact.entry));
         // Where one conversation takes every message, a click is answered by none that joins it (rules.md 1.3).
         let joins = matches!(role, Some(Role::Joined(_))) && wants.is_some_and(|wants| wants.kind.is_by_initiator());
-        let opens = !joins && contact.entry.would_open(at, rule, window);
+        let look = Looks { context, account, window: &contact.window, cut: number.coexistence_since };
+        let opens = !joins && contact.entry.would_open(at, &look);
         let prediction = billing::predict(
             context.rules,
             Circumstances {

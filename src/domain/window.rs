@@ -23,6 +23,8 @@ pub struct ServiceWindow {
     stretches: Vec<Span>,
     /// The window as announced, if one is open.
     present: Option<Present>,
+    /// The one that was open before: when it opened, and how many edges of it have been announced.
+    former: Option<(Timestamp, u32)>,
 }
 
 /// The window that is open now, as announced.
@@ -61,6 +63,8 @@ pub enum Moved {
     Opened,
     /// The window is open for longer.
     Refreshed,
+    /// The window opened at another instant than announced, which is named, or is open again, as a late event shows.
+    Corrected(Timestamp),
     /// The window that was announced had run out before this event; a new one opened.
     Reopened(Present),
 }
@@ -79,8 +83,14 @@ pub enum WindowAt {
 impl ServiceWindow {
     /// A window as a stored record describes it.
     #[must_use]
-    pub const fn restore(stretches: Vec<Span>, present: Option<Present>) -> Self {
-        Self { stretches, present }
+    pub const fn restore(stretches: Vec<Span>, present: Option<Present>, former: Option<(Timestamp, u32)>) -> Self {
+        Self { stretches, present, former }
+    }
+
+    /// The window before the present one: when it opened, and how many edges of it have been announced.
+    #[must_use]
+    pub const fn former(&self) -> Option<(Timestamp, u32)> {
+        self.former
     }
 
     /// When the window was open, ascending and disjoint.
@@ -111,18 +121,32 @@ impl ServiceWindow {
             if announced_end.is_some_and(|end| span.end <= end) {
                 return Moved::Nothing;
             }
-            self.present = Some(Present::opened(span, event, kind));
-            return Moved::Opened;
+            let mut present = Present::opened(span, event, kind);
+            let began = self.stretches.last().map_or(span.start, |stretch| stretch.start);
+            present.opened_at = began;
+            // What was announced to be closed was not: this event came in it.
+            let former = self.former.filter(|(opened_at, _)| *opened_at >= began);
+            present.revision = former.map_or(0, |(_, edges)| edges);
+            self.present = Some(present);
+            return former.map_or(Moved::Opened, |(opened_at, _)| Moved::Corrected(opened_at));
         };
         if present.seen.contains(&event) {
             return Moved::Nothing;
         }
         if at >= present.expires_at {
+            self.former = Some((present.opened_at, present.revision + 1));
             return Moved::Reopened(std::mem::replace(present, Present::opened(span, event, kind)));
         }
         present.count_inbound(event);
         if span.end <= present.expires_at {
-            return Moved::Nothing;
+            let began = self.stretches.last().map_or(present.opened_at, |stretch| stretch.start);
+            if began >= present.opened_at {
+                return Moved::Nothing;
+            }
+            // Where the number began to be used from the phone app in between, the stretch is cut; that is looked up.
+            let former = std::mem::replace(&mut present.opened_at, began);
+            (present.opened_by, present.opened_by_kind) = (event, kind);
+            return Moved::Corrected(former);
         }
         present.refreshed_at = at;
         present.expires_at = span.end;
@@ -131,7 +155,11 @@ impl ServiceWindow {
 
     /// Forgets the present window, because its end has passed.
     pub const fn close(&mut self) -> Option<Present> {
-        self.present.take()
+        let closed = self.present.take();
+        if let Some(present) = &closed {
+            self.former = Some((present.opened_at, present.revision + 1));
+        }
+        closed
     }
 
     /// The window at an instant. Inbound events before `cut` count for nothing from `cut` on: that is when
@@ -229,7 +257,9 @@ mod tests {
     fn a_latecomer_never_shortens_the_window() {
         let mut window = ServiceWindow::default();
         inbound(&mut window, 10);
-        assert_eq!(inbound(&mut window, 5), Moved::Nothing);
+        assert_eq!(inbound(&mut window, 5), Moved::Corrected(at(10)));
+        assert_eq!(window.present().map(|present| (present.opened_at, present.expires_at)), Some((at(5), at(34))));
+        assert_eq!(inbound(&mut window, 7), Moved::Nothing);
         assert!(matches!(window.at(at(33), None), WindowAt::Open(span) if span.end == at(34)));
         assert!(matches!(window.at(at(6), None), WindowAt::Open(_)), "the past is known better than before");
     }
@@ -257,7 +287,18 @@ mod tests {
         inbound(&mut window, 10);
         window.close();
         assert_eq!(inbound(&mut window, 5), Moved::Nothing);
-        assert_eq!(inbound(&mut window, 20), Moved::Opened);
+        assert_eq!(inbound(&mut window, 40), Moved::Opened);
+    }
+
+    #[test]
+    fn a_window_that_a_latecomer_keeps_open_is_the_one_that_was_closed() {
+        let mut window = ServiceWindow::default();
+        inbound(&mut window, 10);
+        let closed = window.close().expect("it was open");
+        assert_eq!(inbound(&mut window, 20), Moved::Corrected(at(10)));
+        let present = window.present().expect("it is open again");
+        assert_eq!((present.opened_at, present.expires_at), (at(10), at(44)));
+        assert!(present.revision > closed.revision, "no edge of it has the number of another");
     }
 
     #[test]

@@ -402,8 +402,11 @@ impl<'a> About<'a> {
             first_response_at: edge.first_response_at.map(Timestamp::millis),
             lead_ms: edge.lead.map(|lead| lead.0),
             revision: small(edge.revision),
-            corrects: None,
+            corrects: edge.corrects.map(|former| hex(ids::window(self.number, key, kind, former))),
             corrected_fields: match edge.transition {
+                Transition::Corrected if edge.corrects.is_some_and(|former| former != edge.opened_at) => {
+                    vec!["opened_at".into(), "expires_at".into()]
+                }
                 Transition::Corrected => vec!["expires_at".into()],
                 Transition::Opened | Transition::Refreshed | Transition::Closing | Transition::Closed => Vec::new(),
             },

@@ -24,14 +24,16 @@ pub const MESSAGE: u8 = b'w';
 pub const REQUEST: u8 = b'r';
 /// A contact's next deadline.
 pub const TIMER: u8 = b't';
+/// A message that went to a contact, in the order of sending.
+pub const SENT: u8 = b'x';
 /// A reference fact learned from the events themselves.
 pub const FACT: u8 = b'f';
 
 /// Reserved for what is still to come: conversations, limits and tiers, suppressed contacts, the ledger.
 pub const RESERVED: [u8; 4] = [b'v', b'l', b's', b'b'];
 
-/// How long the longest key is: a kind, and two numbers of 64 bits or a hash.
-const LONGEST: usize = 17;
+/// How long the longest key is: a kind, two numbers of 64 bits and a hash.
+const LONGEST: usize = 33;
 
 /// A key, as bytes that need no allocation.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +134,12 @@ pub fn message(message: MessageKey) -> Key {
     Key::of(MESSAGE, message.0, [])
 }
 
+/// The message of a key that [`message`] made.
+#[must_use]
+pub fn parse_message(key: &[u8]) -> Option<MessageKey> {
+    Some(MessageKey(key.strip_prefix(&[MESSAGE])?.try_into().ok()?))
+}
+
 /// A request.
 #[must_use]
 pub fn request(request: [u8; 16]) -> Key {
@@ -152,6 +160,33 @@ pub fn parse_timer(key: &[u8]) -> Option<(i64, ContactNumber)> {
     let (due, contact) = rest.split_first_chunk::<8>()?;
     let contact = u64::from_be_bytes(*contact.first_chunk()?);
     Some((i64::from_be_bytes(*due), ContactNumber(contact)))
+}
+
+/// The messages that went to a contact: what the keys of all of them begin with.
+#[must_use]
+pub fn sent_to(contact: ContactNumber) -> Key {
+    Key::of(SENT, contact.0.to_be_bytes(), [])
+}
+
+/// A message that went to a contact, in order of the instant in milliseconds at which it was sent.
+#[must_use]
+pub fn sent(contact: ContactNumber, at: i64, message: MessageKey) -> Key {
+    let mut rest = [0; 24];
+    rest[..8].copy_from_slice(&at.max(0).to_be_bytes());
+    rest[8..].copy_from_slice(&message.0);
+    Key::of(SENT, contact.0.to_be_bytes(), rest)
+}
+
+/// The message of a key that [`sent`] made.
+#[must_use]
+pub fn parse_sent(key: &[u8]) -> Option<MessageKey> {
+    Some(MessageKey(key.strip_prefix(&[SENT])?.get(16..)?.try_into().ok()?))
+}
+
+/// When the message of a key that [`sent`] made was sent, in milliseconds.
+#[must_use]
+pub fn sent_when(key: &[u8]) -> Option<i64> {
+    Some(i64::from_be_bytes(*key.strip_prefix(&[SENT])?.get(8..16)?.first_chunk()?))
 }
 
 /// A learned fact, in the order in which they were learned.

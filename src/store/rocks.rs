@@ -16,7 +16,10 @@ use rocksdb::{
 
 use super::{Batch, Error, Lookups, Store, Told, keys};
 use crate::codec::state;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
+
+/// How long it is known in which order messages went to a contact: longer than an event may be late.
+const SENT_KEPT: Millis = Millis::days(16);
 
 /// Rows on disk.
 pub struct Rocks {
@@ -65,10 +68,13 @@ impl Rocks {
         options.set_statistics_level(statistics::StatsLevel::ExceptHistogramOrTimers);
         let now = Arc::clone(&partition_time);
         options.set_compaction_filter("expired rows", move |_, key, value| {
-            let kept = matches!(key.first(), Some(&keys::MESSAGE | &keys::REQUEST));
-            let until = if kept { state::kept_until(value) } else { None };
+            let until = match key.first() {
+                Some(&(keys::MESSAGE | keys::REQUEST)) => state::kept_until(value).map(Timestamp::millis),
+                Some(&keys::SENT) => keys::sent_when(key).map(|at| at + SENT_KEPT.0),
+                _ => None,
+            };
             match until {
-                Some(until) if until.millis() <= now.load(Ordering::Relaxed) => CompactionDecision::Remove,
+                Some(until) if until <= now.load(Ordering::Relaxed) => CompactionDecision::Remove,
                 _ => CompactionDecision::Keep,
             }
         });

@@ -278,8 +278,8 @@ impl<S: Store> Restoring<S> {
         match value {
             Some(value) => {
                 let row = |error| Trouble::from(store::Error::Row { kind: "changelog", error });
-                if let Some(timer) = engine::timer_of(key, value).map_err(row)? {
-                    self.batch.put(&timer, &[]);
+                if let Some(derived) = engine::derived_from(key, value).map_err(row)? {
+                    self.batch.put(&derived, &[]);
                 }
                 self.batch.put(key, value);
             }

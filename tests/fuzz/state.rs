@@ -29,7 +29,7 @@ pub fn check(input: &[u8]) {
         keys::NUMBER => row!(state::read_number, |value, row| {
             state::write_number(value.0, &value.1, WriteFormat::Second, &mut row);
         }),
-        keys::NUMBER_MONTH => row!(state::read_month, |value, row| state::write_month(value, &mut row)),
+        keys::NUMBER_MONTH => row!(state::read_month, |value, row| state::write_month(&value, &mut row)),
         keys::MESSAGE => row!(state::read_message, |value, row| state::write_message(&value, &mut row)),
         keys::REQUEST => row!(state::read_request, |value, row| state::write_request(&value, &mut row)),
         keys::FACT => row!(Learned::read, |value, row| row.extend(value.write())),

@@ -17,7 +17,7 @@ use tollgate::codec::{charge, event, ids, partitioner, records, reference, schem
 use tollgate::config::Config;
 use tollgate::domain::effect::What;
 use tollgate::domain::reference::Reference;
-use tollgate::domain::time::Timestamp;
+use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::engine::publish::{Place, Problem, Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared, Setup};
 use tollgate::registry::{self, Registry, SchemaId};
@@ -458,16 +458,21 @@ fn check_stores(
         findings.unless(row[..META] == meta[..META] && same, Anomaly::StaleState, || {
             format!("{place}: its position row is not the last commit record's")
         });
-        let timers: Vec<Vec<u8>> = rows.keys().filter(|key| key[0] == keys::TIMER).cloned().collect();
-        rows.retain(|key, _| key[0] != keys::TIMER);
+        let is_derived = |key: &[u8]| matches!(key[0], keys::TIMER | keys::SENT);
+        let derived: BTreeSet<Vec<u8>> = rows.keys().filter(|key| is_derived(key)).cloned().collect();
+        rows.retain(|key, _| !is_derived(key));
         let mut expected = changelog.contacts.clone();
         expected.extend(changelog.messages.clone());
-        for (key, row) in &changelog.contacts {
-            let timer = engine::timer_of(key, row).expect("a row of the changelog");
+        // When a message went to its contact is forgotten once nothing can come so late.
+        let forgotten = time_of(meta).map_or(i64::MIN, |now| (now - Millis::days(16)).millis());
+        for (key, row) in &expected {
+            let follows = engine::derived_from(key, row).expect("a row of the changelog");
             findings.unless(
-                timer.is_none_or(|timer| timers.binary_search(&timer.to_vec()).is_ok()),
+                follows.is_none_or(|key| {
+                    keys::sent_when(&key).is_some_and(|at| at <= forgotten) || derived.contains(&key[..])
+                }),
                 Anomaly::LostWrite,
-                || format!("{place}: a deadline is missing"),
+                || format!("{place}: what follows from a row is missing"),
             );
         }
         figures.stored += compare_rows(&place, (&expected, &rows), time_of(meta), findings);

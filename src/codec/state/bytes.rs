@@ -86,6 +86,11 @@ impl<'b> Reader<'b> {
         Self(bytes)
     }
 
+    /// Whether nothing is left.
+    pub const fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Holds that nothing is left.
     pub fn end(&self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Damaged("bytes follow the record")) }

@@ -154,12 +154,6 @@ pub const LAST_CONVERSATIONS: Date = {
     last
 };
 
-/// The era before another one.
-#[must_use]
-pub fn before(era: &Era) -> Option<&'static Era> {
-    ERAS.iter().rev().find(|row| row.from.before(era.from))
-}
-
 /// The era of a day; `None` before the first.
 #[must_use]
 pub fn era(date: Date) -> Option<&'static Era> {

@@ -630,13 +630,13 @@ fn same_rows(place: &str, expected: &Rows, found: &Rows, begun: bool) -> Result<
     if wrong.is_empty() { Ok(()) } else { Err(Anomaly::StaleState(format!("{place}: {wrong}"))) }
 }
 
-/// Every contact's deadline waits beside it.
+/// What follows from a row waits beside it: a contact's deadline, and when a message went to its contact.
 fn timers(place: &str, rows: &Rows) -> Result<(), Anomaly> {
     for (key, row) in rows {
-        if let Some(timer) = engine::timer_of(key, row).expect("a contact")
-            && !rows.contains_key(&timer[..])
+        if let Some(derived) = engine::derived_from(key, row).expect("a row of ours")
+            && !rows.contains_key(&derived[..])
         {
-            return Err(Anomaly::StaleState(format!("{place}: a deadline is missing")));
+            return Err(Anomaly::StaleState(format!("{place}: what follows from a row is missing")));
         }
     }
     Ok(())
