@@ -614,10 +614,13 @@ impl<S: Store> Engine<S> {
         }
         self.note_sent(*message, known.noted_at)?;
         let mut disturbed = then.disturbed;
+        let own = message.filter(|_| then.own);
         if let (Some(since), Some(number)) = (then.look_back, contact_number) {
             disturbed.extend(self.look_back(event, &account, index, number, since)?);
         }
-        self.settle(prepared, index, now, disturbed)?;
+        if own.is_some() || !disturbed.is_empty() {
+            self.settle(prepared, index, now, own, disturbed)?;
+        }
         let entry = &self.numbers[index.0 as usize];
         publish_into(outputs, &entry.id, &mut self.effects);
         self.rows_changed(*message, *request).map(Ok)
@@ -697,6 +700,7 @@ impl<S: Store> Engine<S> {
         prepared: &Prepared,
         index: NumberIndex,
         now: Timestamp,
+        own: Option<MessageKey>,
         disturbed: Vec<MessageKey>,
     ) -> Result<(), store::Error> {
         let event = &prepared.event;
@@ -704,7 +708,8 @@ impl<S: Store> Engine<S> {
         let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
         let entry = &mut self.numbers[index.0 as usize];
         let mut waiting = VecDeque::from(disturbed);
-        while let Some(key) = waiting.pop_front() {
+        let mut next = own;
+        while let Some(key) = next.take().or_else(|| waiting.pop_front()) {
             let Some(message) = &mut self.messages.row(key, &self.store)?.value else {
                 continue;
             };
@@ -744,7 +749,7 @@ impl<S: Store> Engine<S> {
             let asked = request.as_ref().and_then(|request| request.asked.clone());
             return Ok(asked.map(|asked| News::Asked(ask.request.clone(), asked)));
         }
-        let others = prepared.message.filter(|own| disturbed.iter().any(|key| key != own));
+        let others = prepared.message.filter(|_| !disturbed.is_empty());
         let whole = copy_of(&mut self.messages, others, &self.store)?;
         Ok(whole.filter(|whole| !whole.shares.is_empty()).map(|whole| News::Whole(Box::new(whole))))
     }
@@ -892,9 +897,10 @@ fn write_number(
     let old = now.map(|now| Date::utc(now - MONTHS_KEPT).month());
     number.months.retain(|month, used| {
         let keep = old.is_none_or(|old| *month >= old);
-        if keep {
+        let changed = std::mem::take(&mut used.changed);
+        if keep && changed {
             batch.write(&keys::month(index, *month), |record| state::write_month(used, record));
-        } else {
+        } else if !keep {
             batch.delete(&keys::month(index, *month));
         }
         keep

@@ -552,7 +552,7 @@ fn read_month_number(r: &mut Reader<'_>) -> Result<Month> {
 /// count alone.
 pub fn write_month(used: &MonthUse, out: &mut Vec<u8>) {
     let mut w = begin(out);
-    let MonthUse { confirmed, free, beyond } = used;
+    let MonthUse { confirmed, free, beyond, changed: _ } = used;
     w.unsigned(u64::from(*confirmed));
     if free.is_empty() && beyond.is_empty() {
         return;

@@ -156,6 +156,8 @@ pub enum Changed {
     Opened,
     /// The end of the open window is another than announced.
     EndMoved,
+    /// The same click was answered at another instant than announced, which is named.
+    StartMoved(Timestamp),
     /// The window is gone: it was none.
     Withdrawn(FreeWindow, Withdrawal),
     /// The window's end has passed.
@@ -243,19 +245,30 @@ impl EntryPoint {
         self.since = self.first();
     }
 
-    /// Takes note of a click. One that is known is known, however often it is told.
-    pub fn note_click(&mut self, at: Timestamp, event: EventId) {
+    /// Takes note of a click; `false` if it is known, however often it is told.
+    pub fn note_click(&mut self, at: Timestamp, event: EventId) -> bool {
         let place = self.clicks.partition_point(|known| (known.at, known.event.0) < (at, event.0));
-        if self.clicks.get(place).is_none_or(|known| (known.at, known.event) != (at, event)) {
+        let is_new = self.clicks.get(place).is_none_or(|known| (known.at, known.event) != (at, event));
+        if is_new {
             self.clicks.insert(place, Click { at, event, edges: 0 });
         }
+        is_new
     }
 
-    /// Takes note of a message, in the place of what was known of it.
-    pub fn note_sent(&mut self, sent: Sent) {
-        let former = self.forget_sent(sent.message);
+    /// Takes note of a message, in the place of what was known of it; `false` if that was the same.
+    pub fn note_sent(&mut self, sent: Sent) -> bool {
+        let former = self.sends.iter().position(|known| known.message == sent.message);
+        let covered = former.is_some_and(|index| self.sends[index].covered);
+        let sent = Sent { covered, ..sent };
+        if let Some(index) = former {
+            if self.sends[index] == sent {
+                return false;
+            }
+            self.sends.remove(index);
+        }
         let place = self.sends.partition_point(|known| (known.start, known.message) < (sent.start, sent.message));
-        self.sends.insert(place, Sent { covered: former.is_some_and(|former| former.covered), ..sent });
+        self.sends.insert(place, sent);
+        true
     }
 
     /// Forgets a message: it failed, and an answer that fails is no answer (rules.md 2.2).
@@ -365,6 +378,14 @@ impl EntryPoint {
             _ => (None, &course.windows[..]),
         };
         self.past = past.iter().map(|window| window.span).collect();
+        let mut moved = None;
+        if let (Some(open), Some(window)) = (&mut self.open, present)
+            && open.span.start != window.span.start
+            && open.click.map(|click| click.event) == window.click.map(|click| click.event)
+            && open.click.is_some()
+        {
+            moved = Some(std::mem::replace(&mut open.span, window.span).start);
+        }
         if let Some(open) = self.open.take_if(|open| present.is_none_or(|it| it.span.start != open.span.start)) {
             if self.past.iter().any(|span| span.start == open.span.start) {
                 changes.push(Changed::Closed(open));
@@ -388,6 +409,7 @@ impl EntryPoint {
             if let Some(open) = &mut self.open {
                 (open.expiry, open.confirmed) = (window.expiry, window.confirmed);
                 open.click = open.click.or(window.click);
+                changes.extend(moved.map(Changed::StartMoved));
                 if open.span.end != window.span.end {
                     open.span.end = window.span.end;
                     changes.push(Changed::EndMoved);
@@ -495,11 +517,11 @@ fn is_in_time(click: &Click, sent: &Sent, look: &impl Look) -> bool {
 
 /// Whether an answer sent at an instant comes in time for a click.
 fn answers_in_time(click: &Click, sent_at: Timestamp, look: &impl Look) -> bool {
-    let before_deadline = match look.rule(sent_at).answer {
-        AnswerWithin::Length(length) => sent_at < click.at + length,
-        AnswerWithin::ServiceWindow => matches!(look.window(sent_at), WindowAt::Open(_)),
+    let end = match look.rule(sent_at).answer {
+        AnswerWithin::Length(length) => click.at + length,
+        AnswerWithin::ServiceWindow => deadline(click, look),
     };
-    click.at <= sent_at && before_deadline
+    click.at <= sent_at && sent_at < end
 }
 
 /// The first instant at which an answer to a click is too late: a day after it, or the end of the service window it
@@ -614,7 +636,7 @@ mod tests {
         entry.forget_sent(message(1));
         let disturbed = entry.work_out(&August, at(4), at(4), &mut changes);
         assert_eq!((span(&entry), disturbed), (Some((2, 74)), Vec::new()));
-        assert!(matches!(changes[..], [Changed::Withdrawn(_, Withdrawal::AnswerFailed), Changed::Opened]));
+        assert_eq!(changes, [Changed::StartMoved(at(1))], "the same click, answered later");
     }
 
     #[test]

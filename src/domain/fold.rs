@@ -146,13 +146,15 @@ pub fn apply(
             None,
         ) => {}
     }
-    Then { disturbed: fold.disturbed, look_back: fold.look_back }
+    Then { own: fold.own, disturbed: fold.disturbed, look_back: fold.look_back }
 }
 
 /// What is to be done after an event was folded.
 #[derive(Debug, Default)]
 pub struct Then {
-    /// Messages whose lines may be wrong now, its own among them: they are to be loaded and given to [`settle`].
+    /// Whether the line of the message that the event is about may be wrong now: it is to be given to [`settle`].
+    pub own: bool,
+    /// Other messages of which that is so, to be loaded.
     pub disturbed: Vec<MessageKey>,
     /// The messages that went to the contact since this instant are to be loaded and given to [`look_back`] before that:
     /// the event happened before they were sent, and was heard of after.
@@ -306,7 +308,9 @@ struct Fold<'a, 'c> {
     effects: &'a mut Vec<Effect>,
     /// Whether the contact's row in the table of windows has changed.
     moved: bool,
-    /// Messages whose lines may be wrong now.
+    /// Whether the line of the message that the event is about may be wrong now.
+    own: bool,
+    /// Other messages of which that is so.
     disturbed: Vec<MessageKey>,
     /// Since when messages are to be looked at again.
     look_back: Option<Timestamp>,
@@ -321,7 +325,18 @@ impl<'a, 'c> Fold<'a, 'c> {
         number: &'a mut Number,
         effects: &'a mut Vec<Effect>,
     ) -> Self {
-        Self { context, event, at, account, number, effects, moved: false, disturbed: Vec::new(), look_back: None }
+        Self {
+            context,
+            event,
+            at,
+            account,
+            number,
+            effects,
+            moved: false,
+            own: false,
+            disturbed: Vec::new(),
+            look_back: None,
+        }
     }
 }
 
@@ -335,27 +350,33 @@ impl Fold<'_, '_> {
         if !inbound.live {
             return;
         }
+        let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
         if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
             match contact.window.inbound(self.at, self.event, inbound.kind, self.context.partition_time) {
                 Moved::Nothing => {}
                 Moved::Opened => self.tell_service(contact, Transition::Opened),
                 Moved::Refreshed => self.tell_service(contact, Transition::Refreshed),
-                Moved::Corrected(former) => self.tell_corrected(contact, former),
+                Moved::Corrected(former) => {
+                    in_order = false;
+                    self.tell_corrected(contact, former);
+                }
                 Moved::Reopened(old) => {
                     self.tell_closed(contact, &old);
                     self.tell_service(contact, Transition::Opened);
                 }
             }
         }
-        if inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop)
+        let clicked = inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop)
             && !contact.is_group
             && self.context.rules.has_entry_points(self.days(self.at))
-        {
-            contact.entry.note_click(self.at, self.event);
+            && contact.entry.note_click(self.at, self.event);
+        let is_late = contact.last_sent.is_some_and(|last| last >= self.at);
+        // A click that waits may be answered for longer now; one that was late may wait again.
+        if clicked || is_late || !in_order || contact.entry.eligible.is_some() {
+            self.work_out(contact, self.context.partition_time);
         }
-        self.work_out(contact, self.context.partition_time);
-        if contact.last_sent.is_some_and(|last| last >= self.at) {
+        if is_late {
             self.look_back = Some(self.look_back.map_or(self.at, |since| since.min(self.at)));
         }
     }
@@ -446,9 +467,10 @@ impl Fold<'_, '_> {
             Self::wait_for(contact, key, message);
             contact.last_sent = contact.last_sent.max(message.known_at());
             // What it says may only be known now.
-            self.follow(contact, key, message);
-            self.work_out(contact, self.context.partition_time);
-            self.disturbed.push(key);
+            if self.follow(contact, key, message) {
+                self.work_out(contact, self.context.partition_time);
+            }
+            self.own = true;
             self.tell_state(contact);
         }
     }
@@ -492,13 +514,14 @@ impl Fold<'_, '_> {
             self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
         }
         contact.last_sent = contact.last_sent.max(message.known_at());
-        self.follow(contact, key, message);
-        self.work_out(contact, self.context.partition_time);
+        if self.follow(contact, key, message) {
+            self.work_out(contact, self.context.partition_time);
+        }
         Self::wait_for(contact, key, message);
         if let Some((whole_key, whole)) = whole {
             Self::share(contact, key, message, whole_key, whole);
         }
-        self.disturbed.push(key);
+        self.own = true;
         self.tell_state(contact);
     }
 
@@ -563,18 +586,16 @@ impl Fold<'_, '_> {
         }
     }
 
-    /// Takes note of a message that may answer a click, or lie in an entry point's window.
-    fn follow(&mut self, contact: &mut Contact, key: MessageKey, message: &Message) {
+    /// Takes note of a message that may answer a click, or lie in an entry point's window; `false` if nothing is new.
+    fn follow(&self, contact: &mut Contact, key: MessageKey, message: &Message) -> bool {
         let word = Self::word(message);
         let follows = contact.entry.follows() || word.is_some_and(|word| word.free);
         if !follows || contact.is_group {
-            return;
+            return false;
         }
         match self.sent(contact, key, message, word) {
             Some(sent) => contact.entry.note_sent(sent),
-            None => {
-                contact.entry.forget_sent(key);
-            }
+            None => contact.entry.forget_sent(key).is_some(),
         }
     }
 
@@ -813,12 +834,12 @@ impl Fold<'_, '_> {
         let by_conversation = self.charges_conversations(charged_at);
         let free_entry_point =
             if by_conversation { contact.entry.covers(charged_at, key) } else { contact.entry.at(sent_at).is_some() };
-        let rank = Rank { at: charged_at, id: id.clone(), participant: message.participant.clone(), message: key };
+        let rank = || Rank { at: charged_at, id: id.clone(), participant: message.participant.clone(), message: key };
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
         let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| message.ranked.is_none());
         let months = &self.number.months;
         let used = |month: Month| {
-            let used = months.get(&month).map_or(0, |used| used.used_before(&rank));
+            let used = months.get(&month).map_or(0, |used| used.used_before(rank));
             used.saturating_sub(u32::from(taken == Some(month)))
         };
         let template_category = self.category_at(message, sent_at);
@@ -854,7 +875,8 @@ impl Fold<'_, '_> {
             }
             (_, Some(platform)) => platform,
         };
-        self.count(message, rank, allowance, by_platform);
+        let ranks = allowance.filter(|_| !by_platform).map(|allowance| (allowance.month, rank()));
+        self.count(message, key, allowance, ranks);
         let line = Line {
             revision: message.lines,
             toll,
@@ -913,37 +935,43 @@ impl Fold<'_, '_> {
         self.tell(Some(contact), What::Charge(Box::new(charge)));
     }
 
-    /// Counts a message in its month, in the place of what was counted of it before: among those that the platform calls
-    /// free, or in the order of the others.
-    fn count(&mut self, message: &mut Message, rank: Rank, allowance: Option<Allowance>, confirmed: bool) {
-        let key = rank.message;
+    /// Counts a message in its month, in the place of what was counted of it before: in the order of those that the
+    /// platform has said nothing of, or among those that it calls free.
+    fn count(
+        &mut self,
+        message: &mut Message,
+        key: MessageKey,
+        allowance: Option<Allowance>,
+        ranks: Option<(Month, Rank)>,
+    ) {
         let former = message.ranked.take();
         let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| former.is_none());
-        let limit = allowance.map(|allowance| allowance.limit);
-        let ranks = allowance.filter(|_| !confirmed).map(|allowance| allowance.month);
-        let takes = allowance.filter(|allowance| confirmed && allowance.consumed).map(|allowance| allowance.month);
+        let confirmed = allowance.filter(|allowance| ranks.is_none() && allowance.consumed);
+        let takes = confirmed.map(|allowance| allowance.month);
         if former.is_none() && ranks.is_none() && taken == takes {
             return;
         }
         if let Some(used) = taken.and_then(|month| self.number.months.get_mut(&month)) {
-            used.confirmed = used.confirmed.saturating_sub(1);
+            used.confirm(false);
         }
         if let Some(month) = takes {
-            self.number.months.entry(month).or_default().confirmed += 1;
+            self.number.months.entry(month).or_default().confirm(true);
         }
+        let stays = ranks.as_ref().map(|(month, _)| *month);
         if let Some(used) =
-            former.filter(|month| ranks != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
+            former.filter(|month| stays != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
         {
             used.unrank(key);
         }
-        if let (Some(month), Some(limit)) = (ranks, limit) {
-            let moved = self.number.months.entry(month).or_default().rank(rank, limit);
+        let limit = allowance.map(|allowance| allowance.limit);
+        if let (Some((month, rank)), Some(limit)) = (ranks, limit) {
+            let moves = former == Some(month);
+            let moved = self.number.months.entry(month).or_default().rank(rank, moves, limit);
             self.disturbed.extend(moved);
         }
-        message.ranked = ranks;
+        message.ranked = stays;
         // Others may be free now, or not any more.
-        let changed = [taken, takes, former].into_iter().flatten();
-        for month in changed.filter(|month| ranks != Some(*month)) {
+        for month in [taken, takes, former].into_iter().flatten().filter(|month| stays != Some(*month)) {
             let limit = self.context.rules.allowance(month).or(limit);
             if let (Some(used), Some(limit)) = (self.number.months.get_mut(&month), limit) {
                 self.disturbed.extend(used.balance(limit));
@@ -1116,6 +1144,10 @@ impl Fold<'_, '_> {
                 Changed::DeadlineMoved => (self.at, Self::eligible_edge(contact, Transition::Refreshed)),
                 Changed::Opened => (self.at, Self::open_edge(contact, Transition::Opened)),
                 Changed::EndMoved => (self.at, Self::open_edge(contact, Transition::Corrected)),
+                Changed::StartMoved(former) => {
+                    let edge = Self::open_edge(contact, Transition::Corrected);
+                    (self.at, edge.map(|edge| WindowEdge { corrects: Some(former), ..edge }))
+                }
                 Changed::Answered(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Answered))),
                 Changed::Superseded(click) => (self.at, Some(closed_click(&click, self.at, CloseReason::Superseded))),
                 Changed::Lapsed(click) => {

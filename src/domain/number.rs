@@ -75,6 +75,8 @@ pub struct MonthUse {
     pub free: BTreeSet<Rank>,
     /// The first of those that come after them.
     pub beyond: BTreeSet<Rank>,
+    /// Whether any of this has changed since somebody asked.
+    pub changed: bool,
 }
 
 /// Where a delivery stands among others: by its instant, then by its id and participant (rules.md 1.11).
@@ -97,17 +99,42 @@ impl MonthUse {
         self.confirmed.saturating_add(u32::try_from(self.free.len()).unwrap_or(u32::MAX))
     }
 
-    /// The free deliveries used before one that stands at a rank.
+    /// The free deliveries used before one that stands at a rank, which is asked for where it matters.
     #[must_use]
-    pub fn used_before(&self, rank: &Rank) -> u32 {
-        let before = self.free.range(..rank).filter(|other| other.message != rank.message).count();
+    pub fn used_before(&self, rank: impl FnOnce() -> Rank) -> u32 {
+        if self.free.is_empty() {
+            return self.confirmed;
+        }
+        let rank = rank();
+        // Most deliveries are reported in their order, and stand behind all others.
+        let before = if self.free.last().is_some_and(|last| *last < rank) {
+            self.free.len()
+        } else {
+            self.free.range(..&rank).filter(|other| other.message != rank.message).count()
+        };
         self.confirmed.saturating_add(u32::try_from(before).unwrap_or(u32::MAX))
     }
 
-    /// Puts a delivery in its place. Returns the messages that are free now and were not, or the other way round.
-    pub fn rank(&mut self, rank: Rank, limit: u32) -> Vec<MessageKey> {
+    /// Counts a delivery that the platform calls free, or counts it no more.
+    pub const fn confirm(&mut self, is_free: bool) {
+        self.confirmed = if is_free { self.confirmed.saturating_add(1) } else { self.confirmed.saturating_sub(1) };
+        self.changed = true;
+    }
+
+    /// Puts a delivery in its place; `moves` says that it may have another one. Returns the messages that are free now and were not, or the other way round.
+    pub fn rank(&mut self, rank: Rank, moves: bool, limit: u32) -> Vec<MessageKey> {
         let own = rank.message;
-        self.unrank(own);
+        if moves {
+            if self.free.contains(&rank) || self.beyond.contains(&rank) {
+                return self.balance(limit);
+            }
+            self.unrank(own);
+        }
+        // What comes after so many that are kept can only move up if as many move away.
+        if self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| *last < rank) {
+            return self.balance(limit);
+        }
+        self.changed = true;
         if self.beyond.first().is_some_and(|first| *first < rank) {
             self.beyond.insert(rank);
         } else {
@@ -125,13 +152,16 @@ impl MonthUse {
             self.free.retain(|rank| rank.message != message);
             self.beyond.retain(|rank| rank.message != message);
         }
-        before > self.free.len() + self.beyond.len()
+        let found = before > self.free.len() + self.beyond.len();
+        self.changed |= found;
+        found
     }
 
     /// Moves deliveries across the line until as many are free as there are. Returns those moved.
     pub fn balance(&mut self, limit: u32) -> Vec<MessageKey> {
         let room = usize::try_from(limit.saturating_sub(self.confirmed)).unwrap_or(usize::MAX);
         let mut moved = Vec::new();
+        self.changed |= self.free.len() > room || (self.free.len() < room && !self.beyond.is_empty());
         while self.free.len() > room {
             moved.extend(self.free.last().map(|rank| rank.message));
             self.beyond.extend(self.free.pop_last());
@@ -201,16 +231,16 @@ mod tests {
     fn one_late_delivery_moves_one_other_across_the_line() {
         let mut month = MonthUse::default();
         for (at, name) in [(10, 1), (30, 3), (40, 4)] {
-            assert_eq!(month.rank(rank(at, name), 2), []);
+            assert_eq!(month.rank(rank(at, name), false, 2), []);
         }
-        assert_eq!(month.used_before(&rank(40, 4)), 2, "the third is beyond two");
-        assert_eq!(month.rank(rank(20, 2), 2), [MessageKey([3; 16])]);
-        assert_eq!([1, 2, 3].map(|name| month.used_before(&rank(i64::from(name) * 10, name))), [0, 1, 2]);
+        assert_eq!(month.used_before(|| rank(40, 4)), 2, "the third is beyond two");
+        assert_eq!(month.rank(rank(20, 2), false, 2), [MessageKey([3; 16])]);
+        assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name))), [0, 1, 2]);
         // The platform calls one free that it had said nothing of: it is no rival of the others any more.
         assert!(month.unrank(MessageKey([2; 16])));
-        month.confirmed += 1;
+        month.confirm(true);
         assert_eq!(month.balance(2), []);
-        assert_eq!(month.used_before(&rank(30, 3)), 2);
+        assert_eq!(month.used_before(|| rank(30, 3)), 2);
     }
 
     #[test]
