@@ -20,7 +20,7 @@ use crate::domain::id::{
     AccountId, ContactKey, ContactNumber, EventId, MessageId, MessageKey, NumberId, Participant, RequestId,
     ScopedUserId, WaId,
 };
-use crate::domain::message::{Asked, Failure, Message, Priced, Request, Told};
+use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
 use crate::domain::reference::Restriction;
@@ -42,7 +42,7 @@ const NEWEST: u8 = 2;
 pub enum WriteFormat {
     /// As the first version wrote them.
     First,
-    /// Numbers hold the asks of the last second, so that a restart does not begin to count anew; a refusal is remembered
+    /// Numbers hold the asks and the sends of the last second, so that a restart does not begin to count anew; a refusal is remembered
     /// where nobody has asked; and the position says how far the ledger is (`worker::position`).
     #[default]
     Second,
@@ -126,6 +126,8 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         conversations,
         consent,
         last_template_outside,
+        capped_at,
+        held_out_at,
         last_sent,
         pending,
         armed,
@@ -149,6 +151,8 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         window.former().is_some(),
         !conversations.is_empty(),
         last_sent.is_some(),
+        capped_at.is_some(),
+        held_out_at.is_some(),
     ]);
     if let Some(clear) = clear {
         w.optional_text(clear.phone.as_ref().map(WaId::as_str));
@@ -175,7 +179,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     for choice in [&consent.all, &consent.marketing].into_iter().flatten() {
         write_choice(&mut w, choice);
     }
-    for at in [last_template_outside, last_sent].into_iter().flatten() {
+    for at in [last_template_outside, last_sent, capped_at, held_out_at].into_iter().flatten() {
         w.instant(*at);
     }
     w.count(pending.len());
@@ -215,6 +219,8 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         former,
         conversations,
         sent,
+        capped,
+        held_out,
     ] = r.flags()?;
     let clear = r.when(clear, |r| {
         let phone = r.optional_text()?.map(|text| WaId::parse(text).map_err(|_| Error::Damaged("a phone number")));
@@ -235,6 +241,8 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let consent = Consent { all: r.when(all, read_choice)?, marketing: r.when(marketing, read_choice)? };
     let last_template_outside = r.when(template, Reader::instant)?;
     let last_sent = r.when(sent, Reader::instant)?;
+    let capped_at = r.when(capped, Reader::instant)?;
+    let held_out_at = r.when(held_out, Reader::instant)?;
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
@@ -249,6 +257,8 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         conversations,
         consent,
         last_template_outside,
+        capped_at,
+        held_out_at,
         last_sent,
         pending,
         armed,
@@ -491,7 +501,8 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         WriteFormat::First => VERSION,
         WriteFormat::Second => NEWEST,
     });
-    let Number { id, coexistence_since, last_account, restrictions, paced, asks, months: _ } = number;
+    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, months: _ } =
+        number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -511,6 +522,9 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
     if format >= WriteFormat::Second {
         w.signed(asks.second);
         w.unsigned(u64::from(asks.count));
+        w.signed(sends.second);
+        w.unsigned(u64::from(sends.count));
+        w.optional_instant(*portfolio_paced_at);
     }
 }
 
@@ -534,6 +548,8 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         r.list(|r| Ok(PacedPause { name: r.text()?.into(), language: r.text()?.into(), since: r.instant()? }))?;
     if version >= NEWEST {
         number.asks = Asks { second: r.signed()?, count: r.small()? };
+        number.sends = Asks { second: r.signed()?, count: r.small()? };
+        number.portfolio_paced_at = r.optional_instant()?;
     }
     r.end()?;
     Ok((index, number))
@@ -634,6 +650,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         shares,
         conversation_ends,
         ranked,
+        sent_in,
     } = message;
     let Told { accepted, delivered, failed: told_failed, dropped, agreements } = told;
     w.flags(&[
@@ -666,6 +683,9 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         !shares.is_empty(),
         conversation_ends.is_some(),
         ranked.is_some(),
+        sent_in.is_some(),
+        sent_in.is_some_and(|sent_in| sent_in.service_window),
+        sent_in.is_some_and(|sent_in| sent_in.entry_point),
     ]);
     write_message_body(&mut w, message);
 }
@@ -739,7 +759,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
     let [
         id, participant, request, contact, account_known, content, requested, accepted, sent, delivered, read, failed,
         held, counted, answer, priced, drops, told_accepted, told_delivered, told_failed, told_dropped, agreements,
-        line, agreement, settled, packed, shares, ends, ranked,
+        line, agreement, settled, packed, shares, ends, ranked, sent_in, in_service_window, in_entry_point,
     ] = r.flags()?;
     let id = r.when(id, |r| MessageId::parse(r.text()?).map_err(|_| Error::Damaged("a message's id")))?;
     let participant =
@@ -785,6 +805,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         shares: r.when(shares, |r| r.list(|r| Ok(MessageKey(r.array()?))))?.unwrap_or_default(),
         conversation_ends: r.when(ends, Reader::instant)?,
         ranked: r.when(ranked, read_month_number)?,
+        sent_in: sent_in.then_some(SentIn { service_window: in_service_window, entry_point: in_entry_point }),
     };
     r.end()?;
     Ok(message)

@@ -30,6 +30,10 @@ pub struct Contact {
     pub consent: Consent,
     /// The last template sent while no service window was open.
     pub last_template_outside: Option<Timestamp>,
+    /// When the platform last held marketing back because the person has had enough of it (131049).
+    pub capped_at: Option<Timestamp>,
+    /// When it last held marketing back for an experiment (130472).
+    pub held_out_at: Option<Timestamp>,
     /// When the last message was sent, as far as is known: what happened after it disturbs none.
     pub last_sent: Option<Timestamp>,
     /// Messages on their way, with the end of their time to live.
@@ -104,6 +108,8 @@ impl Contact {
             conversations: Conversations::default(),
             consent: Consent::default(),
             last_template_outside: None,
+            capped_at: None,
+            held_out_at: None,
             last_sent: None,
             pending: Vec::new(),
             armed: None,

@@ -19,7 +19,9 @@ use super::event::{
     Stage, Status,
 };
 use super::id::{ContactNumber, EventId, MessageKey, RequestId};
-use super::message::{Asked, Failure, KEPT_WHOLE, Message, Priced, Request, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION};
+use super::message::{
+    Asked, Failure, KEPT_WHOLE, Message, Priced, Request, SentIn, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION,
+};
 use super::number::{Number, PacedPause, Rank};
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
@@ -29,7 +31,7 @@ use super::rules::errors;
 use super::rules::markets::Origin;
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
-use super::window::{Moved, Present, WindowAt, end_with_cut};
+use super::window::{self, Moved, Present, WindowAt, end_with_cut};
 
 /// How many templates paused by pacing are remembered of a number; the oldest is forgotten first.
 const PACED: usize = 256;
@@ -353,7 +355,10 @@ impl Fold<'_, '_> {
         let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
         if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
-            match contact.window.inbound(self.at, self.event, inbound.kind, self.context.partition_time) {
+            // Whether a click was answered in time depends on the window it opened, for as long as the click matters.
+            let since = self.context.partition_time - window::REMEMBERED;
+            let keep_from = contact.entry.clicks.first().map_or(since, |click| since.min(click.at));
+            match contact.window.inbound(self.at, self.event, inbound.kind, keep_from) {
                 Moved::Nothing => {}
                 Moved::Opened => self.tell_service(contact, Transition::Opened),
                 Moved::Refreshed => self.tell_service(contact, Transition::Refreshed),
@@ -460,6 +465,7 @@ impl Fold<'_, '_> {
         message.drops_at = Some(message.sent_at.or(message.accepted_at).unwrap_or(self.at) + time_to_live);
         if !message.told.accepted {
             message.told.accepted = true;
+            self.number.sends.count(self.at);
             self.tell_outcome(contact.as_deref(), message, SendResult::Accepted { held: acceptance.held }, false);
         }
         self.disturbed.extend(&message.shares);
@@ -765,11 +771,19 @@ impl Fold<'_, '_> {
             let pause = PacedPause { name: template.name.clone(), language: template.language.clone(), since: self.at };
             self.paced(pause);
         }
+        if code == Some(errors::PORTFOLIO_PACED) && message.held {
+            self.number.portfolio_paced_at = self.number.portfolio_paced_at.max(Some(self.at));
+        }
         let Some(contact) = contact else {
             return;
         };
-        if code == Some(errors::MARKETING_STOPPED) {
-            self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
+        match code {
+            Some(errors::MARKETING_STOPPED) => {
+                self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
+            }
+            Some(errors::MARKETING_CAPPED) => contact.capped_at = contact.capped_at.max(Some(self.at)),
+            Some(errors::HELD_OUT) => contact.held_out_at = contact.held_out_at.max(Some(self.at)),
+            _ => {}
         }
     }
 
@@ -815,6 +829,7 @@ impl Fold<'_, '_> {
     /// Brings the message's ledger in line with what is known of it: nothing, a first line, or a reversal
     /// and a new line.
     fn settle(&mut self, contact: &Contact, key: MessageKey, message: &mut Message) {
+        let sent_in = self.sent_in(contact, message);
         let reaction = matches!(message.content, Some(Content::Reaction));
         let charged_at = if reaction { message.sent_at.or(message.charge_instant()) } else { message.charge_instant() };
         let Some(charged_at) = charged_at else {
@@ -824,16 +839,19 @@ impl Fold<'_, '_> {
             return;
         };
         let sent_at = message.send_instant().unwrap_or(charged_at);
-        let decided_at = match self.context.policy.window_decided_at {
-            DecidedAt::Sent => sent_at,
-            DecidedAt::Delivered => charged_at,
+        let service_window = match (self.context.policy.window_decided_at, sent_in) {
+            (DecidedAt::Sent, Some(sent_in)) => sent_in.service_window,
+            (DecidedAt::Sent, None) | (DecidedAt::Delivered, _) => {
+                matches!(contact.window.at(charged_at, self.number.coexistence_since), WindowAt::Open(_))
+            }
         };
-        let window = contact.window.at(decided_at, self.number.coexistence_since);
-        let service_window = matches!(window, WindowAt::Open(_));
         let days = self.days(charged_at);
         let by_conversation = self.charges_conversations(charged_at);
-        let free_entry_point =
-            if by_conversation { contact.entry.covers(charged_at, key) } else { contact.entry.at(sent_at).is_some() };
+        let free_entry_point = if by_conversation {
+            contact.entry.covers(charged_at, key)
+        } else {
+            sent_in.map_or_else(|| contact.entry.at(sent_at).is_some(), |sent_in| sent_in.entry_point)
+        };
         let rank = || Rank { at: charged_at, id: id.clone(), participant: message.participant.clone(), message: key };
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
         let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| message.ranked.is_none());
@@ -913,6 +931,19 @@ impl Fold<'_, '_> {
             message.agreement = Some(agreement);
             self.write(contact, message, charge);
         }
+    }
+
+    /// The windows that a message was sent in: looked up while they are remembered, and as last looked up from then on.
+    fn sent_in(&self, contact: &Contact, message: &mut Message) -> Option<SentIn> {
+        let sent_at = message.send_instant()?;
+        if message.sent_in.is_none() || sent_at >= self.context.partition_time - window::REMEMBERED {
+            let window = contact.window.at(sent_at, self.number.coexistence_since);
+            message.sent_in = Some(SentIn {
+                service_window: matches!(window, WindowAt::Open(_)),
+                entry_point: contact.entry.at(sent_at).is_some(),
+            });
+        }
+        message.sent_in
     }
 
     /// Writes a reversal of the line that stands, if one does, for the reasons that a charge tells.

@@ -51,6 +51,8 @@ pub struct Message {
     pub held: bool,
     /// Whether it has been counted as sent: in the window, and as the answer to a click.
     pub counted: bool,
+    /// In which windows it was sent, as far as was known when that could last be looked up.
+    pub sent_in: Option<SentIn>,
     /// What we answered when asked about it.
     pub answer: Option<Answer>,
     /// The latest word of the platform's on its price.
@@ -75,6 +77,16 @@ pub struct Message {
     pub packed: bool,
     /// The recipients' shares of a message to a group, of which each has a line of its own (GRP).
     pub shares: Vec<MessageKey>,
+}
+
+/// The windows that a message was sent in. Windows are forgotten after some days, and a message may be delivered weeks
+/// after it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentIn {
+    /// The service window.
+    pub service_window: bool,
+    /// An entry point's window.
+    pub entry_point: bool,
 }
 
 /// A failure.

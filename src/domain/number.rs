@@ -21,11 +21,15 @@ pub struct Number {
     pub paced: Vec<PacedPause>,
     /// How many asks have arrived in the second of the last one.
     pub asks: Asks,
+    /// How many messages the platform has taken in the second of the last one.
+    pub sends: Asks,
+    /// When the platform last dropped a template that it had held back, for the whole portfolio's sake.
+    pub portfolio_paced_at: Option<Timestamp>,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
 }
 
-/// Asks that arrived within one second of partition time.
+/// What happened within one second: asks, as they arrived, or messages, as they were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
     /// The second, since the epoch.
@@ -41,12 +45,23 @@ impl Asks {
         let Some(limit) = limit else {
             return false;
         };
+        self.count(at);
+        self.count > limit
+    }
+
+    /// Counts one more.
+    pub const fn count(&mut self, at: Timestamp) {
         let second = at.millis().div_euclid(1_000);
         if self.second != second {
             *self = Self { second, count: 0 };
         }
         self.count = self.count.saturating_add(1);
-        self.count > limit
+    }
+
+    /// How many were counted in the second of an instant.
+    #[must_use]
+    pub const fn at(&self, at: Timestamp) -> u32 {
+        if self.second == at.millis().div_euclid(1_000) { self.count } else { 0 }
     }
 }
 
@@ -188,6 +203,8 @@ impl Number {
             restrictions: Vec::new(),
             paced: Vec::new(),
             asks: Asks { second: 0, count: 0 },
+            sends: Asks { second: 0, count: 0 },
+            portfolio_paced_at: None,
             months: BTreeMap::new(),
         }
     }

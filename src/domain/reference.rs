@@ -84,6 +84,10 @@ pub enum AccountFact {
     AiProvider(bool),
     /// Where the business is, as the platform has verified it.
     PrimaryLocation(Country),
+    /// The currency it is eligible for and must pay in, once the platform requires that (PRICE).
+    MustPayIn(Currency),
+    /// How many messages each of its numbers may send in a second (THR).
+    Throughput(u32),
     /// It is eligible for the international rate of passcodes.
     International(International),
     /// How it stands with the platform.
@@ -123,6 +127,8 @@ struct AccountHistory {
     partner_served: History<bool>,
     ai_provider: History<bool>,
     primary_location: History<Country>,
+    must_pay_in: History<Currency>,
+    throughput: History<u32>,
     international: History<International>,
     standing: History<Standing>,
     restrictions: History<(Box<str>, Option<Timestamp>)>,
@@ -177,6 +183,10 @@ pub struct Account {
     pub ai_provider: bool,
     /// Where the business is; a location that is not verified is nowhere.
     pub primary_location: Option<Country>,
+    /// The currency it must pay in, once the platform requires that.
+    pub must_pay_in: Option<Currency>,
+    /// How many messages each of its numbers may send in a second, if known.
+    pub throughput: Option<u32>,
     /// From when on passcodes may be charged at the international rate, if ever.
     pub international: Option<International>,
     /// How it stands.
@@ -207,6 +217,8 @@ impl Account {
             partner_served: false,
             ai_provider: false,
             primary_location: None,
+            must_pay_in: None,
+            throughput: None,
             international: None,
             standing: Standing::Good,
             restrictions: Vec::new(),
@@ -327,6 +339,8 @@ impl Reference {
             AccountFact::PartnerServed(served) => add!(partner_served, served),
             AccountFact::AiProvider(provider) => add!(ai_provider, provider),
             AccountFact::PrimaryLocation(country) => add!(primary_location, country),
+            AccountFact::MustPayIn(currency) => add!(must_pay_in, currency),
+            AccountFact::Throughput(messages) => add!(throughput, messages),
             AccountFact::International(international) => add!(international, international),
             AccountFact::Standing(standing) => add!(standing, standing),
             AccountFact::Restriction { name, until } => add!(restrictions, (name, until)),
@@ -383,6 +397,8 @@ impl Reference {
             partner_served: known.partner_served.at(at, &mut valid).copied().unwrap_or(false),
             ai_provider: known.ai_provider.at(at, &mut valid).copied().unwrap_or(false),
             primary_location: known.primary_location.at(at, &mut valid).copied(),
+            must_pay_in: known.must_pay_in.at(at, &mut valid).copied(),
+            throughput: known.throughput.at(at, &mut valid).copied(),
             international: known.international.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
             restrictions: restrictions_at(&known.restrictions, at, &mut valid),

@@ -6,6 +6,7 @@
 pub mod ai_providers;
 pub mod cards;
 pub(crate) mod categories;
+pub mod currencies;
 pub mod eras;
 pub mod errors;
 pub mod international;

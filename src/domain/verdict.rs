@@ -16,6 +16,7 @@ use super::reference::{Account, TemplateView};
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
+use super::rules::{currencies, errors};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 
@@ -79,6 +80,9 @@ impl Reason {
     const fn rests_on_reference(self) -> bool {
         match self {
             Self::AccountRestricted
+            | Self::TemplateClassificationLimit
+            | Self::CurrencyNotAccepted
+            | Self::Throughput
             | Self::TemplateNotFound
             | Self::TemplateNotApproved
             | Self::TemplatePaused
@@ -107,6 +111,9 @@ impl Reason {
             | Self::ServiceWindowOpen
             | Self::FreeEntryPointOpen
             | Self::NoOptInRecord
+            | Self::MarketingFrequencyCap
+            | Self::ExperimentHoldout
+            | Self::PortfolioPacing
             | Self::ScopedIdMayBeUnsupported
             | Self::FreeEntryPointProvisional => false,
         }
@@ -133,6 +140,11 @@ reasons! {
     Throttled "throttled" Doubts None;
     /// The account is banned, or restricted in what was asked for (rules.md 3.8).
     AccountRestricted "account_restricted" Blocks Some(131_031);
+    /// The account has been found to misuse template categories, and may send neither templates nor Direct Send until the
+    /// limit is lifted (rules.md 3.8).
+    TemplateClassificationLimit "template_classification_limit" Blocks Some(131_064);
+    /// The platform does not deliver for an account in this currency any more (rules.md 1.1).
+    CurrencyNotAccepted "currency_not_accepted" Blocks None;
     /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
     ScopedIdUnsupported "bsuid_unsupported" Blocks Some(131_062);
     /// The contact has withdrawn consent to be written to.
@@ -159,6 +171,8 @@ reasons! {
     DirectSendNotEnabled "direct_send_not_enabled" Blocks Some(100);
     /// The deployment allows one template after the window has closed, and it was sent.
     OneTemplateAfterWindow "one_template_after_window" Blocks None;
+    /// The number has sent as many messages in this second as the platform takes (rules.md 3.7).
+    Throughput "throughput" Blocks Some(130_429);
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
     PaymentIssue "payment_issue" Blocks Some(131_042);
     /// The window looks closed, and an inbound event that opened it may not have been seen yet.
@@ -183,6 +197,15 @@ reasons! {
     RestrictionUnknown "restriction_unknown" Warns None;
     /// Nothing says that the contact agreed to be written to.
     NoOptInRecord "no_opt_in_record" Warns None;
+    /// The platform has held marketing back from this person within the last day, because they have had enough of it from
+    /// all businesses (rules.md 3.5).
+    MarketingFrequencyCap "marketing_frequency_cap" Warns Some(131_049);
+    /// The platform has held marketing back from this person for an experiment; in an open window it delivers it
+    /// (rules.md 3.5).
+    ExperimentHoldout "experiment_holdout" Warns Some(130_472);
+    /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
+    /// (rules.md 3.4).
+    PortfolioPacing "portfolio_pacing" Warns Some(135_000);
     /// The contact shows no phone number, and some templates of the category cannot be sent without one.
     ScopedIdMayBeUnsupported "bsuid_may_be_unsupported" Warns Some(131_062);
     /// The platform's category of the template is not the sender's, or is about to change.
@@ -426,7 +449,9 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     };
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
-    account_gate(&mut gates, known, &ask.content, at);
+    account_gate(&mut gates, context, known, &ask.content, at);
+    rate_gate(&mut gates, known, at);
+    held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
     match &ask.content {
@@ -506,7 +531,11 @@ fn windows_at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Windows
 }
 
 /// Gate 1: the account, and the number.
-fn account_gate(gates: &mut Gates, known: Known<'_>, content: &Content, at: Timestamp) {
+fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, content: &Content, at: Timestamp) {
+    let days = Days::of(context.zones, known.account.zone, at);
+    if currencies::is_refused(known.account, days.first) {
+        gates.because(Reason::CurrencyNotAccepted);
+    }
     match known.account.standing {
         Standing::Good => {}
         Standing::ScheduledForDisable => gates.because(Reason::AccountScheduledForDisable),
@@ -522,9 +551,47 @@ fn account_gate(gates: &mut Gates, known: Known<'_>, content: &Content, at: Time
             Content::Template(_) | Content::DirectSend(_) => forbids.templates,
             Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
         };
-        if forbidden {
+        if forbidden && restriction.name.as_ref() == restrictions::MISUSE {
+            gates.because(Reason::TemplateClassificationLimit);
+        } else if forbidden {
             gates.cite(Reason::AccountRestricted, &restriction.name);
         }
+    }
+}
+
+/// Gate 5: how much the number has sent in the second of the ask, where a fact tells what the platform takes.
+fn rate_gate(gates: &mut Gates, known: Known<'_>, at: Timestamp) {
+    if let Some(limit) = known.account.throughput
+        && known.number.sends.at(at) >= limit
+    {
+        gates.because(Reason::Throughput);
+    }
+}
+
+/// What the platform has held back before, and may again: only the platform can know.
+fn held_back_gate(
+    gates: &mut Gates,
+    context: &Context<'_>,
+    known: Known<'_>,
+    category: Option<&Category>,
+    content: &Content,
+    at: Timestamp,
+) {
+    let is_template = matches!(content, Content::Template(_) | Content::DirectSend(_));
+    if is_template && known.number.portfolio_paced_at.is_some_and(|since| since <= at) {
+        gates.because(Reason::PortfolioPacing);
+    }
+    if !category.is_some_and(Category::is_marketing) {
+        return;
+    }
+    let contact = known.contact;
+    let capped = contact.capped_at.is_some_and(|since| since <= at && at < since + errors::MARKETING_CAP);
+    if capped && !contact.origin.country().is_some_and(errors::is_never_capped) {
+        gates.because(Reason::MarketingFrequencyCap);
+    }
+    let window = matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
+    if !window && contact.held_out_at.is_some_and(|since| since <= at) {
+        gates.because(Reason::ExperimentHoldout);
     }
 }
 
@@ -681,7 +748,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             };
             let price = known.preview(context, &content, category.as_ref(), at);
             let mut gates = Gates::default();
-            account_gate(&mut gates, known, &content, at);
+            account_gate(&mut gates, context, known, &content, at);
             recipient_gate(&mut gates, known.contact, &content, category.as_ref());
             consent_gate(&mut gates, context, known.contact, &content, category.as_ref());
             if !matches!(content, Content::Template(_)) {

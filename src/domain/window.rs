@@ -10,7 +10,7 @@ use super::rules::openers::InboundKind;
 use super::time::{Millis, Span, Timestamp};
 
 /// How far back stretches are kept: webhooks arrive up to seven days late, and a stretch is a day long.
-const REMEMBERED: Millis = Millis::days(8);
+pub const REMEMBERED: Millis = Millis::days(8);
 
 /// How many inbound events of the present window are remembered, to count a repeat once. A repeat comes
 /// within minutes; one that comes after so many others is counted twice, and counts nothing but the count.
@@ -111,11 +111,11 @@ impl ServiceWindow {
     }
 
     /// Takes note of an inbound event that opens or refreshes the window. Keeps the latest end, so neither a
-    /// repeat nor a latecomer shortens it.
-    pub fn inbound(&mut self, at: Timestamp, event: EventId, kind: InboundKind, partition_time: Timestamp) -> Moved {
+    /// repeat nor a latecomer shortens it. Stretches that ended before `keep_from` are forgotten.
+    pub fn inbound(&mut self, at: Timestamp, event: EventId, kind: InboundKind, keep_from: Timestamp) -> Moved {
         let span = Span::from(at, SERVICE_WINDOW);
         let announced_end = self.stretches.last().map(|last| last.end);
-        self.remember(span, partition_time);
+        self.remember(span, keep_from);
         let Some(present) = &mut self.present else {
             // A latecomer inside a window that has come and gone is history, not news.
             if announced_end.is_some_and(|end| span.end <= end) {
@@ -175,14 +175,14 @@ impl ServiceWindow {
     }
 
     /// Adds a stretch, joined with those it touches.
-    fn remember(&mut self, span: Span, partition_time: Timestamp) {
+    fn remember(&mut self, span: Span, keep_from: Timestamp) {
         let first = self.stretches.partition_point(|known| known.end < span.start);
         let after = self.stretches.partition_point(|known| known.start <= span.end);
         let joined = self.stretches[first..after]
             .iter()
             .fold(span, |joined, known| Span { start: joined.start.min(known.start), end: joined.end.max(known.end) });
         self.stretches.splice(first..after, [joined]);
-        let forgotten = self.stretches.partition_point(|known| known.end < partition_time - REMEMBERED);
+        let forgotten = self.stretches.partition_point(|known| known.end < keep_from);
         let forgotten = forgotten.min(self.stretches.len() - 1);
         self.stretches.drain(..forgotten);
     }
@@ -241,7 +241,7 @@ mod tests {
 
     fn inbound(window: &mut ServiceWindow, hours: i64) -> Moved {
         let event = EventId([u8::try_from(hours).expect("small"); 16]);
-        window.inbound(at(hours), event, InboundKind::Message, at(hours))
+        window.inbound(at(hours), event, InboundKind::Message, at(hours) - REMEMBERED)
     }
 
     #[test]

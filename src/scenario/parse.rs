@@ -231,6 +231,8 @@ pub enum Expect {
     Unknown(Option<String>),
     /// The verdict carries a warning.
     Warning(String),
+    /// The verdict carries none.
+    NoWarning,
     /// The verdict names a category.
     Category(String),
     /// The verdict names a market.
@@ -808,7 +810,8 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "no" => match text(&mut words, "`csw` or `fep`")?.as_str() {
             "csw" => Expect::NoWindow,
             "fep" => Expect::NoFree,
-            _ => return Err(piece.mistake("only `no csw` and `no fep` can be expected")),
+            "warning" => Expect::NoWarning,
+            _ => return Err(piece.mistake("only `no csw`, `no fep` and `no warning` can be expected")),
         },
         "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),
         "in" => {
@@ -834,7 +837,7 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "agreement" => Expect::Agreement(text(&mut words, "an agreement")?),
         "nothing" => Expect::Nothing,
         _ => {
-            let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, category, market, csw[a,b), csw until, \
+            let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, category, market, csw[a,b), csw until, \
                            no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, outcome, \
                            agreement or nothing";
             return Err(word.mistake(problem));

@@ -1,6 +1,8 @@
 //! What the platform's error codes mean for a sender (rules.md 3.9): whose fault, whether to try again, and
 //! whether a verdict could have known.
 
+use crate::domain::time::Millis;
+
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -140,6 +142,27 @@ const _: () = {
         at += 1;
     }
 };
+
+/// Marketing was held back because the person has had enough of it, from all businesses together (PUL).
+pub const MARKETING_CAPPED: i32 = 131_049;
+/// Marketing was held back for an experiment (EXP).
+pub const HELD_OUT: i32 = 130_472;
+/// A template that was held back was dropped for the whole portfolio's sake; also a general error (PPACE).
+pub const PORTFOLIO_PACED: i32 = 135_000;
+
+/// How long to wait after [`MARKETING_CAPPED`] before marketing is tried again (PUL).
+pub const MARKETING_CAP: Millis = Millis::hours(24);
+
+/// The countries in which marketing is not capped: the European Economic Area, the United Kingdom, Japan and South Korea
+/// (PUL).
+const NEVER_CAPPED: &str =
+    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE GB JP KR";
+
+/// Whether marketing to people in a country is never capped.
+#[must_use]
+pub fn is_never_capped(country: &str) -> bool {
+    NEVER_CAPPED.split(' ').any(|listed| listed == country)
+}
 
 /// The code that teaches us that a person has stopped marketing messages.
 pub const MARKETING_STOPPED: i32 = 131_050;

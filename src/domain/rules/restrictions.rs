@@ -11,12 +11,15 @@ pub struct Forbids {
     pub direct_send_utility: bool,
 }
 
+/// The limit for misuse of template categories, which is refused with a code of its own (131064; CHG #389).
+pub const MISUSE: &str = "TEMPLATE_CLASSIFICATION_LIMIT";
+
 const NOTHING: Forbids = Forbids { templates: false, freeform: false, direct_send_utility: false };
 
 /// The rows. Restrictions on calls, on adding numbers and on *creating* utility templates forbid no message;
 /// one this version does not know is listed as a warning, not guessed at.
 #[rustfmt::skip]
-const RESTRICTIONS: [(&str, Forbids); 9] = [
+const RESTRICTIONS: [(&str, Forbids); 10] = [
     ("RESTRICTED_BIZ_INITIATED_MESSAGING",       Forbids { templates: true, ..NOTHING }),
     ("RESTRICTED_CUSTOMER_INITIATED_MESSAGING",  Forbids { freeform: true, ..NOTHING }),
     ("RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES", Forbids { direct_send_utility: true, ..NOTHING }),
@@ -26,6 +29,7 @@ const RESTRICTIONS: [(&str, Forbids); 9] = [
     ("RESTRICTED_USER_INITIATED_CALLING",        NOTHING),
     ("RESTRICTED_USER_INITIATED_CALLING_CALL_BUTTON_HIDDEN", NOTHING),
     ("RESTRICTED_BIZ_INITIATED_CALLING",         NOTHING),
+    (MISUSE,                                     Forbids { templates: true, ..NOTHING }),
 ];
 
 /// What a restriction forbids, by the platform's name; `None` if this version does not know it.

@@ -37,6 +37,7 @@ impl Stage<'_> {
             | Expect::Block(_)
             | Expect::Unknown(_)
             | Expect::Warning(_)
+            | Expect::NoWarning
             | Expect::Category(_)
             | Expect::Market(_) => {
                 let verdicts = self.verdicts.get(asked).unwrap_or_default();
@@ -195,6 +196,7 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
         Expect::Allow => verdict.answer == Answer::Allowed,
         Expect::Block(wanted) => verdict.answer == Answer::Blocked && is(wanted),
         Expect::Unknown(wanted) => verdict.answer == Answer::Unknown && is(wanted),
+        Expect::NoWarning => verdict.warnings.is_empty(),
         Expect::Warning(code) => verdict.warnings.iter().any(|cited| cited.reason.code() == code),
         Expect::Category(category) => template.is_some_and(|known| known.name() == category),
         Expect::Market(market) => verdict.price.market.is_some_and(|known| known.name() == market),

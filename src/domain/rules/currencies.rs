@@ -1,0 +1,47 @@
+//! Accounts that the platform delivers for in one currency only, from a day on (rules.md 1.1, PRICE).
+
+use crate::domain::money::Currency;
+use crate::domain::reference::Account;
+use crate::domain::time::Date;
+
+/// A currency that eligible customers of a country must pay in, and from which day, in the account's zone, what is sent
+/// from an account in another one is not delivered.
+struct Row {
+    currency: &'static str,
+    from: Date,
+}
+
+/// Source: PRICE. The last days to migrate are 2026-12-31 and 2027-06-30.
+const ROWS: [Row; 2] =
+    [Row { currency: "INR", from: Date::new(2027, 1, 1) }, Row { currency: "BRL", from: Date::new(2027, 7, 1) }];
+
+/// Whether the platform does not deliver for an account on a day, because it is eligible for a currency and pays in
+/// another.
+#[must_use]
+pub fn is_refused(account: &Account, date: Date) -> bool {
+    let Some((wanted, pays)) = account.must_pay_in.zip(account.currency) else {
+        return false;
+    };
+    wanted != pays && ROWS.iter().any(|row| Currency::parse(row.currency) == Some(wanted) && row.from <= date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eligible_account_in_another_currency_is_refused_from_the_day_on() {
+        let currency = Currency::parse;
+        let account = |wanted, pays| Account {
+            must_pay_in: currency(wanted),
+            currency: currency(pays),
+            ..Account::unknown(None)
+        };
+        assert!(!is_refused(&account("INR", "USD"), Date::new(2026, 12, 31)));
+        assert!(is_refused(&account("INR", "USD"), Date::new(2027, 1, 1)));
+        assert!(!is_refused(&account("INR", "INR"), Date::new(2027, 1, 1)));
+        assert!(!is_refused(&account("BRL", "USD"), Date::new(2027, 6, 30)));
+        assert!(is_refused(&account("BRL", "USD"), Date::new(2027, 7, 1)));
+        assert!(!is_refused(&Account::unknown(None), Date::new(2028, 1, 1)));
+    }
+}
