@@ -128,7 +128,8 @@ impl Contact {
         let eligible = self.entry.eligible.as_ref().map(|click| due(click.deadline, click.alerted_for));
         let free = self.entry.open.as_ref().map(|open| due(open.span.end, open.alerted_for));
         let pending = self.pending.iter().map(|(due, _)| *due).min();
-        [window, eligible, free, self.conversations.deadline(), pending].into_iter().flatten().min()
+        let (conversation, forgotten) = (self.conversations.deadline(), self.entry.forgotten_at());
+        [window, eligible, free, conversation, forgotten, pending].into_iter().flatten().min()
     }
 }
 

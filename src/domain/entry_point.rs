@@ -466,6 +466,18 @@ impl EntryPoint {
         self.withdrawn = self.withdrawn.filter(|(start, _)| *start >= old);
     }
 
+    /// When nothing of it matters any more, so that it can be forgotten even if nothing happens.
+    #[must_use]
+    pub fn forgotten_at(&self) -> Option<Timestamp> {
+        if !self.follows() {
+            return None;
+        }
+        let window = self.open.as_ref().map(|open| open.span).or(self.past.last().copied()).map(|span| span.end);
+        let click = self.clicks.last().map(|click| click.at + ANSWERABLE);
+        let last = window.max(click).or(self.sends.last().map(|sent| sent.start));
+        last.map(|last| last + REMEMBERED + Millis(1))
+    }
+
     /// Whether a message sent at an instant would answer a waiting click in time.
     #[must_use]
     pub fn would_open(&self, sent_at: Timestamp, look: &impl Look) -> bool {
@@ -695,11 +707,14 @@ mod tests {
 
     #[test]
     fn what_is_over_is_forgotten_in_time() {
-        let (mut entry, _) = told(&[sent(1, 1)], 1);
-        let mut changes = Vec::new();
-        for day in 1..20 {
-            entry.work_out(&August, at(24 * day), at(24 * day), &mut changes);
+        for sends in [&[sent(1, 1)][..], &[]] {
+            let (mut entry, _) = told(sends, 1);
+            let mut changes = Vec::new();
+            let due = entry.forgotten_at().expect("something is remembered");
+            entry.work_out(&August, due - Millis(1), due - Millis(1), &mut changes);
+            assert!(!entry.is_empty());
+            entry.work_out(&August, due, due, &mut changes);
+            assert!(entry.is_empty() && entry.forgotten_at().is_none());
         }
-        assert!(entry.is_empty());
     }
 }

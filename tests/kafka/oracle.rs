@@ -389,11 +389,14 @@ fn time_of(row: &[u8]) -> Option<Timestamp> {
 }
 
 /// Whether two rows say the same of a number, be it in two formats: a row that was not changed stays as it was written.
+/// What the first format has no room for is compared where both are of the second.
 fn is_same_number(key: &[u8], row: &[u8], other: &[u8]) -> bool {
+    let is_first = |row: &[u8]| row.first() == Some(&1);
+    let format = if is_first(row) || is_first(other) { WriteFormat::First } else { WriteFormat::Second };
     let again = |row: &[u8]| {
         let (index, number) = state::read_number(row).expect("a row of a number");
         let mut again = Vec::new();
-        state::write_number(index, &number, WriteFormat::Second, &mut again);
+        state::write_number(index, &number, format, &mut again);
         again
     };
     key.first() == Some(&keys::NUMBER) && again(row) == again(other)
