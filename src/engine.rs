@@ -47,6 +47,9 @@ use timers::Timers;
 /// How far ahead of its arrival an event may say it happened.
 const FUTURE: Millis = Millis::minutes(10);
 
+/// How far back messages are looked at again; the store forgets their order a day after that.
+const LOOKED_BACK: Millis = Millis::days(15);
+
 /// How many bytes a row that is written has about, with its key.
 const ROW: usize = 96;
 
@@ -664,12 +667,14 @@ impl<S: Store> Engine<S> {
     ) -> Result<Vec<MessageKey>, store::Error> {
         // Where conversations are charged a message counts when it is delivered, which may be days after it was sent.
         let late = if self.setup.rules.may_be_in_conversation(since) { TIME_TO_LIVE } else { Millis::ZERO };
-        let mut earlier = Vec::new();
-        for key in self.sent.since(contact_number, since - late, &self.store)? {
-            let other = copy_of(&mut self.messages, Some(key), &self.store)?;
-            earlier.extend(other.filter(|other| !other.packed).map(|other| (key, other)));
-        }
         let now = self.meta.partition_time.unwrap_or(event.occurred_at);
+        let since = (since - late).max(now - LOOKED_BACK);
+        let mut earlier = Vec::new();
+        for key in self.sent.since(contact_number, since, &self.store)? {
+            let row = self.messages.row(key, &self.store)?;
+            forget(&mut row.value, now);
+            earlier.extend(row.value.clone().filter(|other| !other.packed).map(|other| (key, other)));
+        }
         let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
         let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
             return Ok(Vec::new());
@@ -710,7 +715,9 @@ impl<S: Store> Engine<S> {
         let mut waiting = VecDeque::from(disturbed);
         let mut next = own;
         while let Some(key) = next.take().or_else(|| waiting.pop_front()) {
-            let Some(message) = &mut self.messages.row(key, &self.store)?.value else {
+            let row = self.messages.row(key, &self.store)?;
+            forget(&mut row.value, now);
+            let Some(message) = &mut row.value else {
                 continue;
             };
             let Some(contact_number) = message.contact else {
