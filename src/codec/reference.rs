@@ -118,18 +118,17 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
         "partner_served" => AccountFact::PartnerServed(fact.boolean()?),
         "ai_provider" => AccountFact::AiProvider(fact.boolean()?),
         "inr_eligible" | "brl_eligible" => {
-            let currency = if fact.name == "inr_eligible" { "INR" } else { "BRL" };
-            match (fact.boolean()?, Currency::parse(currency)) {
-                (true, Some(currency)) => AccountFact::MustPayIn(currency),
-                _ => return Ok(None),
-            }
+            let (eligible, currency) = (fact.boolean()?, if fact.name == "inr_eligible" { "INR" } else { "BRL" });
+            AccountFact::MustPayIn(Currency::parse(currency).filter(|_| eligible))
         }
         "throughput" => match fact.required()?.parse() {
             Ok(messages) => AccountFact::Throughput(messages),
             Err(_) => return mistake("fact `throughput` is no number of messages a second"),
         },
         "template_classification_limit" => {
-            AccountFact::Restriction { name: restrictions::MISUSE.into(), until: fact.until()? }
+            // `false` lifts the limit, and so does its end; anything else is the platform's word for it.
+            let until = if fact.required()? == "false" { Some(Timestamp::EARLIEST) } else { fact.until()? };
+            AccountFact::Restriction { name: restrictions::MISUSE.into(), until }
         }
         "primary_location" => AccountFact::PrimaryLocation(fact.country()?),
         "authentication_international_from" => AccountFact::International(fact.international()?),

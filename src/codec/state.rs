@@ -988,7 +988,7 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 Unpriced::TemplateUnknown => 9,
                 Unpriced::CategoryUnknown(_) => 10,
                 Unpriced::PricingTypeUnknown(_) => 11,
-                Unpriced::MarketUnknown => 12,
+                Unpriced::MarketUnknown => 17,
             });
             match why {
                 Unpriced::CategoryUnknown(raw) | Unpriced::PricingTypeUnknown(raw) => w.text(raw),
@@ -1026,11 +1026,11 @@ fn read_line(r: &mut Reader<'_>) -> Result<Line> {
         9 => Toll::Unknown(Unpriced::TemplateUnknown),
         10 => Toll::Unknown(Unpriced::CategoryUnknown(r.text()?.into())),
         11 => Toll::Unknown(Unpriced::PricingTypeUnknown(r.text()?.into())),
-        12 => Toll::Unknown(Unpriced::MarketUnknown),
         13 => Toll::Free(FreeReason::InConversation, Category::parse(r.text()?)),
         14 => Toll::Free(FreeReason::FreeTier, Category::parse(r.text()?)),
         15 => Toll::Free(FreeReason::SessionMessage, Category::parse(r.text()?)),
         16 => Toll::Free(FreeReason::AgentMessage, Category::parse(r.text()?)),
+        17 => Toll::Unknown(Unpriced::MarketUnknown),
         _ => return Err(Error::Damaged("a toll")),
     };
     let charged_at = r.instant()?;

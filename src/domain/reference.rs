@@ -84,8 +84,9 @@ pub enum AccountFact {
     AiProvider(bool),
     /// Where the business is, as the platform has verified it.
     PrimaryLocation(Country),
-    /// The currency it is eligible for and must pay in, once the platform requires that (PRICE).
-    MustPayIn(Currency),
+    /// The currency it is eligible for and must pay in, once the platform requires that (PRICE); nothing if it is not
+    /// eligible any more.
+    MustPayIn(Option<Currency>),
     /// How many messages each of its numbers may send in a second (THR).
     Throughput(u32),
     /// It is eligible for the international rate of passcodes.
@@ -127,7 +128,7 @@ struct AccountHistory {
     partner_served: History<bool>,
     ai_provider: History<bool>,
     primary_location: History<Country>,
-    must_pay_in: History<Currency>,
+    must_pay_in: History<Option<Currency>>,
     throughput: History<u32>,
     international: History<International>,
     standing: History<Standing>,
@@ -397,7 +398,7 @@ impl Reference {
             partner_served: known.partner_served.at(at, &mut valid).copied().unwrap_or(false),
             ai_provider: known.ai_provider.at(at, &mut valid).copied().unwrap_or(false),
             primary_location: known.primary_location.at(at, &mut valid).copied(),
-            must_pay_in: known.must_pay_in.at(at, &mut valid).copied(),
+            must_pay_in: known.must_pay_in.at(at, &mut valid).copied().flatten(),
             throughput: known.throughput.at(at, &mut valid).copied(),
             international: known.international.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),

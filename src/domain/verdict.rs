@@ -532,8 +532,9 @@ fn windows_at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Windows
 
 /// Gate 1: the account, and the number.
 fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, content: &Content, at: Timestamp) {
-    let days = Days::of(context.zones, known.account.zone, at);
-    if currencies::is_refused(known.account, days.first) {
+    // Of a day that depends on an unknown zone the older rule holds.
+    let day = || context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
+    if known.account.must_pay_in.is_some() && currencies::is_refused(known.account, day()) {
         gates.because(Reason::CurrencyNotAccepted);
     }
     match known.account.standing {

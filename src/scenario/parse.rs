@@ -9,6 +9,9 @@ use crate::domain::time::{Date, Millis};
 /// no task without end.
 const MOST_TIMES: u32 = 100_000;
 
+/// How many participants a group has at most: more than the platform allows.
+const MOST_IN_GROUP: u32 = 1_024;
+
 /// A mistake in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -671,7 +674,8 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
                     }
                 }
                 let count = words.need("how many")?;
-                out.group_of = Some(count.text.parse().map_err(|_| count.mistake("it is no number"))?);
+                let size = count.text.parse().ok().filter(|size| (1..=MOST_IN_GROUP).contains(size));
+                out.group_of = Some(size.ok_or_else(|| count.mistake("a group has 1 to 1024 participants"))?);
             }
             "anyway" => out.anyway = true,
             "held" => out.held = true,
