@@ -14,6 +14,7 @@ pub mod markets;
 pub mod openers;
 pub mod restrictions;
 pub mod templates;
+pub mod tiers;
 
 use eras::{
     AGENT_CHARGED_FROM, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS, MessageTerms, ServicePrice,

@@ -3,9 +3,12 @@
 //! Cards are data that the operator loads (the platform publishes them; nothing is fetched). Every card of
 //! a currency replaces the one before it from its own first day.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::markets::{MARKETS, Market};
+use super::tiers::{Tiered, VolumeTiers};
 use crate::domain::content::Category;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Date;
@@ -67,13 +70,52 @@ pub struct Card {
     pub from: Date,
     /// The rates; `None` where the card says `n/a` or does not list the market.
     rates: [[Option<Amount>; Column::COUNT]; MARKETS.len()],
+    /// The volume tiers; a market and column without any is at its list rate, however many messages there are.
+    tiers: BTreeMap<(Market, Tiered), VolumeTiers>,
+}
+
+/// Why tiers cannot be put on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TiersRefused {
+    /// The card has no list rate for them.
+    NoListRate,
+    /// The first tier has another price than the list.
+    NotListRate {
+        /// What the list says.
+        list: Amount,
+        /// What the first tier says.
+        first: Amount,
+    },
+    /// There are tiers for this market and column already.
+    Twice,
+}
+
+impl fmt::Display for TiersRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoListRate => f.write_str("the card has no list rate for it"),
+            Self::NotListRate { list, first } => {
+                write!(
+                    f,
+                    "its first tier is {first}, and the card's list rate is {list}; they are the same on the platform's lists"
+                )
+            }
+            Self::Twice => f.write_str("the card has tiers for it already"),
+        }
+    }
 }
 
 impl Card {
     /// A card without a rate.
     #[must_use]
     pub fn new(name: &str, currency: Currency, from: Date) -> Self {
-        Self { name: name.into(), currency, from, rates: [[None; Column::COUNT]; MARKETS.len()] }
+        Self {
+            name: name.into(),
+            currency,
+            from,
+            rates: [[None; Column::COUNT]; MARKETS.len()],
+            tiers: BTreeMap::new(),
+        }
     }
 
     /// Writes a rate; returns the one it replaces.
@@ -85,6 +127,29 @@ impl Card {
     #[must_use]
     pub fn rate(&self, market: Market, column: Column) -> Option<Amount> {
         self.rates[market.index()][column as usize]
+    }
+
+    /// Puts volume tiers on the card. Their first one is the list rate, which has to stand there already.
+    ///
+    /// # Errors
+    /// If it is not, or if there are tiers already.
+    pub fn set_tiers(&mut self, market: Market, of: Tiered, tiers: VolumeTiers) -> Result<(), TiersRefused> {
+        let list = self.rate(market, of.column()).ok_or(TiersRefused::NoListRate)?;
+        let first = tiers.list_rate();
+        if list != first {
+            return Err(TiersRefused::NotListRate { list, first });
+        }
+        if self.tiers.contains_key(&(market, of)) {
+            return Err(TiersRefused::Twice);
+        }
+        self.tiers.insert((market, of), tiers);
+        Ok(())
+    }
+
+    /// The volume tiers of a market; `None` where every message is at the list rate.
+    #[must_use]
+    pub fn tiers(&self, market: Market, of: Tiered) -> Option<&VolumeTiers> {
+        self.tiers.get(&(market, of))
     }
 }
 
@@ -104,6 +169,12 @@ impl Cards {
         }
     }
 
+    /// The card of a currency that begins on a day, to be completed.
+    pub fn beginning(&mut self, currency: Currency, from: Date) -> Option<&mut Card> {
+        let place = self.0.binary_search_by_key(&(currency, from), |known| (known.currency, known.from)).ok()?;
+        self.0.get_mut(place)
+    }
+
     /// The card of a currency in force on a day.
     #[must_use]
     pub fn in_force(&self, currency: Currency, date: Date) -> Option<&Card> {
@@ -120,6 +191,7 @@ impl Cards {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tiers::TierRow;
     use super::*;
 
     #[test]
@@ -137,5 +209,30 @@ mod tests {
         assert_eq!(name(usd, 10, 1), Some("u10"));
         assert_eq!(name(inr, 9, 30), None);
         assert_eq!(name(inr, 12, 1), Some("i10"));
+    }
+
+    #[test]
+    fn tiers_begin_at_the_list_rate() {
+        let brazil = Market::named("Brazil").expect("a market");
+        let amount = |text| Amount::parse(text).expect("an amount");
+        let tiers = |first| {
+            let rows = [
+                TierRow { from: 0, to: Some(9), price: amount(first) },
+                TierRow { from: 10, to: None, price: amount("0.001") },
+            ];
+            VolumeTiers::new(&rows).expect("tiers")
+        };
+        let mut card = Card::new("x", Currency::parse("USD").expect("a currency"), Date::new(2026, 7, 1));
+        card.set(brazil, Column::Utility, amount("0.0068"));
+        let (list, first) = (amount("0.0068"), amount("0.007"));
+        assert_eq!(card.set_tiers(brazil, Tiered::Authentication, tiers("0.0068")), Err(TiersRefused::NoListRate));
+        assert_eq!(
+            card.set_tiers(brazil, Tiered::Utility, tiers("0.007")),
+            Err(TiersRefused::NotListRate { list, first })
+        );
+        assert_eq!(card.tiers(brazil, Tiered::Utility), None);
+        assert_eq!(card.set_tiers(brazil, Tiered::Utility, tiers("0.0068")), Ok(()));
+        assert_eq!(card.set_tiers(brazil, Tiered::Utility, tiers("0.0068")), Err(TiersRefused::Twice));
+        assert_eq!(card.tiers(brazil, Tiered::Utility).map(|tiers| tiers.of(10).price), Some(amount("0.001")));
     }
 }

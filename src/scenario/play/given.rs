@@ -5,8 +5,9 @@ use crate::config::parse_date;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
 use crate::domain::rules::Rules;
-use crate::domain::rules::cards::{Card, Cards, Column};
+use crate::domain::rules::cards::{Card, Cards};
 use crate::domain::rules::markets::Market;
+use crate::domain::rules::tiers::{TierRow, Tiered, VolumeTiers};
 use crate::domain::time::Date;
 use crate::scenario::parse::Given;
 
@@ -73,12 +74,20 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
             let currency = Currency::parse("USD").ok_or("USD is a currency")?;
             let mut card = Card::new("test card", currency, Date::new(2019, 6, 1));
             for market in Market::all() {
-                for (column, rate) in [
-                    (Column::Utility, 10_000),
-                    (Column::Authentication, 10_000),
-                    (Column::AuthenticationInternational, 50_000),
+                for (of, prices) in [
+                    (Tiered::Utility, [10_000, 9_000, 8_000]),
+                    (Tiered::Authentication, [10_000, 9_000, 8_000]),
+                    (Tiered::AuthenticationInternational, [50_000, 45_000, 40_000]),
                 ] {
-                    card.set(market, column, Amount::from_millionths(rate));
+                    let [list, second, third] = prices.map(Amount::from_millionths);
+                    let tiers = VolumeTiers::new(&[
+                        TierRow { from: 1, to: Some(1_000), price: list },
+                        TierRow { from: 1_001, to: Some(5_000), price: second },
+                        TierRow { from: 5_001, to: None, price: third },
+                    ]);
+                    card.set(market, of.column(), list);
+                    card.set_tiers(market, of, tiers.map_err(|mistakes| format!("{mistakes:?}"))?)
+                        .map_err(|refused| refused.to_string())?;
                 }
             }
             cards.add(card);
