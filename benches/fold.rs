@@ -162,7 +162,7 @@ fn main() {
             for output in outputs.drain(..) {
                 records += 1;
                 let entry = match &output.effect.what {
-                    What::Charge(charge) => Some(publisher.price(charge)),
+                    What::Charge(charge) => Some(publisher.at_list(&charge.line, charge.reverses.is_some())),
                     What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
                 };
                 let written = match &publisher.record(&output, entry.as_ref()) {

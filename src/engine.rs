@@ -6,6 +6,7 @@
 //! caller's own position in the same batch. What the caller publishes it must have made durable before.
 
 mod home;
+pub mod ledger;
 mod meta;
 pub mod publish;
 mod sent;
@@ -27,6 +28,7 @@ use crate::domain::effect::Effect;
 use crate::domain::event::{About, Event, Happening, Status};
 use crate::domain::fold::{self, Disturbed, Held, News};
 use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
+use crate::domain::ledger::volume::HalfHour;
 use crate::domain::message::{Message, Request, TIME_TO_LIVE};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
@@ -39,6 +41,7 @@ use crate::domain::time::{Date, Millis, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
+use ledger::{Booked, Ledger, Posted, Posting};
 use meta::Meta;
 use sent::SentIndex;
 use table::{Format, Table};
@@ -249,6 +252,9 @@ pub struct Engine<S> {
     sent: SentIndex,
     meta: Meta,
     facts: Vec<Vec<u8>>,
+    ledger: Ledger,
+    /// What the ledger has to publish.
+    posted: Vec<Posted>,
     stale: Stale,
     effects: Vec<Effect>,
     /// Deadlines that have fired since somebody asked.
@@ -329,6 +335,8 @@ impl<S: Store> Engine<S> {
             sent: SentIndex::default(),
             meta,
             facts: Vec::new(),
+            ledger: Ledger::default(),
+            posted: Vec::new(),
             stale: Stale::default(),
             effects: Vec::new(),
             fired: 0,
@@ -338,6 +346,9 @@ impl<S: Store> Engine<S> {
         };
         engine.load_numbers()?;
         engine.load_facts()?;
+        if !fresh {
+            engine.ledger = Ledger::open(&engine.store)?;
+        }
         Ok((engine, position))
     }
 
@@ -407,7 +418,8 @@ impl<S: Store> Engine<S> {
     /// The earliest deadline, or an instant before which none is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.first()
+        let (timer, ledger) = (self.timers.first(), self.ledger.next_due());
+        timer.into_iter().chain(ledger).min()
     }
 
     /// The deadline that fires next, where time has passed it already.
@@ -494,7 +506,51 @@ impl<S: Store> Engine<S> {
                 return Ok(Advanced::TakeOutputs);
             }
         }
-        Ok(if self.timers.needs_refill(now) { Advanced::CommitFirst } else { Advanced::Done })
+        if self.timers.needs_refill(now) {
+            return Ok(Advanced::CommitFirst);
+        }
+        self.publish_ledger(now)?;
+        Ok(Advanced::Done)
+    }
+
+    fn publish_ledger(&mut self, until: Timestamp) -> Result<(), store::Error> {
+        if self.ledger.next_due().is_some_and(|due| due <= until) {
+            let facts = (&*self.setup, &*self.reference);
+            self.ledger.publish(facts, until, &mut self.posted, &self.store)?;
+        }
+        Ok(())
+    }
+
+    /// Prices a line of the ledger, and counts it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn book(&mut self, posting: Posting<'_>) -> Result<Booked, store::Error> {
+        let now = self.meta.partition_time.unwrap_or(posting.line.charged_at);
+        self.ledger.book((&self.setup, &self.reference), posting, now, &self.store)
+    }
+
+    /// Publishes what the ledger would publish at the end of the half-hour: there is no more input that could move time
+    /// there.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn close_ledger(&mut self) -> Result<(), store::Error> {
+        match self.meta.partition_time {
+            Some(now) => self.publish_ledger(HalfHour::of(now).end()),
+            None => Ok(()),
+        }
+    }
+
+    /// What the ledger has to publish since this was last asked.
+    pub fn take_posted(&mut self) -> Vec<Posted> {
+        std::mem::take(&mut self.posted)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     fn take_away(&mut self, due: Timestamp, contact_number: ContactNumber) -> Result<(), store::Error> {
@@ -830,6 +886,7 @@ impl<S: Store> Engine<S> {
         self.requests.write(&mut batch);
         self.timers.write(&mut batch);
         self.sent.write(&mut batch);
+        self.ledger.write(now, &mut batch);
         for record in self.facts.drain(..) {
             batch.put(&keys::fact(self.meta.next_fact), &record);
             self.meta.next_fact += 1;
@@ -853,6 +910,7 @@ impl<S: Store> Engine<S> {
         self.messages.trim();
         self.requests.trim();
         self.timers.trim();
+        self.ledger.trim();
         match now {
             Some(now) if self.timers.needs_refill(now) => self.timers.refill(&self.store),
             _ => Ok(()),

@@ -21,12 +21,15 @@ use tracing::{debug, info, trace, warn};
 
 use crate::codec::{avro, frame, ids, records, reference};
 use crate::config::{Config, Mistake};
+use crate::domain::effect::What;
 use crate::domain::event::Happening;
+use crate::domain::ledger::Scope;
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
+use crate::engine::ledger::Posting;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::zones::Zones;
 use decode::{Batch, Item, Merge, Start, Unit, Unreadable};
 use inputs::{Identity, Input, Place, RawRecord};
@@ -307,6 +310,8 @@ impl<'o, S: Store> Run<'o, S> {
             for index in &self.inputs {
                 self.position.inputs[*index].finished = true;
             }
+            self.engine.close_ledger().map_err(|error| failed("the state", &error))?;
+            self.take_posted();
         }
         if self.options.state.is_some() {
             self.commit()?;
@@ -329,7 +334,9 @@ impl<'o, S: Store> Run<'o, S> {
                 Advanced::TakeOutputs => self.hand_over()?,
             }
         }
+        self.take_posted();
         for item in items {
+            let booked = self.told.outputs.len();
             let (problem, ask) = match item {
                 Item::Event(prepared) => {
                     trace!(file, record = number, id = ids::hex(prepared.event.id.0).as_str(), "event");
@@ -338,7 +345,10 @@ impl<'o, S: Store> Run<'o, S> {
                     }
                     self.told.events += 1;
                     match self.engine.fold(prepared, arrived_at, &mut self.told.outputs).map_err(store_failed)? {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            self.book(booked).map_err(store_failed)?;
+                            continue;
+                        }
                         Err(rejected) => (Problem::from(rejected), None),
                     }
                 }
@@ -374,6 +384,30 @@ impl<'o, S: Store> Run<'o, S> {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Books the lines among the outputs from a place on.
+    fn book(&mut self, from: usize) -> Result<(), store::Error> {
+        for output in &self.told.outputs[from..] {
+            if let What::Charge(charge) = &output.effect.what {
+                let account = &output.effect.account;
+                let posting = Posting {
+                    scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
+                    account: account.id.as_ref(),
+                    number: &output.number,
+                    line: &charge.line,
+                    reverses: charge.reverses.is_some(),
+                };
+                self.told.booked.push_back(self.engine.book(posting)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the ledger has to tell.
+    fn take_posted(&mut self) {
+        let before = self.told.outputs.len();
+        self.told.posted.extend(self.engine.take_posted().into_iter().map(|posted| (before, posted)));
     }
 
     fn hand_over(&mut self) -> Result<(), Mistake> {

@@ -5,8 +5,11 @@
 
 use super::frame::{self, Framer, Writers};
 use super::records::BillingEntry;
+use super::text::Text;
 use super::{avro, state};
 use crate::domain::billing::Line;
+use crate::domain::id::{AccountId, InvalidId, NumberId, PortfolioId};
+use crate::domain::ledger::Scope;
 
 /// The version written.
 const VERSION: u8 = 1;
@@ -77,4 +80,16 @@ pub fn read<'a>(bytes: &'a [u8], writers: &Writers) -> Result<(Line, BillingEntr
     let length = usize::from(u16::from_be_bytes(*length));
     let (line, entry) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
     Ok((state::read_charged(line).map_err(Error::Line)?, writers.read(entry).map_err(Error::Entry)?))
+}
+
+/// Whose a line is: the number, the account if it is known, and whose counts it adds to.
+///
+/// # Errors
+/// If an id is none, which none of ours is.
+pub fn whose(entry: &BillingEntry<'_>) -> Result<(NumberId, Option<AccountId>, Scope), InvalidId> {
+    let number = NumberId::parse(entry.phone_number_id.as_ref().map_or("", Text::as_str))?;
+    let account = entry.account_id.as_ref().map(|id| AccountId::parse(id.as_str())).transpose()?;
+    let portfolio = entry.portfolio_id.as_ref().map(|id| PortfolioId::parse(id.as_str())).transpose()?;
+    let scope = Scope::of(portfolio.as_ref(), account.as_ref(), &number);
+    Ok((number, account, scope))
 }

@@ -8,7 +8,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::text::Text;
-use crate::domain::id::{ContactKey, EventId, Identity, MessageId, MessageKey, NumberId, Participant, RequestId};
+use crate::domain::id::{
+    AccountId, ContactKey, EventId, Identity, MessageId, MessageKey, NumberId, Participant, RequestId,
+};
 use crate::domain::time::Timestamp;
 
 /// H over some fields.
@@ -167,6 +169,24 @@ pub fn billing_line(
     let revision = Decimal::new(i64::from(revision));
     let number = number.as_str().as_bytes();
     hash(&[number, message.as_str().as_bytes(), participant.as_bytes(), revision.bytes()])
+}
+
+/// A discount's id: H(portfolio, account, market, category, month, revision). Where the portfolio is not known, the
+/// account or number that stands alone is in its place.
+#[must_use]
+pub fn discount(
+    portfolio: &str,
+    account: Option<&AccountId>,
+    market: &str,
+    category: &str,
+    month: &str,
+    revision: u32,
+) -> [u8; 16] {
+    let account = account.map_or("", AccountId::as_str);
+    let revision = Decimal::new(i64::from(revision));
+    let fields = [portfolio, account, market, category, month].map(str::as_bytes);
+    let [portfolio, account, market, category, month] = fields;
+    hash(&[portfolio, account, market, category, month, revision.bytes()])
 }
 
 /// A window's id: H(number, contact key, window type, `opened_at`).

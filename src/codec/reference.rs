@@ -9,11 +9,14 @@ use super::text::Text;
 use super::webhook::NewFact;
 use crate::domain::content::{Category, Template};
 use crate::domain::id::{AccountId, NumberId, PortfolioId};
+use crate::domain::ledger::volume::Announced;
 use crate::domain::money::Currency;
 use crate::domain::reference::{AccountFact, Country, Dated, International, Reference, TemplateFact};
+use crate::domain::rules::markets::Market;
 use crate::domain::rules::restrictions;
 use crate::domain::rules::templates::signal;
-use crate::domain::time::{Timestamp, Zone};
+use crate::domain::rules::tiers::Tiered;
+use crate::domain::time::{Month, Timestamp, Zone};
 
 /// Finds a time zone by its IANA name.
 pub type FindZone<'z> = &'z dyn Fn(&str) -> Option<Zone>;
@@ -39,6 +42,21 @@ pub struct RawFact<'f> {
     pub exceptions: Option<&'f str>,
     /// The first instant after it, if it ends, in milliseconds.
     pub until: Option<i64>,
+    /// What a volume tier is a tier of.
+    pub tier: TierOf<'f>,
+}
+
+/// What a volume tier is a tier of, in the platform's words.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TierOf<'f> {
+    /// The market.
+    pub region: Option<&'f str>,
+    /// The category.
+    pub category: Option<&'f str>,
+    /// The month.
+    pub month: Option<&'f str>,
+    /// When it began, in seconds since the epoch.
+    pub began: Option<&'f str>,
 }
 
 impl RawFact<'_> {
@@ -76,6 +94,28 @@ impl RawFact<'_> {
                 self.name
             )),
         }
+    }
+
+    /// A tier that the platform has announced: `25000001:50000000` of a market, category and month. One of a market or
+    /// category that this version does not know decides nothing.
+    fn volume_tier(&self) -> Result<Option<Announced>, Mistake> {
+        let tier = self.required()?;
+        let missing =
+            |attribute: &str| Mistake(format!("fact `{}` names no `{attribute}`, or none that can be read", self.name));
+        let from = tier.split_once(':').and_then(|(from, _)| from.parse().ok());
+        let from = from.ok_or_else(|| Mistake(format!("`{tier}` is no tier, such as `25000001:50000000`")))?;
+        let month = self.tier.month.and_then(Month::parse).ok_or_else(|| missing("effective_month"))?;
+        let began = self.tier.began.and_then(|seconds| seconds.parse().ok()).and_then(Timestamp::from_seconds);
+        let at = began.ok_or_else(|| missing("tier_update_time"))?;
+        let market = Market::named(self.tier.region.ok_or_else(|| missing("region"))?);
+        let category = Category::parse(self.tier.category.ok_or_else(|| missing("pricing_category"))?);
+        Ok(market.zip(Tiered::of(&category)).map(|(market, of)| Announced {
+            market,
+            accrual: of.accrual(),
+            month,
+            from,
+            at,
+        }))
     }
 
     fn until(&self) -> Result<Option<Timestamp>, Mistake> {
@@ -132,6 +172,10 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
         }
         "primary_location" => AccountFact::PrimaryLocation(fact.country()?),
         "authentication_international_from" => AccountFact::International(fact.international()?),
+        "volume_tier" => match fact.volume_tier()? {
+            Some(announced) => AccountFact::VolumeTier(announced),
+            None => return Ok(None),
+        },
         "standing" => match restrictions::standing(fact.required()?) {
             Some(standing) => AccountFact::Standing(standing),
             // A ban state this version does not know is kept in the topic, and decides nothing.
@@ -178,6 +222,12 @@ fn raw<'f>(fact: &'f records::Fact<'_>) -> RawFact<'f> {
         title: attribute("title"),
         exceptions: attribute("exception_countries"),
         until: fact.until,
+        tier: TierOf {
+            region: attribute("region"),
+            category: attribute("pricing_category"),
+            month: attribute("effective_month"),
+            began: attribute("tier_update_time"),
+        },
     }
 }
 

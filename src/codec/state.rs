@@ -5,6 +5,7 @@
 //! shape of the type it came from.
 
 pub(crate) mod bytes;
+pub mod ledger;
 
 use std::fmt;
 

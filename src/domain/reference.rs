@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use super::content::{Category, Template};
 use super::id::{AccountId, NumberId, PortfolioId};
+use super::ledger::Scope;
+use super::ledger::volume::Announced;
 use super::money::Currency;
 use super::rules::restrictions::Standing;
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
@@ -91,6 +93,8 @@ pub enum AccountFact {
     Throughput(u32),
     /// It is eligible for the international rate of passcodes.
     International(International),
+    /// Its portfolio has come into a volume tier (rules.md 1.6).
+    VolumeTier(Announced),
     /// How it stands with the platform.
     Standing(Standing),
     /// A restriction, by the platform's name, and when it ends if it says.
@@ -131,6 +135,7 @@ struct AccountHistory {
     must_pay_in: History<Option<Currency>>,
     throughput: History<u32>,
     international: History<International>,
+    volume_tiers: History<Announced>,
     standing: History<Standing>,
     restrictions: History<(Box<str>, Option<Timestamp>)>,
 }
@@ -343,6 +348,7 @@ impl Reference {
             AccountFact::MustPayIn(currency) => add!(must_pay_in, currency),
             AccountFact::Throughput(messages) => add!(throughput, messages),
             AccountFact::International(international) => add!(international, international),
+            AccountFact::VolumeTier(announced) => add!(volume_tiers, announced),
             AccountFact::Standing(standing) => add!(standing, standing),
             AccountFact::Restriction { name, until } => add!(restrictions, (name, until)),
         };
@@ -406,6 +412,28 @@ impl Reference {
             ..unknown
         };
         (account, valid)
+    }
+
+    /// The volume tiers that the platform has announced to the accounts of a scope.
+    #[must_use]
+    pub fn volume_tiers(&self, scope: &Scope) -> Vec<&Announced> {
+        let mut announced: Vec<&Announced> = match scope {
+            Scope::Portfolio(portfolio) => {
+                let owned = self
+                    .accounts
+                    .iter()
+                    .filter(|(_, known)| known.portfolio.0.iter().any(|fact| fact.value == *portfolio));
+                owned.flat_map(|(_, known)| &known.volume_tiers.0).map(|fact| &fact.value).collect()
+            }
+            Scope::Account(account) => {
+                let known = self.accounts.get(account).into_iter();
+                known.flat_map(|known| &known.volume_tiers.0).map(|fact| &fact.value).collect()
+            }
+            Scope::Number(_) => Vec::new(),
+        };
+        // Accounts have no order of their own.
+        announced.sort_by_key(|tier| (tier.at, tier.from));
+        announced
     }
 
     /// What is known of a template at an instant; `None` if nothing is.

@@ -274,6 +274,13 @@ impl Month {
         Some(Date::checked(year, u8::try_from(ordinal % 100).ok()?, 1)?.month())
     }
 
+    /// A month as the platform writes it: `2025-11`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (year, month) = text.split_once('-')?;
+        Some(Date::checked(year.parse().ok()?, month.parse().ok()?, 1)?.month())
+    }
+
     /// The first day after the month.
     #[must_use]
     pub const fn end(self) -> Date {

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use super::ledger::{Booked, Posted};
 use super::{Output, Rejected, Setup};
 use crate::codec::ids::{self, hex};
 use crate::codec::records;
 use crate::codec::reference::Mistake;
 use crate::codec::text::{Bytes, Text};
-use crate::domain::billing::{self, Allowance, Charge, FreeReason, Line, NoPrice, Price, PriceSource, Toll, Unpriced};
+use crate::domain::billing::{self, Allowance, Charge, FreeReason, Line, NoPrice, PriceSource, Toll, Unpriced};
 use crate::domain::contact::Choice;
 use crate::domain::content::{Category, Content};
 use crate::domain::effect::{
@@ -20,6 +21,7 @@ use crate::domain::event::{Pricing, Term};
 use crate::domain::id::{
     AccountId, ContactKey, EventId, MessageId, NumberId, PortfolioId, RequestId, ScopedUserId, WaId,
 };
+use crate::domain::ledger::volume::{CounterId, Reached};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::reference::{Account, TemplateView};
 use crate::domain::rules::EraAt;
@@ -95,22 +97,16 @@ impl Publisher {
         Self { setup, zones, source, enforced }
     }
 
-    /// Prices a charge at list.
+    /// Makes the record of an effect. A charge that is `booked` is a line of the ledger; one that is not is for the ledger
+    /// stage to book.
     #[must_use]
-    pub fn price(&self, charge: &Charge) -> Price {
-        billing::price(&charge.line, charge.reverses.is_some(), &self.setup.rules, &self.setup.cards)
-    }
-
-    /// Makes the record of an effect. A charge with its `price` is a line of the ledger; without one it is for
-    /// the ledger stage to price.
-    #[must_use]
-    pub fn record<'a>(&'a self, output: &'a Output, price: Option<&'a Price>) -> Record<'a> {
+    pub fn record<'a>(&'a self, output: &'a Output, booked: Option<&'a Booked>) -> Record<'a> {
         let about = About { publisher: self, number: &output.number, effect: &output.effect };
-        match (&output.effect.what, price) {
+        match (&output.effect.what, booked) {
             (What::Verdict(verdict), _) => Record::Verdict(about.verdict(verdict)),
-            (What::Charge(charge), Some(price)) => {
+            (What::Charge(charge), Some(booked)) => {
                 let mut entry = about.unpriced(charge);
-                add_price(&mut entry, &charge.line, price);
+                add_price(&mut entry, &charge.line, booked);
                 Record::Billing(entry)
             }
             (What::Charge(charge), None) => Record::Charge(&charge.line, about.unpriced(charge)),
@@ -120,10 +116,50 @@ impl Publisher {
         }
     }
 
-    /// Makes a line of the ledger of a charge that the conversation stage published: adds its price.
-    pub fn add_price(&self, line: &Line, entry: &mut records::BillingEntry<'_>) {
-        let price = billing::price(line, entry.reverses.is_some(), &self.setup.rules, &self.setup.cards);
-        add_price(entry, line, &price);
+    /// What booking a line tells where nothing is counted.
+    #[must_use]
+    pub fn at_list(&self, line: &Line, reverses: bool) -> Booked {
+        Booked { price: billing::price(line, reverses, &self.setup.rules, &self.setup.cards), tier: None }
+    }
+
+    /// Makes the line of a discount.
+    #[must_use]
+    pub fn discount<'a>(&'a self, posted: &'a Posted) -> records::BillingEntry<'a> {
+        let Posted { at, account, discount } = posted;
+        let CounterId { scope, market, accrual, month } = &discount.counter;
+        let (period, owner) = (month.to_string(), discount.account.as_ref());
+        let id = ids::discount(scope.id(), owner, market.name(), accrual.name(), &period, discount.revision);
+        records::BillingEntry {
+            envelope: records::Envelope {
+                id: hex(id),
+                source: self.source.as_str().into(),
+                r#type: "tollgate.billing.entry.v1".into(),
+                time: at.millis(),
+                subject: account.billing_subject.as_deref().map(Text::from),
+                engine_version: ENGINE_VERSION.into(),
+                ..records::Envelope::default()
+            },
+            entry_type: "DISCOUNT".into(),
+            revision: small(discount.revision),
+            account_id: owner.map(AccountId::as_str).map(Text::from),
+            portfolio_id: scope.portfolio().map(PortfolioId::as_str).map(Text::from),
+            billing_subject: account.billing_subject.as_deref().map(Text::from),
+            payer: account.payer.as_deref().map(Text::from),
+            occurred_at: at.millis(),
+            billing_period: Some(period.into()),
+            time_zone: account.zone.map(|zone| self.zones.name(zone).into()),
+            market: Some(market.name().into()),
+            category: Some(accrual.name().into()),
+            quantity: 0,
+            unit: "message".into(),
+            amount: Some(amount(discount.amount)),
+            currency: Some(currency(discount.currency)),
+            price_source: "rate_card".into(),
+            tier: discount.tier.map(tier),
+            rule: "volume_tiers".into(),
+            finality: "provisional".into(),
+            ..records::BillingEntry::default()
+        }
     }
 
     /// Makes the answer to an ask that could not be understood, where at least its number and id could be.
@@ -196,8 +232,8 @@ pub struct Place<'a> {
     pub key: Option<&'a [u8]>,
 }
 
-/// Adds to a line of the ledger what follows from its price.
-fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, price: &Price) {
+/// Adds to a line of the ledger what the ledger has found.
+pub fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, Booked { price, tier: reached }: &Booked) {
     let listed = price.amount.filter(|_| matches!(line.toll, Toll::Charged(_)));
     let unit_price = listed.map(|amount| if entry.reverses.is_some() { amount.reversed() } else { amount });
     let (source, card, missing) = match &price.source {
@@ -211,11 +247,22 @@ fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, price: &Price) 
     entry.market = price.market.map(Market::name).map(Text::from);
     entry.unknown_reason = unknown_reason(&line.toll, missing);
     entry.list_unit_price = unit_price.map(amount);
-    entry.effective_unit_price = unit_price.map(amount);
+    entry.effective_unit_price = reached.map(|reached| reached.tier.price).or(unit_price).map(amount);
+    entry.tier = reached.map(tier);
     entry.amount = price.amount.map(amount);
     entry.currency = price.currency.map(currency);
     entry.price_source = source.into();
     entry.rate_card = card.map(|card| card.to_string().into());
+}
+
+fn tier(reached: Reached) -> records::Tier<'static> {
+    let bound = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    records::Tier {
+        name: reached.tier.to_string().into(),
+        from: bound(reached.tier.first),
+        to: reached.tier.last.map(bound),
+        basis: if reached.announced { "platform" } else { "count" }.into(),
+    }
 }
 
 /// An effect and what all records say of it.

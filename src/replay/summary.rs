@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::billing::{Agreement, Charge, EntryKind, NoPrice, Price, PriceSource, Toll, Unpriced};
 use crate::domain::effect::{Effect, Outcome, WindowEdge};
+use crate::domain::ledger::volume::Discount;
 use crate::domain::money::Amount;
 use crate::domain::rules::markets::Market;
 use crate::domain::verdict::{Reason, Verdict};
@@ -55,7 +56,7 @@ pub struct VerdictRow {
 /// Ledger lines of one kind, category, market and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillRow {
-    /// `CHARGE`, `FREE` or `UNKNOWN`.
+    /// `CHARGE`, `FREE`, `UNKNOWN` or `DISCOUNT`.
     pub entry_type: String,
     /// The category, if known.
     pub category: String,
@@ -70,6 +71,9 @@ pub struct BillRow {
     /// How much, as a decimal; nothing where it is unknown.
     pub amount: Option<String>,
 }
+
+/// The kind of line that volume tiers make.
+const DISCOUNT: &str = "DISCOUNT";
 
 /// A ledger line's place in the bill.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,9 +115,9 @@ impl Counts {
             }
         }
         for row in std::mem::take(&mut counts.summary.bill) {
-            let kind = [EntryKind::Charge, EntryKind::Free, EntryKind::Unknown].map(EntryKind::name);
+            let kinds = [EntryKind::Charge.name(), EntryKind::Free.name(), EntryKind::Unknown.name(), DISCOUNT];
             let key = BillKey {
-                entry_type: kind.into_iter().find(|kind| *kind == row.entry_type).unwrap_or("UNKNOWN"),
+                entry_type: kinds.into_iter().find(|kind| *kind == row.entry_type).unwrap_or("UNKNOWN"),
                 category: row.category,
                 market: Market::named(&row.market).map_or("", Market::name),
                 reason: REASONS.iter().find(|reason| **reason == row.reason).copied().unwrap_or_default(),
@@ -135,7 +139,9 @@ impl Counts {
             count: *count,
         };
         summary.verdicts = self.verdicts.iter().map(row).collect();
-        let standing = self.bill.iter().filter(|(_, (messages, _))| *messages != 0);
+        let standing = self.bill.iter().filter(|(key, (messages, amount))| {
+            *messages != 0 || (key.entry_type == DISCOUNT && *amount != Some(Amount::ZERO))
+        });
         summary.bill = standing
             .map(|(key, (messages, amount))| BillRow {
                 entry_type: key.entry_type.into(),
@@ -258,6 +264,19 @@ impl Counts {
         count(missing, text);
     }
 
+    /// Counts a discount.
+    pub fn discount(&mut self, discount: &Discount) {
+        let key = BillKey {
+            entry_type: DISCOUNT,
+            category: discount.counter.accrual.name().to_owned(),
+            market: discount.counter.market.name(),
+            reason: "",
+            currency: discount.currency.as_str().to_owned(),
+        };
+        let (_, total) = self.bill.entry(key).or_insert((0, Some(Amount::ZERO)));
+        *total = total.and_then(|total| total.plus(discount.amount));
+    }
+
     /// Counts an edge of a window.
     pub fn window(&mut self, edge: &WindowEdge) {
         count(&mut self.summary.windows, &format!("{} {}", edge.window.name(), edge.transition.name()));
@@ -330,7 +349,7 @@ impl fmt::Display for Summary {
             let mut table = table(head, &[4, 5]);
             for row in &self.bill {
                 let amount = match (&row.amount, row.entry_type.as_str()) {
-                    (Some(amount), "CHARGE") => format!("{amount} {}", row.currency),
+                    (Some(amount), "CHARGE" | DISCOUNT) => format!("{amount} {}", row.currency),
                     (Some(_), _) => String::new(),
                     (None, _) => format!("unknown {}", row.currency).trim_end().to_owned(),
                 };
@@ -346,6 +365,12 @@ impl fmt::Display for Summary {
             writeln!(f, "\n{table}")?;
             for (currency, total) in self.totals() {
                 writeln!(f, "To pay at list price: {total} {currency}")?;
+                if let Some(off) = self.discounts().get(&currency) {
+                    writeln!(f, "Volume tiers: {off} {currency}")?;
+                    if let Some(rest) = total.plus(*off) {
+                        writeln!(f, "To pay: {rest} {currency}")?;
+                    }
+                }
             }
             if self.reversals > 0 {
                 writeln!(f, "Lines taken back and written anew: {}", self.reversals)?;
@@ -363,12 +388,22 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// What there is to pay, by currency.
+    /// What there is to pay at list price, by currency.
     #[must_use]
     pub fn totals(&self) -> BTreeMap<String, Amount> {
+        self.sums(EntryKind::Charge.name())
+    }
+
+    /// What the volume tiers take off, by currency: less than nothing.
+    #[must_use]
+    pub fn discounts(&self) -> BTreeMap<String, Amount> {
+        self.sums(DISCOUNT)
+    }
+
+    fn sums(&self, entry_type: &str) -> BTreeMap<String, Amount> {
         let mut totals = BTreeMap::new();
-        for row in &self.bill {
-            if let (Some(amount), "CHARGE") = (row.amount.as_deref().and_then(Amount::parse), row.entry_type.as_str()) {
+        for row in self.bill.iter().filter(|row| row.entry_type == entry_type) {
+            if let Some(amount) = row.amount.as_deref().and_then(Amount::parse) {
                 let total = totals.entry(row.currency.clone()).or_insert(Amount::ZERO);
                 *total = total.plus(amount).unwrap_or(*total);
             }

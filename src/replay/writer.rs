@@ -1,5 +1,6 @@
 //! The thread that prices, makes records, counts them and writes them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
@@ -11,6 +12,7 @@ use crate::config::Mistake;
 use crate::domain::effect::What;
 use crate::domain::time::Timestamp;
 use crate::engine::Output;
+use crate::engine::ledger::{Booked, Posted};
 use crate::engine::publish::{Place, Problem, Publisher, Record};
 
 /// What came of some records, to be written.
@@ -26,6 +28,10 @@ pub struct Told {
     pub unknown: Vec<Box<str>>,
     /// What the fold told, in order.
     pub outputs: Vec<Output>,
+    /// What booking the charges among them has told, in order.
+    pub booked: VecDeque<Booked>,
+    /// What the ledger told, each with the number of outputs before it.
+    pub posted: Vec<(usize, Posted)>,
     /// What could not be folded, each with the number of outputs before it.
     pub letters: Vec<(usize, Letter)>,
 }
@@ -35,6 +41,8 @@ impl Told {
         (self.records, self.events, self.facts) = (0, 0, 0);
         self.unknown.clear();
         self.outputs.clear();
+        self.booked.clear();
+        self.posted.clear();
         self.letters.clear();
     }
 }
@@ -153,7 +161,7 @@ impl Desk {
         for order in inbox {
             match order {
                 Order::Write(mut told) => {
-                    self.write(&told).map_err(failed)?;
+                    self.write(&mut told).map_err(failed)?;
                     told.clear();
                     // Whoever hands over may be gone, and want none back.
                     let _ = done.send(told);
@@ -168,37 +176,49 @@ impl Desk {
         Ok(())
     }
 
-    fn write(&mut self, told: &Told) -> Result<(), Unusable> {
+    fn write(&mut self, told: &mut Told) -> Result<(), Unusable> {
         self.counts.read(told.records, told.events, told.facts);
         for name in &told.unknown {
             self.counts.unknown_event(name);
         }
-        let mut written = 0;
-        for (before, letter) in &told.letters {
-            self.write_outputs(&told.outputs[written..*before])?;
-            self.write_letter(letter)?;
-            written = *before;
+        let (mut letters, mut posted) = (told.letters.iter().peekable(), told.posted.iter().peekable());
+        for (written, output) in told.outputs.iter().enumerate() {
+            while let Some((_, letter)) = letters.next_if(|(before, _)| *before == written) {
+                self.write_letter(letter)?;
+            }
+            while let Some((_, posted)) = posted.next_if(|(before, _)| *before == written) {
+                self.write_posted(posted)?;
+            }
+            let booked = matches!(output.effect.what, What::Charge(_)).then(|| told.booked.pop_front()).flatten();
+            self.write_output(output, booked.as_ref())?;
         }
-        self.write_outputs(&told.outputs[written..])
+        letters.try_for_each(|(_, letter)| self.write_letter(letter))?;
+        posted.try_for_each(|(_, posted)| self.write_posted(posted))
     }
 
-    fn write_outputs(&mut self, told: &[Output]) -> Result<(), Unusable> {
+    fn write_posted(&mut self, posted: &Posted) -> Result<(), Unusable> {
         let Self { publisher, outputs, counts, .. } = self;
-        for output in told {
-            let effect = &output.effect;
-            let mut price = None;
-            match &effect.what {
-                What::Verdict(verdict) => counts.verdict(effect, verdict),
-                What::Window(edge) => counts.window(edge),
-                What::Outcome(outcome) => counts.outcome(outcome),
-                What::Charge(charge) => counts.entry(effect, charge, price.insert(publisher.price(charge))),
-                What::State(_) => {}
-            }
-            if let Some(outputs) = outputs {
-                outputs.write(&publisher.record(output, price.as_ref()))?;
-            }
+        counts.discount(&posted.discount);
+        match outputs {
+            Some(outputs) => outputs.write(&Record::Billing(publisher.discount(posted))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn write_output(&mut self, output: &Output, booked: Option<&Booked>) -> Result<(), Unusable> {
+        let Self { publisher, outputs, counts, .. } = self;
+        let effect = &output.effect;
+        match (&effect.what, booked) {
+            (What::Verdict(verdict), _) => counts.verdict(effect, verdict),
+            (What::Window(edge), _) => counts.window(edge),
+            (What::Outcome(outcome), _) => counts.outcome(outcome),
+            (What::Charge(charge), Some(booked)) => counts.entry(effect, charge, &booked.price),
+            (What::Charge(_), None) | (What::State(_), _) => {}
+        }
+        match outputs {
+            Some(outputs) => outputs.write(&publisher.record(output, booked)),
+            None => Ok(()),
+        }
     }
 
     fn write_letter(&mut self, letter: &Letter) -> Result<(), Unusable> {

@@ -47,6 +47,8 @@ pub struct Vector {
 pub struct Given {
     /// The account's time zone; UTC if none is named.
     pub zone: Option<String>,
+    /// The time zone of account `B`, if it has one of its own.
+    pub other_zone: Option<String>,
     /// The account's currency; USD if none is named.
     pub currency: Option<String>,
     /// The contact's phone number.
@@ -125,6 +127,17 @@ pub enum Happening {
     },
     /// A fact about the account, until when it holds if it says.
     Account(String, String, Option<When>),
+    /// The platform tells that account `A`'s portfolio is in a volume tier from now on.
+    Tier {
+        /// The tier in the platform's notation.
+        tier: String,
+        /// The market.
+        market: String,
+        /// The category.
+        category: String,
+        /// The month.
+        month: String,
+    },
     /// The number begins to be used from the phone app.
     Coexistence,
     /// Nothing but time.
@@ -180,6 +193,8 @@ pub struct Outbound {
     pub pricing: Vec<(String, Pricing)>,
     /// It goes to a group of so many.
     pub group_of: Option<u32>,
+    /// It goes to others than the vector's contact, each time to somebody else.
+    pub to_others: bool,
 }
 
 /// A send that fails.
@@ -266,6 +281,10 @@ pub enum Expect {
     Charges(u32),
     /// The vector's messages cost so much.
     Total(String, String),
+    /// The last of the messages is in this volume tier of a month.
+    Tier(u32, String),
+    /// The platform has announced that the tier that begins with this message of the month began then.
+    TierFrom(u32, When),
     /// The send has this outcome.
     Outcome(String),
     /// The agreement of the message's line.
@@ -467,7 +486,16 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
     let first = words.need("what is given")?;
     let text = |words: &mut Words<'_>, what| words.need(what).map(|piece| piece.text.to_owned());
     match first.text {
-        "tz" => given.zone = Some(text(&mut words, "a time zone")?),
+        "tz" => {
+            let zone = text(&mut words, "a time zone")?;
+            match words.take() {
+                None => given.zone = Some(zone),
+                Some(of) if of.text == "of" && words.take().is_some_and(|word| word.text == "B") => {
+                    given.other_zone = Some(zone);
+                }
+                Some(of) => return Err(of.mistake("`of B` may follow")),
+            }
+        }
         "currency" => given.currency = Some(text(&mut words, "a currency")?),
         "contact" => given.phone = Some(text(&mut words, "a phone number")?),
         "id" => given.scoped = Some(text(&mut words, "a scoped id")?),
@@ -609,11 +637,17 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
             };
             Happening::Account(name, value, until)
         }
+        "TIER" => Happening::Tier {
+            tier: words.need("a tier, such as `1001:5000`")?.text.to_owned(),
+            market: words.need("a market")?.text.to_owned(),
+            category: words.need("a category")?.text.to_owned(),
+            month: words.need("a month, such as `2026-10`")?.text.to_owned(),
+        },
         "COEXISTENCE" => Happening::Coexistence,
         "TIME" => Happening::Time,
         _ => {
             let problem = "what happens is one of IN, CALL, OUT, ASK, STATUS, PREF, CONSENT, TEMPLATE, ACCOUNT, \
-                           COEXISTENCE, TIME";
+                           TIER, COEXISTENCE, TIME";
             return Err(word.mistake(problem));
         }
     })
@@ -666,6 +700,10 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             "sent" => out.sent = Some(when(words.need("a time")?)?),
             "dlv" => out.delivered = Some(when(words.need("a time")?)?),
             "undelivered" => out.undelivered = true,
+            "to" if words.peek().is_some_and(|word| word.text == "others") => {
+                words.take();
+                out.to_others = true;
+            }
             "to" => {
                 for wanted in ["a", "group", "of"] {
                     let word = words.need("`a group of` and how many")?;
@@ -688,7 +726,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             }
             _ => {
                 let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `for TIME`, `sent TIME`, `dlv TIME`, \
-                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N` or `{price}` may follow";
+                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
                 return Err(word.mistake(problem));
             }
         }
@@ -837,12 +875,20 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
             let amount = text(&mut words, "an amount")?;
             Expect::Total(amount, text(&mut words, "a currency")?)
         }
+        "tier" => {
+            let tier = number(&mut words)?;
+            match words.need("`of` and a month, or `from` and a time")? {
+                of if of.text == "of" => Expect::Tier(tier, text(&mut words, "a month")?),
+                from if from.text == "from" => Expect::TierFrom(tier, when(words.need("a time")?)?),
+                word => return Err(word.mistake("write `tier 2 of 2026-10` or `tier 1001 from @1743451903`")),
+            }
+        }
         "outcome" => Expect::Outcome(text(&mut words, "an outcome")?),
         "agreement" => Expect::Agreement(text(&mut words, "an agreement")?),
         "nothing" => Expect::Nothing,
         _ => {
             let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, category, market, csw[a,b), csw until, \
-                           no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, outcome, \
+                           no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
                            agreement or nothing";
             return Err(word.mistake(problem));
         }

@@ -14,14 +14,17 @@ use crate::codec::records::{self, Event};
 use crate::codec::reference::Learned;
 use crate::codec::state::WriteFormat;
 use crate::config::parse_date;
-use crate::domain::billing::{self, Agreement, Charge, EntryKind, Price};
+use crate::domain::billing::{Agreement, Charge, EntryKind};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
 use crate::domain::id::{MessageId, RequestId};
+use crate::domain::ledger::Scope;
+use crate::domain::ledger::volume::Discount;
 use crate::domain::policy::Policy;
 use crate::domain::rules::eras::{Era, FreeConversations, era};
 use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
+use crate::engine::ledger::{Booked, Posting};
 use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use crate::store::Memory;
 use crate::zones::Zones;
@@ -49,13 +52,13 @@ pub fn play(vector: &Vector, policy: &Policy) -> Result<Vec<Difference>, Mistake
         stage.step(index, step)?;
     }
     stage.run_queue(None)?;
+    stage.close()?;
     Ok(stage.finish())
 }
 
 struct Stage<'v> {
     vector: &'v Vector,
     engine: Engine<Memory>,
-    setup: Arc<Setup>,
     key: DeploymentKey,
     zone: Option<Zone>,
     /// The arrival of the step being played.
@@ -66,7 +69,11 @@ struct Stage<'v> {
     verdicts: Vec<Verdict>,
     told: usize,
     /// The line of each message that stands; nothing where it was taken back.
-    lines: HashMap<String, Option<(Charge, Price)>>,
+    lines: HashMap<String, Option<(Charge, Booked)>>,
+    /// What volume tiers take off.
+    discounts: Vec<Discount>,
+    /// How many people besides the contact have been written to.
+    others: u32,
     /// The conversations that were opened, and not taken back.
     conversations: Vec<(ConversationKind, Span)>,
     outcomes: HashMap<String, Vec<&'static str>>,
@@ -97,13 +104,12 @@ impl<'v> Stage<'v> {
             memory: 64 << 20,
             write_format: WriteFormat::default(),
         });
-        let opened = Engine::open(Arc::clone(&setup), zones, Arc::default(), Memory::default());
+        let opened = Engine::open(setup, zones, Arc::default(), Memory::default());
         let (engine, _) = opened.map_err(|error| wrong(error.to_string()))?;
         let now = midnight(engine.zones(), vector.origin);
         Ok(Self {
             vector,
             engine,
-            setup,
             key,
             zone: Some(zone),
             now,
@@ -112,6 +118,8 @@ impl<'v> Stage<'v> {
             verdicts: Vec::new(),
             told: 0,
             lines: HashMap::new(),
+            discounts: Vec::new(),
+            others: 0,
             conversations: Vec::new(),
             outcomes: HashMap::new(),
             agreements: HashMap::new(),
@@ -146,7 +154,8 @@ impl<'v> Stage<'v> {
         let given = &self.vector.given;
         let long_ago = Timestamp::EARLIEST.millis();
         for account in ["A", "B"] {
-            let zone = given.zone.as_deref().unwrap_or("UTC");
+            let zone = given.other_zone.as_ref().filter(|_| account == "B").or(given.zone.as_ref());
+            let zone = zone.map_or("UTC", String::as_str);
             let currency = given.currency.as_deref().unwrap_or("USD");
             let mut facts = vec![("portfolio", "portfolio"), ("time_zone", zone), ("currency", currency)];
             facts.extend([("payment_method", "true"), ("templates_complete", "true"), ("direct_send", "true")]);
@@ -310,8 +319,13 @@ impl<'v> Stage<'v> {
                 self.engine.fold(&prepared, at, &mut outputs).map_err(|error| self.wrong(error.to_string()))?;
             folded.map_err(|rejected| self.wrong(format!("an event was refused: {}", rejected.code())))?;
         }
-        self.take_in(outputs);
-        Ok(())
+        self.take_in(outputs)
+    }
+
+    /// Has the ledger publish what it has not yet.
+    fn close(&mut self) -> Result<(), Mistake> {
+        self.engine.close_ledger().map_err(|error| self.wrong(error.to_string()))?;
+        self.take_in(Vec::new())
     }
 
     fn advance(&mut self, at: Timestamp, outputs: &mut Vec<Output>) -> Result<(), Mistake> {
@@ -324,7 +338,8 @@ impl<'v> Stage<'v> {
         }
     }
 
-    fn take_in(&mut self, outputs: Vec<Output>) {
+    fn take_in(&mut self, outputs: Vec<Output>) -> Result<(), Mistake> {
+        self.discounts.extend(self.engine.take_posted().into_iter().map(|posted| posted.discount));
         for output in outputs {
             self.told += 1;
             match output.effect.what {
@@ -335,9 +350,16 @@ impl<'v> Stage<'v> {
                         name = format!("{name}/{}", participant.as_str());
                     }
                     self.agreements.insert(name.clone(), charge.agreement);
-                    let (line, reverses) = (&charge.line, charge.reverses.is_some());
-                    let price = billing::price(line, reverses, &self.setup.rules, &self.setup.cards);
-                    let standing = (price.kind != EntryKind::Reversal).then_some((*charge, price));
+                    let account = &output.effect.account;
+                    let posting = Posting {
+                        scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
+                        account: account.id.as_ref(),
+                        number: &output.number,
+                        line: &charge.line,
+                        reverses: charge.reverses.is_some(),
+                    };
+                    let booked = self.engine.book(posting).map_err(|error| self.wrong(error.to_string()))?;
+                    let standing = (booked.price.kind != EntryKind::Reversal).then_some((*charge, booked));
                     self.lines.insert(name, standing);
                 }
                 What::Outcome(outcome) => {
@@ -356,6 +378,7 @@ impl<'v> Stage<'v> {
                 What::State(_) => {}
             }
         }
+        Ok(())
     }
 
     fn take_in_edge(&mut self, edge: &WindowEdge) {
@@ -442,6 +465,19 @@ impl<'v> Stage<'v> {
                 let (entity_type, entity_id) = ("account".into(), "A".into());
                 self.learn(&Learned::Account(records::Account { entity_type, entity_id, facts: vec![new] }))?;
             }
+            Happening::Tier { tier, market, category, month } => {
+                let mut new = fact("volume_tier", tier, when.millis());
+                let began = (when.millis() / 1000).to_string();
+                let attributes = [
+                    ("region", market),
+                    ("pricing_category", category),
+                    ("effective_month", month),
+                    ("tier_update_time", &began),
+                ];
+                new.attributes.extend(attributes.map(|(name, value)| (name.into(), value.clone().into())));
+                let (entity_type, entity_id) = ("account".into(), "A".into());
+                self.learn(&Learned::Account(records::Account { entity_type, entity_id, facts: vec![new] }))?;
+            }
             Happening::Coexistence => {
                 let mut event = self.base("number_fact", "P1", when);
                 let name = "coexistence_since".into();
@@ -451,7 +487,7 @@ impl<'v> Stage<'v> {
             Happening::Time => {
                 let mut outputs = Vec::new();
                 self.advance(when, &mut outputs)?;
-                self.take_in(outputs);
+                self.take_in(outputs)?;
             }
         }
         let (told, verdicts) = (self.told - told, asked..self.verdicts.len());
@@ -532,10 +568,14 @@ impl<'v> Stage<'v> {
         let mut messages = Vec::new();
         for _ in 0..out.times {
             let message = self.name("wamid", out.name.as_deref());
-            let request = self.ask(when, out)?;
+            let whom = out.to_others.then(|| {
+                self.others += 1;
+                format!("1203{}", 6_000_000 + self.others)
+            });
+            let request = self.ask(when, out, whom.as_deref())?;
             let allowed = self.verdicts.last().is_some_and(|verdict| verdict.answer == Answer::Allowed);
             if !out.ask_only && (allowed || out.anyway) {
-                self.deliver(when, out, &message, &request)?;
+                self.deliver(when, out, (&message, &request), whom.as_deref())?;
             }
             match out.group_of {
                 Some(size) => messages.extend((0..size).map(|index| format!("{message}/{}", participant(index)))),
@@ -545,10 +585,20 @@ impl<'v> Stage<'v> {
         Ok(messages)
     }
 
-    fn ask(&mut self, when: Timestamp, out: &Outbound) -> Result<String, Mistake> {
+    /// An event about the vector's contact, or about somebody else.
+    fn about(&self, kind: &'static str, number: &str, at: Timestamp, whom: Option<&str>) -> Event<'static> {
+        let mut event = self.about_contact(kind, number, at, None);
+        if let Some(phone) = whom {
+            event.contact =
+                Some(records::Person { wa_id: Some(phone.to_owned().into()), ..records::Person::default() });
+        }
+        event
+    }
+
+    fn ask(&mut self, when: Timestamp, out: &Outbound, whom: Option<&str>) -> Result<String, Mistake> {
         self.asked += 1;
         let request = format!("ask-{}", self.asked);
-        let mut event = self.about_contact("send_requested", out.number.as_deref().unwrap_or("P1"), when, None);
+        let mut event = self.about("send_requested", out.number.as_deref().unwrap_or("P1"), when, whom);
         event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
         to_group(&mut event, out);
         event.send_requested = Some(Box::new(records::SendRequested {
@@ -561,10 +611,16 @@ impl<'v> Stage<'v> {
         Ok(request)
     }
 
-    fn deliver(&mut self, when: Timestamp, out: &Outbound, message: &str, request: &str) -> Result<(), Mistake> {
+    fn deliver(
+        &mut self,
+        when: Timestamp,
+        out: &Outbound,
+        (message, request): (&str, &str),
+        whom: Option<&str>,
+    ) -> Result<(), Mistake> {
         let number = out.number.as_deref().unwrap_or("P1").to_owned();
         let account = out.account.clone().unwrap_or_else(|| "A".into());
-        let mut accepted = self.about_contact("send_accepted", &number, when, None);
+        let mut accepted = self.about("send_accepted", &number, when, whom);
         accepted.account_id = Some(account.clone().into());
         to_group(&mut accepted, out);
         accepted.send_accepted = Some(Box::new(records::SendAccepted {
@@ -589,7 +645,7 @@ impl<'v> Stage<'v> {
         stages.extend(out.pricing.iter().filter(|(stage, _)| stage == "read").map(|_| "read"));
         for stage in stages {
             let at = if stage == "sent" { sent_at } else { delivered_at };
-            let mut event = self.about_contact("status", &number, at, None);
+            let mut event = self.about("status", &number, at, whom);
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");

@@ -29,8 +29,17 @@ pub const SENT: u8 = b'x';
 /// A reference fact learned from the events themselves.
 pub const FACT: u8 = b'f';
 
-/// Reserved for what is still to come: conversations, limits and tiers, suppressed contacts, the ledger.
-pub const RESERVED: [u8; 4] = [b'v', b'l', b's', b'b'];
+/// A count of the ledger's: what has been published of a portfolio's market, volume and month.
+pub const COUNTER: u8 = b'b';
+/// The messages of a half-hour in a count of the ledger's.
+pub const HALF_HOUR: u8 = b'l';
+/// What a number has been charged for.
+pub const SPEND: u8 = b'p';
+/// When a portfolio last reached a person outside a service window.
+pub const REACHED: u8 = b'u';
+
+/// Reserved for what is still to come: conversations, suppressed contacts.
+pub const RESERVED: [u8; 2] = [b'v', b's'];
 
 /// How long the longest key is: a kind, two numbers of 64 bits and a hash.
 const LONGEST: usize = 33;
@@ -116,8 +125,8 @@ pub enum Changelog {
 #[must_use]
 pub fn changelog(key: &[u8]) -> Changelog {
     match key.first() {
-        Some(&(META | NUMBER | NUMBER_MONTH | CONTACT | ALIAS)) => Changelog::Contacts,
-        Some(&(MESSAGE | REQUEST)) => Changelog::Messages,
+        Some(&(META | NUMBER | NUMBER_MONTH | CONTACT | ALIAS | COUNTER | HALF_HOUR | SPEND)) => Changelog::Contacts,
+        Some(&(MESSAGE | REQUEST | REACHED)) => Changelog::Messages,
         _ => Changelog::Derived,
     }
 }
@@ -187,6 +196,54 @@ pub fn parse_sent(key: &[u8]) -> Option<MessageKey> {
 #[must_use]
 pub fn sent_when(key: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(*key.strip_prefix(&[SENT])?.get(8..16)?.first_chunk()?))
+}
+
+/// A count of the ledger's, by the hash of what it counts.
+#[must_use]
+pub fn counter(counter: [u8; 16]) -> Key {
+    Key::of(COUNTER, counter, [])
+}
+
+/// The half-hours of a count: what the keys of all of them begin with.
+#[must_use]
+pub fn half_hours(counter: [u8; 16]) -> Key {
+    Key::of(HALF_HOUR, counter, [])
+}
+
+/// A half-hour of a count, in order of time; none of ours has a negative number.
+#[must_use]
+pub fn half_hour(counter: [u8; 16], number: i32) -> Key {
+    Key::of(HALF_HOUR, counter, number.max(0).to_be_bytes())
+}
+
+/// The number of the half-hour of a key that [`half_hour`] made.
+#[must_use]
+pub fn parse_half_hour(key: &[u8]) -> Option<i32> {
+    Some(i32::from_be_bytes(*key.strip_prefix(&[HALF_HOUR])?.get(16..)?.first_chunk()?))
+}
+
+/// What a number has been charged for, by the hash of the number.
+#[must_use]
+pub fn spend(number: [u8; 16]) -> Key {
+    Key::of(SPEND, number, [])
+}
+
+/// The people that a portfolio has reached: what the keys of all of them begin with.
+#[must_use]
+pub fn reached_by(scope: [u8; 16]) -> Key {
+    Key::of(REACHED, scope, [])
+}
+
+/// A person that a portfolio has reached.
+#[must_use]
+pub fn reached(scope: [u8; 16], person: [u8; 16]) -> Key {
+    Key::of(REACHED, scope, person)
+}
+
+/// The person of a key that [`reached`] made.
+#[must_use]
+pub fn parse_reached(key: &[u8]) -> Option<[u8; 16]> {
+    key.strip_prefix(&[REACHED])?.get(16..)?.try_into().ok()
 }
 
 /// A learned fact, in the order in which they were learned.

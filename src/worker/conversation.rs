@@ -153,6 +153,11 @@ impl<S: Store> Conversation<S> {
         Some((*task.from.get(usize::from(input))?, *task.read.get(usize::from(input))?))
     }
 
+    /// The engine, where it is there.
+    pub fn engine(&mut self) -> Option<&mut Engine<Pending<S>>> {
+        self.running.as_mut()?.engine.as_mut()
+    }
+
     /// The store, where it is there.
     pub fn store(&self) -> Option<&Pending<S>> {
         Some(self.running.as_ref()?.engine.as_ref()?.store())
@@ -688,6 +693,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.observer.fired(fired);
         }
         self.publish(partition)?;
+        self.publish_posted(partition)?;
         for (due, contact) in spared {
             let detail = format!(
                 "a deadline of {} ms, which this record's arrival has passed, could not be fired; this is a fault of \

@@ -1,14 +1,20 @@
-//! The ledger stage of one partition: prices charges, line by line. It remembers nothing but how far it is, and that
-//! stands in the commit record of the conversation stage's partition of the same number. So it begins together
-//! with it, by the same gate, and its transactions are that partition's too.
+//! The ledger stage of one partition: has charges booked by the ledger of the engine of the same partition number, and
+//! publishes the lines. How far it is stands in that partition's commit record. So it begins together with it, by the
+//! same gate, and its transactions are that partition's too.
 
 use std::sync::Arc;
 
+use super::conversation::Conversation;
 use super::observe::Signs;
 use super::position::Range;
 use super::{Disk, Trouble, Worker, after, guarded, headers, unwritable};
+use crate::codec::records::BillingEntry;
 use crate::codec::{charge, partitioner};
-use crate::engine::publish::Problem;
+use crate::domain::billing::Line;
+use crate::domain::id::InvalidId;
+use crate::engine::Engine;
+use crate::engine::ledger::{Booked, Posting};
+use crate::engine::publish::{self, Problem};
 use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
 /// One partition of the ledger stage.
@@ -101,6 +107,51 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
+    /// Books a line in the engine of its partition. Nothing where that is not running; whoever asks is not either, then.
+    #[allow(clippy::type_complexity, reason = "a line may not be one, and the engine not be there")]
+    fn book(
+        &mut self,
+        partition: Partition,
+        line: &Line,
+        entry: &BillingEntry<'_>,
+    ) -> Result<Option<Result<Booked, InvalidId>>, Trouble> {
+        let Some(engine) = self.conversations.get_mut(&partition).and_then(Conversation::engine) else {
+            return Ok(None);
+        };
+        let (number, account, scope) = match charge::whose(entry) {
+            Ok(whose) => whose,
+            Err(invalid) => return Ok(Some(Err(invalid))),
+        };
+        let posting = Posting {
+            scope: &scope,
+            account: account.as_ref(),
+            number: &number,
+            line,
+            reverses: entry.reverses.is_some(),
+        };
+        Ok(Some(Ok(engine.book(posting)?)))
+    }
+
+    /// Publishes what the ledger of a partition has to tell.
+    pub(super) fn publish_posted(&mut self, partition: Partition) -> Result<(), Trouble> {
+        let posted = self.conversations.get_mut(&partition).and_then(Conversation::engine).map(Engine::take_posted);
+        let shared = Arc::clone(&self.shared);
+        for posted in posted.unwrap_or_default() {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            let record = self.publisher.discount(&posted);
+            shared.framers.billing.write(&record, &mut bytes).map_err(unwritable)?;
+            let headers = headers::of(&record.envelope, shared.headers);
+            drop(record);
+            let key = posted.discount.counter.scope.id().as_bytes();
+            let partition = Partition(partitioner::partition(key, shared.partitions));
+            let out = Slot { topic: Topic::Billing, partition };
+            self.produce_with(out, Some(key), Some(&bytes), &headers)?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+
     /// Publishes a charge with its price, or as a dead letter where it has none.
     fn publish_price(&mut self, head: &Head, records: &Records) -> Result<(), Trouble> {
         if let Some(problem) = self.is_poison(head) {
@@ -112,7 +163,19 @@ impl<L: Log, D: Disk> Worker<L, D> {
         bytes.clear();
         match charge::read(value, &self.charge_writers) {
             Ok((line, mut entry)) => {
-                self.publisher.add_price(&line, &mut entry);
+                let partition = head.slot.partition;
+                match self.book(partition, &line, &entry)? {
+                    Some(Ok(booked)) => publish::add_price(&mut entry, &line, &booked),
+                    Some(Err(invalid)) => {
+                        let problem = Problem { code: "not_a_charge", detail: invalid.to_string(), part: None };
+                        self.bytes = bytes;
+                        return self.publish_letter(head, records, &problem, head.appended_at);
+                    }
+                    None => {
+                        self.bytes = bytes;
+                        return Ok(());
+                    }
+                }
                 shared.framers.billing.write(&entry, &mut bytes).map_err(unwritable)?;
                 let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());
                 let partition = Partition(partitioner::partition(number.as_bytes(), shared.partitions));

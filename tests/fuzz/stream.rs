@@ -116,7 +116,7 @@ impl World {
     fn publish(&self, outputs: &mut Vec<Output>, told: &mut Vec<String>) {
         for output in outputs.drain(..) {
             let price = match &output.effect.what {
-                What::Charge(charge) => Some(self.publisher.price(charge)),
+                What::Charge(charge) => Some(self.publisher.at_list(&charge.line, charge.reverses.is_some())),
                 What::Verdict(_) | What::Window(_) | What::State(_) | What::Outcome(_) => None,
             };
             let mut json = Vec::new();

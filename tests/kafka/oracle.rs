@@ -18,7 +18,7 @@ use tollgate::config::Config;
 use tollgate::domain::effect::What;
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::{Millis, Timestamp};
-use tollgate::engine::publish::{Place, Problem, Publisher, Record};
+use tollgate::engine::publish::{self, Place, Problem, Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared, Setup};
 use tollgate::registry::{self, Registry, SchemaId};
 use tollgate::store::keys::{self, Changelog};
@@ -688,7 +688,8 @@ impl Oracle {
         scan(bootstrap, &deployment.topic(Topic::Charges), all(), Isolation::Committed, |read| {
             let value = read.value.unwrap_or_default();
             let (line, mut entry) = charge::read(value, &reader.billing).expect("a charge of ours");
-            self.publisher.add_price(&line, &mut entry);
+            let booked = self.publisher.at_list(&line, entry.reverses.is_some());
+            publish::add_price(&mut entry, &line, &booked);
             bytes.clear();
             self.framers.billing.write(&entry, &mut bytes).expect("a line can be written");
             let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());
@@ -841,8 +842,8 @@ impl Fold<'_> {
                     let id = ids::from_hex(entry.envelope.id.as_str());
                     self.expect(Topic::Charges, place, id, offset, (Some(owner.as_bytes()), Some(&bytes)));
                     let What::Charge(charge) = &output.effect.what else { panic!("a charge is a charge") };
-                    let price = publisher.price(charge);
-                    let Record::Billing(entry) = publisher.record(&output, Some(&price)) else {
+                    let booked = publisher.at_list(&charge.line, charge.reverses.is_some());
+                    let Record::Billing(entry) = publisher.record(&output, Some(&booked)) else {
                         panic!("a charge with its price is a line")
                     };
                     bytes.clear();

@@ -14,7 +14,7 @@ use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Date;
 
 /// A column of the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Column {
     /// Marketing templates, by either API.
@@ -180,6 +180,12 @@ impl Cards {
     pub fn in_force(&self, currency: Currency, date: Date) -> Option<&Card> {
         let next = self.0.partition_point(|card| (card.currency, card.from) <= (currency, date));
         self.0.get(next.checked_sub(1)?).filter(|card| card.currency == currency)
+    }
+
+    /// Whether any card has volume tiers.
+    #[must_use]
+    pub fn have_tiers(&self) -> bool {
+        self.0.iter().any(|card| !card.tiers.is_empty())
     }
 
     /// Whether no card is loaded.

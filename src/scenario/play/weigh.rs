@@ -6,11 +6,14 @@ use std::ops::Range;
 use super::{Difference, Stage, midnight};
 use crate::domain::billing::{Allowance, Charge, Price, Toll};
 use crate::domain::conversation::ConversationKind;
+use crate::domain::id::PortfolioId;
+use crate::domain::ledger::Scope;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
 use crate::domain::time::{Millis, Span, Timestamp};
 use crate::domain::verdict::{Answer, Verdict};
 use crate::domain::window::WindowAt;
+use crate::engine::ledger::Booked;
 use crate::scenario::parse::{Expect, Mistake, Outbound};
 
 /// An expectation that can only be weighed at the end.
@@ -50,6 +53,12 @@ impl Stage<'_> {
             Expect::Window(..) | Expect::WindowUntil(_) | Expect::NoWindow | Expect::Free(..) | Expect::NoFree => {
                 self.window_differs(expect)?
             }
+            Expect::TierFrom(first, when) => {
+                let began = self.instant(*when)?;
+                let known = self.engine.reference().volume_tiers(&self.scope()?);
+                let from = known.iter().filter(|tier| tier.from == u64::from(*first)).map(|tier| tier.at).min();
+                (from != Some(began)).then(|| format!("{known:?}"))
+            }
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
@@ -59,6 +68,7 @@ impl Stage<'_> {
             | Expect::Unit(_)
             | Expect::Charges(_)
             | Expect::Total(..)
+            | Expect::Tier(..)
             | Expect::Outcome(_)
             | Expect::Agreement(_) => {
                 let messages = messages.to_vec();
@@ -80,7 +90,7 @@ impl Stage<'_> {
     /// Asks about free text, for the windows that the answer shows; the question changes nothing.
     fn window_differs(&mut self, expect: &Expect) -> Result<Option<String>, Mistake> {
         let before = self.told;
-        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() })?;
+        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() }, None)?;
         self.told = before;
         let Some(verdict) = self.verdicts.pop() else {
             return Ok(Some("no answer".into()));
@@ -106,6 +116,12 @@ impl Stage<'_> {
             Some(span) => format!("{name}[{},{})", self.hours(span.start), self.hours(span.end)),
             None => format!("no {name}"),
         }))
+    }
+
+    /// The portfolio of the vector's accounts.
+    fn scope(&self) -> Result<Scope, Mistake> {
+        let portfolio = PortfolioId::parse("portfolio").map_err(|invalid| self.wrong(invalid.to_string()))?;
+        Ok(Scope::Portfolio(portfolio))
     }
 
     /// An instant as the text writes it.
@@ -142,12 +158,25 @@ impl Stage<'_> {
             }
             Expect::Total(amount, currency) => {
                 let mut totals: BTreeMap<Currency, Amount> = BTreeMap::new();
-                for (unit, amount) in entries().filter_map(|(_, price)| price.currency.zip(price.amount)) {
+                let lines = entries().filter_map(|(_, booked)| booked.price.currency.zip(booked.price.amount));
+                let discounts = self.discounts.iter().map(|discount| (discount.currency, discount.amount));
+                for (unit, amount) in lines.chain(discounts) {
                     let total = totals.entry(unit).or_insert(Amount::ZERO);
                     *total = total.plus(amount).unwrap_or(*total);
                 }
                 let found = Currency::parse(currency).and_then(|currency| totals.get(&currency).copied());
                 (found.is_none() || found != Amount::parse(amount)).then(|| format!("{totals:?}"))
+            }
+            Expect::Tier(number, month) => {
+                let (charge, booked) = later
+                    .messages
+                    .last()
+                    .and_then(standing)
+                    .map_or((None, None), |(charge, booked)| (Some(charge), booked.tier));
+                let found = charge.and_then(|charge| charge.line.date).map(|date| date.month().to_string());
+                let same =
+                    found.as_ref() == Some(month) && booked.is_some_and(|reached| reached.tier.number == *number);
+                (!same).then(|| format!("{booked:?} of {found:?}"))
             }
             Expect::Opens(kind, from, to) => {
                 let span = |when| self.instant(when).ok();
@@ -215,13 +244,14 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
 }
 
 /// What a message's line says other than expected; `index` is the message's place among those of its step.
-fn line_differs(entry: Option<&(Charge, Price)>, expect: &Expect, index: usize) -> Option<String> {
+fn line_differs(entry: Option<&(Charge, Booked)>, expect: &Expect, index: usize) -> Option<String> {
     let toll = entry.map(|(charge, _)| &charge.line.toll);
     let allowance = entry.and_then(|(charge, _)| charge.prediction.allowance);
     let same = match (expect, toll) {
         (Expect::NoLine, toll) => toll.is_none(),
         (Expect::Charge(wanted, amount), Some(Toll::Charged(category))) => {
-            let amount_is = |amount: &String| entry.and_then(|(_, price)| price.amount) == Amount::parse(amount);
+            let amount_is =
+                |amount: &String| entry.and_then(|(_, booked)| booked.price.amount) == Amount::parse(amount);
             category.name() == wanted && amount.as_ref().is_none_or(amount_is)
         }
         (Expect::FreeLine(wanted, category), Some(Toll::Free(reason, free))) => {
@@ -237,7 +267,7 @@ fn line_differs(entry: Option<&(Charge, Price)>, expect: &Expect, index: usize) 
     };
     (!same).then(|| match entry {
         None => "no line".to_owned(),
-        Some((charge, Price { kind, amount, currency, source, .. })) => {
+        Some((charge, Booked { price: Price { kind, amount, currency, source, .. }, .. })) => {
             let toll = &charge.line.toll;
             format!("{} {toll:?} {amount:?} {currency:?} ({source:?}); {allowance:?}", kind.name())
         }

@@ -12,6 +12,7 @@ use tollgate::codec::records::{BillingEntry, Event, Verdict, WindowStateRow};
 use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, partitioner, schema};
 use tollgate::domain::time::Timestamp;
+use tollgate::engine::ledger::Posting;
 use tollgate::engine::publish::{self, Publisher};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
 use tollgate::store::keys::{self, Changelog};
@@ -143,7 +144,7 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
         if said != folded {
             return Err(Anomaly::LostWrite(format!("{partition:?}: {said} records are folded, of {folded}")));
         }
-        expected.price(broker, partition, &publisher, shared)?;
+        expected.price(broker, partition, &publisher, shared, None)?;
         let mut rows = Rows::new();
         for topic in [Topic::Contacts, Topic::Messages] {
             apply(&mut rows, broker.log(Slot { topic, partition }).visible().map(|(_, pair)| pair), topic);
@@ -273,19 +274,21 @@ impl Expected {
             fold.record(record, value.as_deref().unwrap_or_default());
         }
         let Fold { mut engine, publisher, .. } = fold;
+        self.price(broker, partition, &publisher, shared, Some(&mut engine))?;
         engine.commit(b"").expect("memory");
         let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
         self.rows.insert(partition, rows);
-        self.price(broker, partition, &publisher, shared)
+        Ok(())
     }
 
-    /// What was charged is priced as it lies in the log: whether that is right is seen to by itself.
+    /// What was charged is booked as it lies in the log: whether that is right is seen to by itself.
     fn price(
         &mut self,
         broker: &Broker,
         partition: Partition,
         publisher: &Publisher,
         shared: &Shared,
+        mut engine: Option<&mut Engine<Memory>>,
     ) -> Result<(), Anomaly> {
         let from = Slot { topic: Topic::Charges, partition };
         let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
@@ -294,7 +297,17 @@ impl Expected {
             let Ok((line, mut entry)) = charge::read(value, &writers) else {
                 return Err(Anomaly::AbortedRead(format!("{from:?}: what is no charge was committed")));
             };
-            publisher.add_price(&line, &mut entry);
+            let (number, account, scope) = charge::whose(&entry).expect("ids of ours");
+            let reverses = entry.reverses.is_some();
+            let (account, number) = (account.as_ref(), &number);
+            let booked = match &mut engine {
+                Some(engine) => {
+                    let posting = Posting { scope: &scope, account, number, line: &line, reverses };
+                    engine.book(posting).expect("memory")
+                }
+                None => publisher.at_list(&line, reverses),
+            };
+            publish::add_price(&mut entry, &line, &booked);
             let mut bytes = Vec::new();
             shared.framers.billing.write(&entry, &mut bytes).expect("a line");
             let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());

@@ -1,0 +1,345 @@
+//! The ledger of the portfolios whose charges come to this partition: prices lines, counts them towards volume tiers, and
+//! publishes what the tiers take off.
+//!
+//! It is a part of the engine of the partition, so that its rows are committed with the rest, by the same gate. A replay
+//! has one partition, and books a line as soon as it is written; on Kafka lines come by `tollgate.charges`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+
+use super::Setup;
+use crate::codec::ids;
+use crate::codec::state::{self, ledger as rows};
+use crate::domain::billing::{self, Line, Price, Toll};
+use crate::domain::id::{AccountId, NumberId};
+use crate::domain::ledger::Scope;
+use crate::domain::ledger::spend::{Item, Spend};
+use crate::domain::ledger::volume::{Counter, CounterId, Discount, HalfHour, Reached, Share, Switches};
+use crate::domain::money::Amount;
+use crate::domain::reference::{Account, Reference};
+use crate::domain::rules::EraAt;
+use crate::domain::rules::tiers::Tiered;
+use crate::domain::time::{Date, Days, Millis, Timestamp};
+use crate::store::{self, Batch, Store, keys};
+
+/// How long a count is kept after its last message: longer than anything may be late.
+const KEPT: Millis = Millis::days(75);
+
+/// So many counts are in memory with their half-hours before some are put away.
+const LOADED: usize = 256;
+
+/// A line to be booked.
+#[derive(Clone, Copy, Debug)]
+pub struct Posting<'a> {
+    /// Whose it is.
+    pub scope: &'a Scope,
+    /// The account that is charged.
+    pub account: Option<&'a AccountId>,
+    /// The number that sent.
+    pub number: &'a NumberId,
+    /// The line.
+    pub line: &'a Line,
+    /// Whether it takes an earlier one back.
+    pub reverses: bool,
+}
+
+/// What booking a line has told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// Its price at list.
+    pub price: Price,
+    /// The volume tier it came into by the counts of that moment, for information.
+    pub tier: Option<Reached>,
+}
+
+/// What the ledger publishes of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// When: the end of the half-hour in which it changed.
+    pub at: Timestamp,
+    /// What is known of the account by then.
+    pub account: Account,
+    /// What is taken off.
+    pub discount: Discount,
+}
+
+/// The ledger of a partition.
+#[derive(Default)]
+pub struct Ledger {
+    counters: BTreeMap<CounterId, Entry>,
+    due: BTreeSet<(Timestamp, CounterId)>,
+    spend: HashMap<NumberId, Numbered, foldhash::fast::RandomState>,
+    /// Whose spend is not in the store yet.
+    spent: Vec<NumberId>,
+}
+
+/// A count, and what of it is not in the store yet.
+struct Entry {
+    key: [u8; 16],
+    counter: Counter,
+    /// Whether the half-hours are in memory.
+    loaded: bool,
+    switches: Switches,
+    /// The facts from which the switches were taken.
+    version: Option<u64>,
+    /// When it is looked at next: to publish what has changed, or to be forgotten.
+    due: Option<Timestamp>,
+    changed: bool,
+    half_hours: BTreeSet<HalfHour>,
+    /// To be deleted with the next batch.
+    gone: bool,
+}
+
+struct Numbered {
+    spend: Spend,
+    changed: bool,
+}
+
+fn row(kind: &'static str) -> impl Fn(state::Error) -> store::Error {
+    move |error| store::Error::Row { kind, error }
+}
+
+fn key_of(id: &CounterId) -> [u8; 16] {
+    let (scope, month) = (&id.scope, id.month.to_string());
+    ids::hash(&[
+        scope.kind().as_bytes(),
+        scope.id().as_bytes(),
+        id.market.name().as_bytes(),
+        id.accrual.name().as_bytes(),
+        month.as_bytes(),
+    ])
+}
+
+impl Entry {
+    fn new(id: &CounterId, loaded: bool) -> Self {
+        Self {
+            key: key_of(id),
+            counter: Counter::default(),
+            loaded,
+            switches: Switches::default(),
+            version: None,
+            due: None,
+            changed: false,
+            half_hours: BTreeSet::new(),
+            gone: false,
+        }
+    }
+
+    /// Brings the half-hours into memory, and the switches up to date.
+    fn prepare(&mut self, id: &CounterId, reference: &Reference, store: &impl Store) -> Result<(), store::Error> {
+        if !self.loaded {
+            let prefix = keys::half_hours(self.key);
+            for (key, record) in store.scan(&prefix, &[], usize::MAX)? {
+                let damaged = state::Error::Damaged("a key");
+                let number = keys::parse_half_hour(&key).ok_or(damaged).map_err(row("half-hour"))?;
+                for (share, messages) in rows::read_half_hour(&record).map_err(row("half-hour"))? {
+                    self.counter.add(HalfHour(number), share, messages);
+                }
+            }
+            self.loaded = true;
+        }
+        if self.version != Some(reference.version()) {
+            self.version = Some(reference.version());
+            self.switches = Switches::of(reference.volume_tiers(&id.scope), id);
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// The ledger that a store holds.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(store: &impl Store) -> Result<Self, store::Error> {
+        let mut ledger = Self::default();
+        for (_, record) in store.scan(&[keys::COUNTER], &[], usize::MAX)? {
+            let rows::CounterRow { id, due, published } = rows::read_counter(&record).map_err(row("count"))?;
+            let mut entry = Entry::new(&id, false);
+            (entry.due, entry.counter.published) = (due, published);
+            ledger.due.extend(due.map(|due| (due, id.clone())));
+            ledger.counters.insert(id, entry);
+        }
+        for (_, record) in store.scan(&[keys::SPEND], &[], usize::MAX)? {
+            let (number, spend) = rows::read_spend(&record).map_err(row("spend"))?;
+            ledger.spend.insert(number, Numbered { spend, changed: false });
+        }
+        Ok(ledger)
+    }
+
+    /// Prices a line and books it. `now` is how far time has come.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn book(
+        &mut self,
+        (setup, reference): (&Setup, &Reference),
+        posting: Posting<'_>,
+        now: Timestamp,
+        store: &impl Store,
+    ) -> Result<Booked, store::Error> {
+        let Posting { line, reverses, .. } = posting;
+        let price = billing::price(line, reverses, &setup.rules, &setup.cards);
+        let mut tier = None;
+        if let (Toll::Charged(category), Some(date)) = (&line.toll, line.date) {
+            if let (Some(amount), Some(currency)) = (price.amount, price.currency) {
+                let item = Item { month: date.month(), category: category.clone(), currency };
+                self.spend(&posting, item, amount);
+            }
+            if let Some(of) = Tiered::of(category).filter(|_| line.cost.is_none() && setup.cards.have_tiers()) {
+                tier = self.count((setup, reference), &posting, (of, date, &price), now, store)?;
+            }
+        }
+        Ok(Booked { price, tier })
+    }
+
+    fn spend(&mut self, posting: &Posting<'_>, item: Item, amount: Amount) {
+        let account = match self.spend.get_mut(posting.number) {
+            Some(account) => account,
+            None => self
+                .spend
+                .entry(posting.number.clone())
+                .or_insert_with(|| Numbered { spend: Spend::new(posting.scope.clone()), changed: false }),
+        };
+        if account.spend.scope != *posting.scope {
+            account.spend.scope = posting.scope.clone();
+        }
+        account.spend.add(item, if posting.reverses { -1 } else { 1 }, amount);
+        if !std::mem::replace(&mut account.changed, true) {
+            self.spent.push(posting.number.clone());
+        }
+    }
+
+    /// Counts a charged message towards its tier. Returns the tier it is in.
+    fn count(
+        &mut self,
+        (setup, reference): (&Setup, &Reference),
+        posting: &Posting<'_>,
+        (of, date, price): (Tiered, Date, &Price),
+        now: Timestamp,
+        store: &impl Store,
+    ) -> Result<Option<Reached>, store::Error> {
+        let Posting { scope, account, line, reverses, .. } = *posting;
+        let by_message = match setup.rules.era(Days { first: date, last: date }) {
+            EraAt::Era(era) => era.messages().is_some(),
+            EraAt::BeforeFirst | EraAt::ZoneUnknown => false,
+        };
+        let Some(market) = price.market.filter(|_| by_message) else {
+            return Ok(None);
+        };
+        let day = setup.rules.card_date(date);
+        let card = price.currency.and_then(|currency| setup.cards.in_force(currency, day));
+        let id = CounterId { scope: scope.clone(), market, accrual: of.accrual(), month: date.month() };
+        let entry = self.counters.entry(id.clone()).or_insert_with(|| Entry::new(&id, true));
+        entry.prepare(&id, reference, store)?;
+        let tiers = card.and_then(|card| card.tiers(market, of)).filter(|_| !reverses);
+        let tier = tiers.map(|tiers| entry.counter.reached(tiers, &entry.switches));
+        let share = Share { account: account.cloned(), of, card: card.map(|card| (card.currency, card.from)) };
+        let half_hour = HalfHour::of(line.charged_at);
+        entry.counter.add(half_hour, share, if reverses { -1 } else { 1 });
+        entry.half_hours.insert(half_hour);
+        (entry.changed, entry.gone) = (true, false);
+        let due = HalfHour::of(now).end();
+        if entry.due.is_none_or(|known| due < known) {
+            if let Some(known) = entry.due.replace(due) {
+                self.due.remove(&(known, id.clone()));
+            }
+            self.due.insert((due, id));
+        }
+        Ok(tier)
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Publishes what has changed in half-hours that have passed at an instant; at the end of all input, all that has.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn publish(
+        &mut self,
+        (setup, reference): (&Setup, &Reference),
+        until: Timestamp,
+        posted: &mut Vec<Posted>,
+        store: &impl Store,
+    ) -> Result<(), store::Error> {
+        while let Some((at, id)) = self.due.first().filter(|(due, _)| *due <= until).cloned() {
+            self.due.remove(&(at, id.clone()));
+            let Some(entry) = self.counters.get_mut(&id) else {
+                continue;
+            };
+            entry.prepare(&id, reference, store)?;
+            let day = setup.rules.card_date(id.month.first_day());
+            let lines = entry.counter.publish(&id, (&setup.cards, day), &entry.switches);
+            entry.changed = true;
+            let forgotten_at = entry.counter.last().map(|last| last.end() + KEPT);
+            entry.gone = lines.is_empty() && forgotten_at.is_none_or(|forgotten_at| forgotten_at <= at);
+            entry.due = forgotten_at.filter(|_| !entry.gone).map(|forgotten_at| forgotten_at.max(at + Millis(1)));
+            self.due.extend(entry.due.map(|due| (due, id)));
+            posted.extend(lines.into_iter().map(|discount| {
+                let known = discount.account.as_ref().map(|account| reference.account(account, at).0);
+                Posted { at, account: known.unwrap_or_else(|| Account::unknown(None)), discount }
+            }));
+        }
+        Ok(())
+    }
+
+    /// What numbers have been charged for.
+    #[must_use]
+    pub fn spend_of(&self, number: &NumberId) -> Option<&Spend> {
+        self.spend.get(number).map(|account| &account.spend)
+    }
+
+    /// Adds what has changed to a batch.
+    pub fn write(&mut self, now: Option<Timestamp>, batch: &mut Batch) {
+        let mut gone = Vec::new();
+        for (id, entry) in self.counters.iter_mut().filter(|(_, entry)| entry.changed) {
+            entry.changed = false;
+            if entry.gone {
+                for half_hour in entry.counter.half_hours() {
+                    batch.delete(&keys::half_hour(entry.key, half_hour.0));
+                }
+                batch.delete(&keys::counter(entry.key));
+                gone.push(id.clone());
+                continue;
+            }
+            let published = entry.counter.published.clone();
+            let head = rows::CounterRow { id: id.clone(), due: entry.due, published };
+            batch.write(&keys::counter(entry.key), |record| rows::write_counter(&head, record));
+            for half_hour in std::mem::take(&mut entry.half_hours) {
+                let key = keys::half_hour(entry.key, half_hour.0);
+                batch.write(&key, |record| rows::write_half_hour(&entry.counter.shares(half_hour), record));
+            }
+        }
+        for id in gone {
+            self.counters.remove(&id);
+        }
+        let old = now.map(|now| Date::utc(now - KEPT).month());
+        for number in std::mem::take(&mut self.spent) {
+            if let Some(account) = self.spend.get_mut(&number) {
+                account.changed = false;
+                if let Some(old) = old {
+                    account.spend.forget_before(old);
+                }
+                let key = keys::spend(ids::hash(&[number.as_str().as_bytes()]));
+                batch.write(&key, |record| rows::write_spend(&number, &account.spend, record));
+            }
+        }
+    }
+
+    /// Puts half-hours away that are not needed soon, where many are in memory. All of them are in the store.
+    pub fn trim(&mut self) {
+        let loaded = self.counters.values().filter(|entry| entry.loaded).count();
+        if loaded <= LOADED {
+            return;
+        }
+        for entry in self.counters.values_mut().filter(|entry| entry.loaded && !entry.changed) {
+            entry.counter.put_away();
+            entry.loaded = false;
+        }
+    }
+}
