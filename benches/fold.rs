@@ -171,6 +171,7 @@ fn main() {
                     Record::Window(record) => container.add(&record, &mut bytes),
                     Record::State(record) => container.add(&record, &mut bytes),
                     Record::Outcome(record) => container.add(&record, &mut bytes),
+                    Record::Usage(record) => container.add(&record, &mut bytes),
                     Record::DeadLetter(record) => container.add(&record, &mut bytes),
                 };
                 written.expect("memory can be written");

@@ -14,4 +14,5 @@ pub mod reference;
 pub mod schema;
 pub mod state;
 pub mod text;
+pub mod usage;
 pub mod webhook;

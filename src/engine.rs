@@ -24,10 +24,12 @@ use crate::codec::ids::{Alias, DeploymentKey};
 use crate::codec::reference::{Learned, Mistake};
 use crate::codec::state::{self, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
-use crate::domain::effect::Effect;
+use crate::domain::effect::{Effect, What};
 use crate::domain::event::{About, Event, Happening, Status};
 use crate::domain::fold::{self, Disturbed, Held, News};
 use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
+use crate::domain::ledger::Scope;
+use crate::domain::ledger::usage::{Person, Snapshot, Usage};
 use crate::domain::ledger::volume::HalfHour;
 use crate::domain::message::{Message, Request, TIME_TO_LIVE};
 use crate::domain::money::Currency;
@@ -36,8 +38,9 @@ use crate::domain::policy::{Context, Policy};
 use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
+use crate::domain::rules::limits::{self, MessagingLimit};
 use crate::domain::rules::markets::Origin;
-use crate::domain::time::{Date, Millis, Timestamp, Zone};
+use crate::domain::time::{Date, Days, Millis, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
@@ -210,6 +213,7 @@ fn context_of<'a>(
     setup: &'a Setup,
     reference: &'a Reference,
     zones: &'a Zones,
+    usage: &'a dyn Usage,
     stale: Stale,
     partition_time: Timestamp,
 ) -> Context<'a> {
@@ -222,6 +226,16 @@ fn context_of<'a>(
         partition_time,
         input_stale: stale.input,
         reference_stale: stale.reference,
+        usage,
+    }
+}
+
+/// What tells how much is used: what others have told of it, else the ledger of this partition, which is all there is
+/// in a replay.
+fn usage_of<'a>(told: Option<&'a Arc<Snapshot>>, ledger: &'a Ledger) -> &'a dyn Usage {
+    match told {
+        Some(told) => &**told,
+        None => ledger,
     }
 }
 
@@ -253,6 +267,10 @@ pub struct Engine<S> {
     meta: Meta,
     facts: Vec<Vec<u8>>,
     ledger: Ledger,
+    /// What ledgers have told of limits and budgets; nothing where this one is the only one.
+    usage: Option<Arc<Snapshot>>,
+    /// How often what is used is told; nothing where it is told at the end alone.
+    usage_every: Option<Millis>,
     /// What the ledger has to publish.
     posted: Vec<Posted>,
     stale: Stale,
@@ -336,6 +354,8 @@ impl<S: Store> Engine<S> {
             meta,
             facts: Vec::new(),
             ledger: Ledger::default(),
+            usage: None,
+            usage_every: None,
             posted: Vec::new(),
             stale: Stale::default(),
             effects: Vec::new(),
@@ -415,6 +435,11 @@ impl<S: Store> Engine<S> {
         self.reference = reference;
     }
 
+    /// From now on takes what is used of limits and budgets from here.
+    pub fn use_usage(&mut self, usage: Arc<Snapshot>) {
+        self.usage = Some(usage);
+    }
+
     /// The earliest deadline, or an instant before which none is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
@@ -492,6 +517,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Advanced, store::Error> {
         let now = self.meta.partition_time.map_or(arrived_at, |known| known.max(arrived_at));
         self.meta.partition_time = Some(now);
+        self.ledger.time_is(now);
         while let Some((due, contact)) = self.timers.next(now) {
             self.firing = Some((due, contact));
             if self.spared.contains(&(due, contact)) {
@@ -513,10 +539,18 @@ impl<S: Store> Engine<S> {
         Ok(Advanced::Done)
     }
 
+    /// From now on tells every so often what is used of limits, tiers and budgets.
+    pub const fn tell_usage_every(&mut self, length: Millis) {
+        self.usage_every = Some(length);
+    }
+
     fn publish_ledger(&mut self, until: Timestamp) -> Result<(), store::Error> {
         if self.ledger.next_due().is_some_and(|due| due <= until) {
             let facts = (&*self.setup, &*self.reference);
             self.ledger.publish(facts, until, &mut self.posted, &self.store)?;
+        }
+        if self.usage_every.is_some_and(|every| self.ledger.is_untold(until, every)) {
+            self.ledger.tell((&self.setup, &self.reference), until, &mut self.posted, &self.store)?;
         }
         Ok(())
     }
@@ -536,10 +570,11 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// If the store cannot be read.
     pub fn close_ledger(&mut self) -> Result<(), store::Error> {
-        match self.meta.partition_time {
-            Some(now) => self.publish_ledger(HalfHour::of(now).end()),
-            None => Ok(()),
-        }
+        let Some(now) = self.meta.partition_time else {
+            return Ok(());
+        };
+        self.publish_ledger(HalfHour::of(now).end())?;
+        self.ledger.tell((&self.setup, &self.reference), now, &mut self.posted, &self.store)
     }
 
     /// What the ledger has to publish since this was last asked.
@@ -584,7 +619,14 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, None, due);
-        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
         entry.changed = true;
         let dropped = fold::pass(&context, &mut entry.number, contact, &account, due, &mut self.effects);
         for key in dropped {
@@ -620,7 +662,14 @@ impl<S: Store> Engine<S> {
             None => self.add_number(Number::new(event.number.clone())),
         };
         let known = self.recall(*message, *request, now)?;
-        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
         if fold::admit(&context, event, known.is_known).is_err() {
             return Ok(Err(Rejected::TooLate));
         }
@@ -641,7 +690,14 @@ impl<S: Store> Engine<S> {
             Some(key) => Some(&mut self.requests.row(*key, &self.store)?.value),
             None => None,
         };
-        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
         let entry = &mut self.numbers[index.0 as usize];
         let (named, at) = (event.account.as_ref(), event.occurred_at);
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
@@ -681,6 +737,9 @@ impl<S: Store> Engine<S> {
             self.settle(prepared, index, now, own, disturbed)?;
         }
         let entry = &self.numbers[index.0 as usize];
+        if account.messaging_limit.and_then(MessagingLimit::people).is_some() {
+            name_people(&self.setup, event, &account, &self.zones, &mut self.effects);
+        }
         publish_into(outputs, &entry.id, &mut self.effects);
         self.rows_changed(*message, *request).map(Ok)
     }
@@ -731,7 +790,14 @@ impl<S: Store> Engine<S> {
             forget(&mut row.value, now);
             earlier.extend(row.value.clone().filter(|other| !other.packed).map(|other| (key, other)));
         }
-        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
         let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
             return Ok(Vec::new());
         };
@@ -766,7 +832,14 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), store::Error> {
         let event = &prepared.event;
         let news = self.news(prepared, &disturbed)?;
-        let context = context_of(&self.setup, &self.reference, &self.zones, self.stale, now);
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
         let entry = &mut self.numbers[index.0 as usize];
         let mut waiting = VecDeque::from(disturbed);
         let mut next = own;
@@ -1105,6 +1178,28 @@ fn arm(timers: &mut Timers, number: ContactNumber, contact: &mut Contact, lead: 
     }
     timers.set(deadline, number);
     contact.armed = Some(deadline);
+}
+
+/// Says on lines of messages that went out outside a service window who was reached, as the whole portfolio knows them: a
+/// hash of the best name that the event gives them.
+fn name_people(setup: &Setup, event: &Event, account: &Account, zones: &Zones, effects: &mut [Effect]) {
+    let Some(identity) = event.contact.as_ref().filter(|_| event.group.is_none()) else {
+        return;
+    };
+    for effect in effects {
+        if let What::Charge(charge) = &mut effect.what
+            && matches!(&event.happening, Happening::Status(Status { about: About::Message(id), .. }) if *id == charge.message)
+            && charge.reverses.is_none()
+            && !charge.service_window
+            && charge.participant.is_none()
+        {
+            let days = Days::of(zones, account.zone, charge.line.charged_at);
+            let of_portfolio = setup.rules.card_date(days.first) >= limits::OF_PORTFOLIO_FROM;
+            let scope = Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &event.number);
+            let key = setup.key.person(scope.id(), identity.canonical());
+            charge.person = Some(Person { key, of_portfolio });
+        }
+    }
 }
 
 fn publish_into(outputs: &mut Vec<Output>, number: &Arc<NumberId>, effects: &mut Vec<Effect>) {

@@ -397,6 +397,7 @@ impl<'o, S: Store> Run<'o, S> {
                     number: &output.number,
                     line: &charge.line,
                     reverses: charge.reverses.is_some(),
+                    person: charge.person,
                 };
                 self.told.booked.push_back(self.engine.book(posting)?);
             }

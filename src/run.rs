@@ -76,6 +76,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
             .gateway_silence
             .map(|length| Millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))),
         headers: stream.headers,
+        usage_every: Millis::minutes(1),
         closing: Closing { age: stream.commit_age, records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: memory / 8 / partitions.max(1) as usize, age: Duration::from_secs(10) },
         tombstones_kept: topics::TOMBSTONES_KEPT,
@@ -350,6 +351,7 @@ fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> R
         (Topic::WindowState, schema::WINDOW_STATE),
         (Topic::Outcomes, schema::OUTCOME),
         (Topic::DeadLetters, schema::DEAD_LETTER),
+        (Topic::Usage, schema::USAGE),
     ];
     // Whoever else reads the input finds heartbeats among the records of its producers, and must be able to read them.
     if stream.heartbeats && !stream.arrival_by_field {

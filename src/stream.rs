@@ -76,6 +76,8 @@ pub enum Topic {
     Outcomes,
     /// `wa.dead-letters`
     DeadLetters,
+    /// `wa.usage`: written by ledgers, and read back by all.
+    Usage,
     /// The changelog of numbers, contacts and their names; it also holds the commit records.
     Contacts,
     /// The changelog of messages and asks.
@@ -88,7 +90,7 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic that a worker writes with keys of its own choice of partition.
-    pub const WRITTEN: [Self; 9] = [
+    pub const WRITTEN: [Self; 10] = [
         Self::Charges,
         Self::Verdicts,
         Self::Billing,
@@ -96,6 +98,7 @@ impl Topic {
         Self::WindowState,
         Self::Outcomes,
         Self::DeadLetters,
+        Self::Usage,
         Self::Contacts,
         Self::Messages,
     ];

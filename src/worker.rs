@@ -40,6 +40,7 @@ use std::time::Duration;
 use crate::codec::frame::{Framer, Framing, Writers};
 use crate::codec::partitioner::Partitioner;
 use crate::codec::{avro, schema};
+use crate::domain::ledger::usage::Snapshot;
 use crate::domain::reference::Reference;
 use crate::domain::time::Millis;
 use crate::engine::publish::{Problem, Publisher};
@@ -81,6 +82,8 @@ pub struct Framers {
     pub outcome: Framer,
     /// `wa.dead-letters`
     pub dead_letter: Framer,
+    /// `wa.usage`
+    pub usage: Framer,
     /// Heartbeats, in the first of the input topics.
     pub heartbeat: Framer,
     /// Lines of the ledger inside of `tollgate.charges`, always in the single-object framing.
@@ -101,6 +104,7 @@ impl Framers {
             state: framer(Topic::WindowState, schema::WINDOW_STATE)?,
             outcome: framer(Topic::Outcomes, schema::OUTCOME)?,
             dead_letter: framer(Topic::DeadLetters, schema::DEAD_LETTER)?,
+            usage: framer(Topic::Usage, schema::USAGE)?,
             heartbeat: framer(Topic::Input(0), schema::EVENT)?,
             charge: Framer::new(schema::BILLING_ENTRY, Framing::SingleObject)?,
         })
@@ -144,6 +148,8 @@ pub struct Shared {
     pub gateway_silence: Option<Millis>,
     /// Which headers outputs carry.
     pub headers: headers::Headers,
+    /// How often ledgers tell what is used of limits, tiers and budgets, by the time of the events.
+    pub usage_every: Millis,
     /// When a transaction is closed.
     pub closing: Closing,
     /// When rows are written to the store.
@@ -168,6 +174,7 @@ pub struct Checkpoint {
 #[derive(Clone, Default)]
 pub struct Latest {
     known: Arc<Mutex<Arc<Reference>>>,
+    used: Arc<Mutex<Arc<Snapshot>>>,
     stale: Arc<AtomicBool>,
 }
 
@@ -189,6 +196,17 @@ impl Latest {
             Arc::make_mut(&mut reference).move_behind(watermark);
         }
         *known = reference;
+    }
+
+    /// What is used of limits and budgets.
+    #[must_use]
+    pub fn used(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.used.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on so much is used of limits and budgets.
+    pub fn set_used(&self, used: Arc<Snapshot>) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = used;
     }
 
     /// Whether that may be too old to rest a verdict on.

@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Reading};
 use crate::deployment::Deployment;
 
 /// The topics that a deployment writes, their names in the configuration's `[kafka.topics]`, and what they are usually called.
-pub const WRITTEN: [(Topic, &str, &str); 9] = [
+pub const WRITTEN: [(Topic, &str, &str); 10] = [
     (Topic::Verdicts, "verdicts", "wa.verdicts"),
     (Topic::Windows, "windows", "wa.windows"),
     (Topic::WindowState, "window_state", "wa.window-state"),
@@ -23,6 +23,7 @@ pub const WRITTEN: [(Topic, &str, &str); 9] = [
     (Topic::Contacts, "contacts_changelog", "tollgate.conversation-contacts-changelog"),
     (Topic::Messages, "messages_changelog", "tollgate.conversation-messages-changelog"),
     (Topic::DeadLetters, "dead_letters", "wa.dead-letters"),
+    (Topic::Usage, "usage", "wa.usage"),
 ];
 
 /// What is written to one topic.
@@ -90,7 +91,7 @@ impl Shape {
     /// in between it knows nothing.
     pub fn for_peer(&self, name: &str) -> String {
         let outputs = self.0.iter().filter(|rate| {
-            !matches!(rate.topic, Topic::Charges | Topic::Contacts | Topic::Messages | Topic::DeadLetters)
+            !matches!(rate.topic, Topic::Charges | Topic::Contacts | Topic::Messages | Topic::DeadLetters | Topic::Usage)
         });
         let one = |rate: &Rate| {
             let per_event = rate.per_million as f64 / 1e6;

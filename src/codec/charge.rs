@@ -10,9 +10,25 @@ use super::{avro, state};
 use crate::domain::billing::Line;
 use crate::domain::id::{AccountId, InvalidId, NumberId, PortfolioId};
 use crate::domain::ledger::Scope;
+use crate::domain::ledger::reach::PersonKey;
+use crate::domain::ledger::usage::Person;
 
-/// The version written.
-const VERSION: u8 = 1;
+/// The version without anybody who was reached.
+const NOBODY: u8 = 1;
+
+/// The version with somebody who was reached, whose key follows: of the portfolio, or of the number.
+const VERSION: u8 = 2;
+
+/// A charge, as read.
+#[derive(Debug)]
+pub struct Charged<'a> {
+    /// What its price depends on.
+    pub line: Line,
+    /// Who was reached, where that counts towards a messaging limit.
+    pub person: Option<Person>,
+    /// The line of the ledger without its price.
+    pub entry: BillingEntry<'a>,
+}
 
 /// Why a charge cannot be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,8 +73,21 @@ impl Error {
 ///
 /// # Errors
 /// If the line cannot be encoded, which no line of ours cannot.
-pub fn write(line: &Line, entry: &BillingEntry<'_>, framer: &Framer, out: &mut Vec<u8>) -> Result<(), avro::Error> {
-    out.push(VERSION);
+pub fn write(
+    line: &Line,
+    person: Option<Person>,
+    entry: &BillingEntry<'_>,
+    framer: &Framer,
+    out: &mut Vec<u8>,
+) -> Result<(), avro::Error> {
+    match person {
+        None => out.push(NOBODY),
+        Some(Person { key, of_portfolio }) => {
+            out.push(VERSION);
+            out.push(u8::from(of_portfolio));
+            out.extend_from_slice(&key.0);
+        }
+    }
     let start = out.len();
     out.extend_from_slice(&[0; 2]);
     state::write_charged(line, out);
@@ -71,15 +100,22 @@ pub fn write(line: &Line, entry: &BillingEntry<'_>, framer: &Framer, out: &mut V
 ///
 /// # Errors
 /// What keeps it from being read.
-pub fn read<'a>(bytes: &'a [u8], writers: &Writers) -> Result<(Line, BillingEntry<'a>), Error> {
+pub fn read<'a>(bytes: &'a [u8], writers: &Writers) -> Result<Charged<'a>, Error> {
     let (version, rest) = bytes.split_first().ok_or(Error::Truncated)?;
-    if *version != VERSION {
-        return Err(Error::Newer(*version));
-    }
+    let (person, rest) = match *version {
+        NOBODY => (None, rest),
+        VERSION => {
+            let (of_portfolio, rest) = rest.split_first().ok_or(Error::Truncated)?;
+            let (key, rest) = rest.split_first_chunk::<16>().ok_or(Error::Truncated)?;
+            (Some(Person { key: PersonKey(*key), of_portfolio: *of_portfolio != 0 }), rest)
+        }
+        newer => return Err(Error::Newer(newer)),
+    };
     let (length, rest) = rest.split_first_chunk::<2>().ok_or(Error::Truncated)?;
     let length = usize::from(u16::from_be_bytes(*length));
     let (line, entry) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
-    Ok((state::read_charged(line).map_err(Error::Line)?, writers.read(entry).map_err(Error::Entry)?))
+    let line = state::read_charged(line).map_err(Error::Line)?;
+    Ok(Charged { line, person, entry: writers.read(entry).map_err(Error::Entry)? })
 }
 
 /// Whose a line is: the number, the account if it is known, and whose counts it adds to.

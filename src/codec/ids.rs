@@ -11,6 +11,7 @@ use super::text::Text;
 use crate::domain::id::{
     AccountId, ContactKey, EventId, Identity, MessageId, MessageKey, NumberId, Participant, RequestId,
 };
+use crate::domain::ledger::reach::PersonKey;
 use crate::domain::time::Timestamp;
 
 /// H over some fields.
@@ -290,6 +291,12 @@ impl DeploymentKey {
         let scoped = identity.scoped.as_ref().map(|scoped| (Alias::Scoped, scoped.as_str()));
         let parent = identity.parent.as_ref().map(|parent| (Alias::Parent, parent.as_str()));
         [phone, scoped, parent].into_iter().flatten().map(|(kind, alias)| self.alias(number, kind, alias))
+    }
+
+    /// A person as a whole portfolio knows them: HMAC(deployment key, "person", portfolio, canonical alias).
+    #[must_use]
+    pub fn person(&self, portfolio: &str, canonical_alias: &str) -> PersonKey {
+        PersonKey(self.name(&[b"person", portfolio.as_bytes(), canonical_alias.as_bytes()]))
     }
 
     /// A group participant's key on outputs: HMAC(deployment key, "participant", number, participant).

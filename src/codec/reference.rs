@@ -12,6 +12,7 @@ use crate::domain::id::{AccountId, NumberId, PortfolioId};
 use crate::domain::ledger::volume::Announced;
 use crate::domain::money::Currency;
 use crate::domain::reference::{AccountFact, Country, Dated, International, Reference, TemplateFact};
+use crate::domain::rules::limits::MessagingLimit;
 use crate::domain::rules::markets::Market;
 use crate::domain::rules::restrictions;
 use crate::domain::rules::templates::signal;
@@ -44,6 +45,8 @@ pub struct RawFact<'f> {
     pub until: Option<i64>,
     /// What a volume tier is a tier of.
     pub tier: TierOf<'f>,
+    /// The messaging limit that is told along.
+    pub limit: Option<&'f str>,
 }
 
 /// What a volume tier is a tier of, in the platform's words.
@@ -172,6 +175,12 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
         }
         "primary_location" => AccountFact::PrimaryLocation(fact.country()?),
         "authentication_international_from" => AccountFact::International(fact.international()?),
+        // Webhooks tell the limit among other things (rules.md 3.6).
+        "capability" | "phone_number_quality" => match fact.limit {
+            Some(limit) => AccountFact::MessagingLimit(MessagingLimit::parse(limit)),
+            None => return Ok(None),
+        },
+        "messaging_limit" => AccountFact::MessagingLimit(MessagingLimit::parse(fact.required()?)),
         "volume_tier" => match fact.volume_tier()? {
             Some(announced) => AccountFact::VolumeTier(announced),
             None => return Ok(None),
@@ -228,6 +237,7 @@ fn raw<'f>(fact: &'f records::Fact<'_>) -> RawFact<'f> {
             month: attribute("effective_month"),
             began: attribute("tier_update_time"),
         },
+        limit: attribute("max_daily_conversations_per_business"),
     }
 }
 

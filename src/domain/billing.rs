@@ -10,6 +10,7 @@ use super::content::{Category, Content};
 use super::conversation::{ConversationKind, Role, Wants};
 use super::event::{Pricing, PricingKind};
 use super::id::{EventId, MessageId, Participant, RequestId};
+use super::ledger::usage::Person;
 use super::message::Message;
 use super::money::{Amount, Currency};
 use super::reference::{Account, Country};
@@ -665,6 +666,8 @@ pub struct Charge {
     pub free_entry_point: bool,
     /// The status that made it.
     pub status: EventId,
+    /// Who was reached, where that counts towards a messaging limit.
+    pub person: Option<Person>,
 }
 
 /// Why an amount is unknown although the toll is not.

@@ -925,6 +925,7 @@ impl Fold<'_, '_> {
             service_window,
             free_entry_point,
             status: self.event,
+            person: None,
         };
         self.take_back(contact, message, &charge);
         if billed {

@@ -6,6 +6,7 @@
 
 pub mod reach;
 pub mod spend;
+pub mod usage;
 pub mod volume;
 
 use super::id::{AccountId, NumberId, PortfolioId};

@@ -3,6 +3,7 @@
 //! The open questions of the platform's rules are switches here, each with the default that rules.md 10
 //! recommends; nothing in here is read from a clock, a file or the environment while folding.
 
+use super::ledger::usage::Usage;
 use super::reference::Reference;
 use super::rules::Rules;
 use super::rules::cards::Cards;
@@ -28,6 +29,8 @@ pub struct Policy {
     pub horizon: Millis,
     /// Whether outputs carry personal ids.
     pub clear_identity: bool,
+    /// How old a count of people reached may be that blocks; beyond that it only warns.
+    pub usage_fresh: Millis,
     /// How many asks of one number are answered within a second; beyond it the answer is `throttled`.
     pub asks_per_second: Option<u32>,
 }
@@ -61,6 +64,7 @@ impl Default for Policy {
             margin: Millis::ZERO,
             horizon: Millis::days(7),
             clear_identity: false,
+            usage_fresh: Millis::minutes(5),
             asks_per_second: None,
         }
     }
@@ -86,4 +90,6 @@ pub struct Context<'a> {
     pub input_stale: bool,
     /// Whether what is known of accounts and templates may be too old to rest a verdict on.
     pub reference_stale: bool,
+    /// What is used of limits and budgets.
+    pub usage: &'a dyn Usage,
 }

@@ -10,6 +10,7 @@ use super::id::{AccountId, NumberId, PortfolioId};
 use super::ledger::Scope;
 use super::ledger::volume::Announced;
 use super::money::Currency;
+use super::rules::limits::MessagingLimit;
 use super::rules::restrictions::Standing;
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
 use super::time::{Millis, Span, Timestamp, Zone};
@@ -93,6 +94,8 @@ pub enum AccountFact {
     Throughput(u32),
     /// It is eligible for the international rate of passcodes.
     International(International),
+    /// How many people its portfolio, or before 2025-10-07 each of its numbers, may write to in 24 hours (rules.md 3.6).
+    MessagingLimit(MessagingLimit),
     /// Its portfolio has come into a volume tier (rules.md 1.6).
     VolumeTier(Announced),
     /// How it stands with the platform.
@@ -135,6 +138,7 @@ struct AccountHistory {
     must_pay_in: History<Option<Currency>>,
     throughput: History<u32>,
     international: History<International>,
+    messaging_limit: History<MessagingLimit>,
     volume_tiers: History<Announced>,
     standing: History<Standing>,
     restrictions: History<(Box<str>, Option<Timestamp>)>,
@@ -193,6 +197,8 @@ pub struct Account {
     pub must_pay_in: Option<Currency>,
     /// How many messages each of its numbers may send in a second, if known.
     pub throughput: Option<u32>,
+    /// How many people may be written to in 24 hours, if known.
+    pub messaging_limit: Option<MessagingLimit>,
     /// From when on passcodes may be charged at the international rate, if ever.
     pub international: Option<International>,
     /// How it stands.
@@ -225,6 +231,7 @@ impl Account {
             primary_location: None,
             must_pay_in: None,
             throughput: None,
+            messaging_limit: None,
             international: None,
             standing: Standing::Good,
             restrictions: Vec::new(),
@@ -348,6 +355,7 @@ impl Reference {
             AccountFact::MustPayIn(currency) => add!(must_pay_in, currency),
             AccountFact::Throughput(messages) => add!(throughput, messages),
             AccountFact::International(international) => add!(international, international),
+            AccountFact::MessagingLimit(limit) => add!(messaging_limit, limit),
             AccountFact::VolumeTier(announced) => add!(volume_tiers, announced),
             AccountFact::Standing(standing) => add!(standing, standing),
             AccountFact::Restriction { name, until } => add!(restrictions, (name, until)),
@@ -406,12 +414,31 @@ impl Reference {
             primary_location: known.primary_location.at(at, &mut valid).copied(),
             must_pay_in: known.must_pay_in.at(at, &mut valid).copied().flatten(),
             throughput: known.throughput.at(at, &mut valid).copied(),
+            messaging_limit: known.messaging_limit.at(at, &mut valid).copied(),
             international: known.international.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
             restrictions: restrictions_at(&known.restrictions, at, &mut valid),
             ..unknown
         };
         (account, valid)
+    }
+
+    /// The messaging limit of a portfolio or account, where one is known; of several that its accounts tell the highest
+    /// (rules.md 3.6).
+    #[must_use]
+    pub fn messaging_limit(&self, scope: &Scope, at: Timestamp) -> Option<MessagingLimit> {
+        let mut valid = ALWAYS;
+        let known = self.accounts.iter().filter(|(id, known)| match scope {
+            Scope::Portfolio(portfolio) => known.portfolio.at(at, &mut ALWAYS.clone()) == Some(portfolio),
+            Scope::Account(account) => *id == account,
+            Scope::Number(_) => false,
+        });
+        let limits = known.filter_map(|(_, known)| known.messaging_limit.at(at, &mut valid)).copied();
+        limits.max_by_key(|limit| match limit {
+            MessagingLimit::NotSet => 0,
+            MessagingLimit::People(people) => u64::from(*people) + 1,
+            MessagingLimit::Unlimited => u64::MAX,
+        })
     }
 
     /// The volume tiers that the platform has announced to the accounts of a scope.

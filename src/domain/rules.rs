@@ -10,6 +10,7 @@ pub mod currencies;
 pub mod eras;
 pub mod errors;
 pub mod international;
+pub mod limits;
 pub mod markets;
 pub mod openers;
 pub mod restrictions;

@@ -10,13 +10,16 @@ use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
 use super::event::Ask;
 use super::id::{EventId, RequestId};
+use super::ledger::usage::AsOf;
+use super::ledger::{Scope, reach};
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
 use super::reference::{Account, TemplateView};
+use super::rules::limits::MessagingLimit;
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
-use super::rules::{currencies, errors};
+use super::rules::{currencies, errors, limits};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 
@@ -82,6 +85,8 @@ impl Reason {
             Self::AccountRestricted
             | Self::TemplateClassificationLimit
             | Self::CurrencyNotAccepted
+            | Self::MessagingLimit
+            | Self::MessagingLimitUnsure
             | Self::Throughput
             | Self::TemplateNotFound
             | Self::TemplateNotApproved
@@ -171,6 +176,9 @@ reasons! {
     DirectSendNotEnabled "direct_send_not_enabled" Blocks Some(100);
     /// The deployment allows one template after the window has closed, and it was sent.
     OneTemplateAfterWindow "one_template_after_window" Blocks None;
+    /// The portfolio, or before 2025-10-07 the number, has reached as many people outside service windows in the last 24
+    /// hours as its limit allows (rules.md 3.6).
+    MessagingLimit "messaging_limit" Blocks None;
     /// The number has sent as many messages in this second as the platform takes (rules.md 3.7).
     Throughput "throughput" Blocks Some(130_429);
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
@@ -206,6 +214,8 @@ reasons! {
     /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
     /// (rules.md 3.4).
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
+    /// As many people have been reached as the messaging limit allows, by a count that is too old to be sure of.
+    MessagingLimitUnsure "messaging_limit_unsure" Warns None;
     /// The contact shows no phone number, and some templates of the category cannot be sent without one.
     ScopedIdMayBeUnsupported "bsuid_may_be_unsupported" Warns Some(131_062);
     /// The platform's category of the template is not the sender's, or is about to change.
@@ -260,8 +270,19 @@ pub struct Verdict {
     pub alternatives: Vec<Alternative>,
     /// What the contact has agreed to or refused: to be written to, and marketing.
     pub consent: (Option<Choice>, Option<Choice>),
+    /// What is used of the limits that apply.
+    pub limits: Limits,
     /// The greatest `learned_at` of the reference facts used.
     pub reference_watermark: Option<Timestamp>,
+}
+
+/// What is used of the limits that apply to an ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How many people may be reached outside service windows in 24 hours.
+    pub messaging: Option<u32>,
+    /// How many have been, and as of when.
+    pub reached: Option<AsOf<u64>>,
 }
 
 /// The windows at an instant.
@@ -450,7 +471,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
-    rate_gate(&mut gates, known, at);
+    let limits = rate_gate(&mut gates, context, known, &ask.content, at);
     held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
@@ -487,6 +508,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         windows,
         price,
         consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
+        limits,
         reference_watermark: context.reference.watermark(),
     }
 }
@@ -560,13 +582,33 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
     }
 }
 
-/// Gate 5: how much the number has sent in the second of the ask, where a fact tells what the platform takes.
-fn rate_gate(gates: &mut Gates, known: Known<'_>, at: Timestamp) {
+/// Gate 5: how many people have been reached in the last day, and how much the number has sent in the second of the ask,
+/// where facts tell what the platform takes.
+fn rate_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, content: &Content, at: Timestamp) -> Limits {
     if let Some(limit) = known.account.throughput
         && known.number.sends.at(at) >= limit
     {
         gates.because(Reason::Throughput);
     }
+    let Some(people) = known.account.messaging_limit.and_then(MessagingLimit::people) else {
+        return Limits::default();
+    };
+    let day = context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
+    let own = limits::own(&known.number.id);
+    let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
+    let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
+    let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
+        && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
+    // Whoever was written to within the day counts already.
+    let counts = known.contact.last_template_outside.is_some_and(|sent| sent <= at && at < sent + reach::COUNTED);
+    if outside
+        && !counts
+        && let Some(AsOf { as_of, .. }) = reached.filter(|reached| reached.count >= u64::from(people))
+    {
+        let fresh = context.partition_time.since(as_of) <= context.policy.usage_fresh;
+        gates.because(if fresh { Reason::MessagingLimit } else { Reason::MessagingLimitUnsure });
+    }
+    Limits { messaging: Some(people), reached }
 }
 
 /// What the platform has held back before, and may again: only the platform can know.

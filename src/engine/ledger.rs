@@ -14,13 +14,16 @@ use crate::codec::state::{self, ledger as rows};
 use crate::domain::billing::{self, Line, Price, Toll};
 use crate::domain::id::{AccountId, NumberId};
 use crate::domain::ledger::Scope;
+use crate::domain::ledger::reach::{COUNTED, PersonKey, Reach};
 use crate::domain::ledger::spend::{Item, Spend};
+use crate::domain::ledger::usage::{AsOf, Person, Usage};
 use crate::domain::ledger::volume::{Counter, CounterId, Discount, HalfHour, Reached, Share, Switches};
-use crate::domain::money::Amount;
+use crate::domain::money::{Amount, Currency};
 use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::EraAt;
-use crate::domain::rules::tiers::Tiered;
-use crate::domain::time::{Date, Days, Millis, Timestamp};
+use crate::domain::rules::limits::{self, MessagingLimit};
+use crate::domain::rules::tiers::{Accrual, Tiered};
+use crate::domain::time::{Date, Days, Millis, Month, Timestamp};
 use crate::store::{self, Batch, Store, keys};
 
 /// How long a count is kept after its last message: longer than anything may be late.
@@ -42,6 +45,8 @@ pub struct Posting<'a> {
     pub line: &'a Line,
     /// Whether it takes an earlier one back.
     pub reverses: bool,
+    /// Who was reached, where that counts towards a messaging limit.
+    pub person: Option<Person>,
 }
 
 /// What booking a line has told.
@@ -55,7 +60,48 @@ pub struct Booked {
 
 /// What the ledger publishes of its own accord.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posted {
+pub enum Posted {
+    /// A line of discount.
+    Discount(Box<PostedDiscount>),
+    /// A row of the table of what is used.
+    Used(Box<Used>),
+}
+
+/// What a scope has used of its limits, tiers and budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Whose.
+    pub scope: Scope,
+    /// Everything that was known by then is in it.
+    pub as_of: Timestamp,
+    /// How many people may be reached outside service windows in 24 hours, if known.
+    pub limit: Option<MessagingLimit>,
+    /// How many have been; nothing where nobody counts them.
+    pub people: Option<u64>,
+    /// The volume of each account, market, category and month, and the tier the portfolio has reached there.
+    pub tiers: Vec<TierUsed>,
+    /// What each number was charged for.
+    pub spend: Vec<(NumberId, Spend)>,
+    /// What tiers have taken off, by month, category and currency.
+    pub off: Vec<(Month, Accrual, Currency, Amount)>,
+}
+
+/// The volume of an account that counts towards a tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierUsed {
+    /// Of which count.
+    pub counter: CounterId,
+    /// The account.
+    pub account: Option<AccountId>,
+    /// Its charged messages.
+    pub messages: u64,
+    /// The tier that the next message of the portfolio comes into, if any card has tiers for it.
+    pub tier: Option<Reached>,
+}
+
+/// A line of discount, and when it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedDiscount {
     /// When: the end of the half-hour in which it changed.
     pub at: Timestamp,
     /// What is known of the account by then.
@@ -72,6 +118,27 @@ pub struct Ledger {
     spend: HashMap<NumberId, Numbered, foldhash::fast::RandomState>,
     /// Whose spend is not in the store yet.
     spent: Vec<NumberId>,
+    /// Who was reached outside service windows, by the hash of the scope.
+    reach: BTreeMap<[u8; 16], People>,
+    /// How far time has come.
+    now: Option<Timestamp>,
+    /// Of whom something has changed since it was last told. After a restart it is told with the next change.
+    untold: BTreeSet<Scope>,
+    told_at: Option<Timestamp>,
+}
+
+/// The people whom a scope has reached, and what of that is not in the store yet.
+struct People {
+    scope: Scope,
+    reach: Reach,
+    changed: BTreeMap<PersonKey, Timestamp>,
+    gone: BTreeSet<PersonKey>,
+}
+
+impl People {
+    const fn of(scope: Scope) -> Self {
+        Self { scope, reach: Reach::new(), changed: BTreeMap::new(), gone: BTreeSet::new() }
+    }
 }
 
 /// A count, and what of it is not in the store yet.
@@ -98,6 +165,21 @@ struct Numbered {
 
 fn row(kind: &'static str) -> impl Fn(state::Error) -> store::Error {
     move |error| store::Error::Row { kind, error }
+}
+
+fn scope_key(scope: &Scope) -> [u8; 16] {
+    ids::hash(&[scope.kind().as_bytes(), scope.id().as_bytes()])
+}
+
+impl Usage for Ledger {
+    fn people(&self, scope: &Scope, at: Timestamp) -> Option<AsOf<u64>> {
+        let count = self.reach.get(&scope_key(scope)).map_or(0, |people| people.reach.count(at));
+        Some(AsOf { count, as_of: self.now? })
+    }
+
+    fn spend(&self, number: &NumberId) -> Option<AsOf<&Spend>> {
+        Some(AsOf { count: &self.spend.get(number)?.spend, as_of: self.now? })
+    }
 }
 
 fn key_of(id: &CounterId) -> [u8; 16] {
@@ -165,7 +247,40 @@ impl Ledger {
             let (number, spend) = rows::read_spend(&record).map_err(row("spend"))?;
             ledger.spend.insert(number, Numbered { spend, changed: false });
         }
+        for (key, record) in store.scan(&[keys::REACHED], &[], usize::MAX)? {
+            let (scope, at) = rows::read_reached(&record).map_err(row("person"))?;
+            let damaged = || row("person")(state::Error::Damaged("a key"));
+            let (key, person) = keys::parse_reached(&key).ok_or_else(damaged)?;
+            ledger.reach.entry(key).or_insert_with(|| People::of(scope)).reach.add(PersonKey(person), at);
+        }
         Ok(ledger)
+    }
+
+    /// Time has come so far.
+    pub fn time_is(&mut self, now: Timestamp) {
+        self.now = self.now.max(Some(now));
+    }
+
+    /// Takes note of somebody who was reached.
+    fn reach(&mut self, posting: &Posting<'_>, person: Person) {
+        let own = limits::own(posting.number);
+        let scope = if person.of_portfolio { posting.scope } else { &own };
+        let people = self.reach.entry(scope_key(scope)).or_insert_with(|| People::of(scope.clone()));
+        let at = posting.line.charged_at;
+        if self.now.is_none_or(|now| now < at + COUNTED) && people.reach.add(person.key, at) {
+            people.changed.insert(person.key, at);
+            people.gone.remove(&person.key);
+        }
+    }
+
+    /// Forgets who does not count any more.
+    fn forget_people(&mut self, now: Timestamp) {
+        for people in self.reach.values_mut() {
+            for person in people.reach.forget(now) {
+                people.changed.remove(&person);
+                people.gone.insert(person);
+            }
+        }
     }
 
     /// Prices a line and books it. `now` is how far time has come.
@@ -182,6 +297,12 @@ impl Ledger {
         let Posting { line, reverses, .. } = posting;
         let price = billing::price(line, reverses, &setup.rules, &setup.cards);
         let mut tier = None;
+        if let Some(person) = posting.person {
+            self.reach(&posting, person);
+        }
+        if !self.untold.contains(posting.scope) {
+            self.untold.insert(posting.scope.clone());
+        }
         if let (Toll::Charged(category), Some(date)) = (&line.toll, line.date) {
             if let (Some(amount), Some(currency)) = (price.amount, price.currency) {
                 let item = Item { month: date.month(), category: category.clone(), currency };
@@ -282,16 +403,61 @@ impl Ledger {
             self.due.extend(entry.due.map(|due| (due, id)));
             posted.extend(lines.into_iter().map(|discount| {
                 let known = discount.account.as_ref().map(|account| reference.account(account, at).0);
-                Posted { at, account: known.unwrap_or_else(|| Account::unknown(None)), discount }
+                let account = known.unwrap_or_else(|| Account::unknown(None));
+                Posted::Discount(Box::new(PostedDiscount { at, account, discount }))
             }));
         }
         Ok(())
     }
 
-    /// What numbers have been charged for.
+    /// Tells what is used, of every scope of which something has changed or people are counted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tell(
+        &mut self,
+        (setup, reference): (&Setup, &Reference),
+        as_of: Timestamp,
+        posted: &mut Vec<Posted>,
+        store: &impl Store,
+    ) -> Result<(), store::Error> {
+        self.forget_people(as_of);
+        let counted = self.reach.values().filter(|people| people.reach.next().is_some());
+        self.untold.extend(counted.map(|people| people.scope.clone()));
+        for scope in std::mem::take(&mut self.untold) {
+            let people = self.reach.get(&scope_key(&scope)).map(|people| people.reach.count(as_of));
+            let limit = reference.messaging_limit(&scope, as_of);
+            let (mut tiers, mut off) = (Vec::new(), Vec::new());
+            for (id, entry) in self.counters.iter_mut().filter(|(id, _)| id.scope == scope) {
+                entry.prepare(id, reference, store)?;
+                let tier = entry.counter.tier(
+                    id,
+                    (&setup.cards, setup.rules.card_date(id.month.first_day())),
+                    &entry.switches,
+                );
+                tiers.extend(entry.counter.accounts().into_iter().map(|(account, messages)| TierUsed {
+                    counter: id.clone(),
+                    account,
+                    messages,
+                    tier,
+                }));
+                let sums = entry.counter.published.values().flat_map(|published| &published.off);
+                off.extend(sums.map(|(currency, amount)| (id.month, id.accrual, *currency, *amount)));
+            }
+            let numbers = self.spend.iter().filter(|(_, known)| known.spend.scope == scope);
+            let mut spend: Vec<_> = numbers.map(|(number, known)| (number.clone(), known.spend.clone())).collect();
+            spend.sort_by(|(one, _), (other, _)| one.cmp(other));
+            posted.push(Posted::Used(Box::new(Used { scope, as_of, limit, people, tiers, spend, off })));
+        }
+        self.told_at = Some(as_of);
+        Ok(())
+    }
+
+    /// Whether something is to be told that nobody has been told for so long.
     #[must_use]
-    pub fn spend_of(&self, number: &NumberId) -> Option<&Spend> {
-        self.spend.get(number).map(|account| &account.spend)
+    pub fn is_untold(&self, now: Timestamp, every: Millis) -> bool {
+        let waits = !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
+        waits && self.told_at.is_none_or(|told| told + every <= now)
     }
 
     /// Adds what has changed to a batch.
@@ -317,6 +483,17 @@ impl Ledger {
         }
         for id in gone {
             self.counters.remove(&id);
+        }
+        if let Some(now) = now {
+            self.forget_people(now);
+        }
+        for (key, people) in &mut self.reach {
+            for person in std::mem::take(&mut people.gone) {
+                batch.delete(&keys::reached(*key, person.0));
+            }
+            for (person, at) in std::mem::take(&mut people.changed) {
+                batch.write(&keys::reached(*key, person.0), |row| rows::write_reached(&people.scope, at, row));
+            }
         }
         let old = now.map(|now| Date::utc(now - KEPT).month());
         for number in std::mem::take(&mut self.spent) {

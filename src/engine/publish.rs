@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::ledger::{Booked, Posted};
+use super::ledger::{Booked, PostedDiscount, TierUsed, Used};
 use super::{Output, Rejected, Setup};
 use crate::codec::ids::{self, hex};
 use crate::codec::records;
@@ -21,15 +21,17 @@ use crate::domain::event::{Pricing, Term};
 use crate::domain::id::{
     AccountId, ContactKey, EventId, MessageId, NumberId, PortfolioId, RequestId, ScopedUserId, WaId,
 };
+use crate::domain::ledger::Scope;
 use crate::domain::ledger::volume::{CounterId, Reached};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::reference::{Account, TemplateView};
 use crate::domain::rules::EraAt;
 use crate::domain::rules::errors;
+use crate::domain::rules::limits::MessagingLimit;
 use crate::domain::rules::markets::{Market, Origin};
 use crate::domain::rules::templates::TemplateState;
 use crate::domain::time::{Days, Timestamp};
-use crate::domain::verdict::{Cited, FreeView, Preview, Verdict, Windows};
+use crate::domain::verdict::{Cited, FreeView, Limits, Preview, Verdict, Windows};
 use crate::domain::window::WindowAt;
 use crate::zones::Zones;
 
@@ -50,7 +52,7 @@ pub enum Record<'a> {
     /// `wa.verdicts`
     Verdict(records::Verdict<'a>),
     /// `tollgate.charges`: a line of the ledger without its price, and what the price depends on.
-    Charge(&'a Line, records::BillingEntry<'a>),
+    Charge(&'a Charge, records::BillingEntry<'a>),
     /// `wa.billing`
     Billing(records::BillingEntry<'a>),
     /// `wa.windows`
@@ -59,6 +61,8 @@ pub enum Record<'a> {
     State(records::WindowStateRow<'a>),
     /// `wa.outcomes`
     Outcome(records::Outcome<'a>),
+    /// `wa.usage`
+    Usage(records::Usage<'a>),
     /// `wa.dead-letters`
     DeadLetter(records::DeadLetter<'a>),
 }
@@ -109,7 +113,7 @@ impl Publisher {
                 add_price(&mut entry, &charge.line, booked);
                 Record::Billing(entry)
             }
-            (What::Charge(charge), None) => Record::Charge(&charge.line, about.unpriced(charge)),
+            (What::Charge(charge), None) => Record::Charge(charge, about.unpriced(charge)),
             (What::Window(edge), _) => Record::Window(about.window(edge)),
             (What::State(state), _) => Record::State(about.state(state.as_deref())),
             (What::Outcome(outcome), _) => Record::Outcome(about.outcome(outcome)),
@@ -122,10 +126,61 @@ impl Publisher {
         Booked { price: billing::price(line, reverses, &self.setup.rules, &self.setup.cards), tier: None }
     }
 
+    /// Makes a row of the table of what is used.
+    #[must_use]
+    pub fn used<'a>(&'a self, used: &'a Used) -> records::Usage<'a> {
+        let Used { scope, as_of, limit, people, tiers, spend, off } = used;
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let tier = |TierUsed { counter, account, messages, tier }: &'a TierUsed| records::TierUse {
+            account_id: account.as_ref().map_or("", AccountId::as_str).into(),
+            market: counter.market.name().into(),
+            category: counter.accrual.name().into(),
+            month: counter.month.to_string().into(),
+            messages: count(*messages),
+            tier: tier.map(|reached| reached.tier.to_string().into()),
+        };
+        let of_numbers = spend.iter().flat_map(|(number, spend)| {
+            spend.items.iter().filter_map(move |(item, spent)| {
+                Some(records::Spend {
+                    phone_number_id: Some(number.as_str().into()),
+                    month: item.month.to_string().into(),
+                    category: item.category.name().into(),
+                    amount: amount(spent.amount?),
+                    currency: currency(item.currency),
+                })
+            })
+        });
+        let of_tiers = off.iter().map(|(month, accrual, unit, sum)| records::Spend {
+            phone_number_id: None,
+            month: month.to_string().into(),
+            category: accrual.name().into(),
+            amount: amount(*sum),
+            currency: currency(*unit),
+        });
+        records::Usage {
+            envelope: records::Envelope {
+                id: used_key(scope).into(),
+                source: self.source.as_str().into(),
+                r#type: "tollgate.usage.v1".into(),
+                time: as_of.millis(),
+                engine_version: ENGINE_VERSION.into(),
+                ..records::Envelope::default()
+            },
+            scope_type: scope.kind().into(),
+            scope_id: scope.id().into(),
+            as_of: as_of.millis(),
+            messaging_limit: limit.and_then(MessagingLimit::people).map(i64::from),
+            messaging_limit_name: limit.and_then(MessagingLimit::name).map(Text::from),
+            unique_users: people.map(count),
+            tiers: tiers.iter().map(tier).collect(),
+            spend: of_numbers.chain(of_tiers).collect(),
+        }
+    }
+
     /// Makes the line of a discount.
     #[must_use]
-    pub fn discount<'a>(&'a self, posted: &'a Posted) -> records::BillingEntry<'a> {
-        let Posted { at, account, discount } = posted;
+    pub fn discount<'a>(&'a self, posted: &'a PostedDiscount) -> records::BillingEntry<'a> {
+        let PostedDiscount { at, account, discount } = posted;
         let CounterId { scope, market, accrual, month } = &discount.counter;
         let (period, owner) = (month.to_string(), discount.account.as_ref());
         let id = ids::discount(scope.id(), owner, market.name(), accrual.name(), &period, discount.revision);
@@ -230,6 +285,12 @@ pub struct Place<'a> {
     pub offset: i64,
     /// The key, where records have one.
     pub key: Option<&'a [u8]>,
+}
+
+/// The key of a row of the table of what is used.
+#[must_use]
+pub fn used_key(scope: &Scope) -> String {
+    [scope.kind(), "/", scope.id()].concat()
 }
 
 /// Adds to a line of the ledger what the ledger has found.
@@ -347,7 +408,7 @@ impl<'a> About<'a> {
                 })
                 .collect(),
             consent: (opt_in.is_some() || marketing.is_some()).then(|| consent(opt_in.as_ref(), marketing.as_ref())),
-            limits: None,
+            limits: limits(&verdict.limits),
             enforced: self.publisher.enforced,
             reference_watermark: verdict.reference_watermark.map(Timestamp::millis),
             rules_as_of: self.publisher.setup.rules.as_of.map(|date| date.to_string().into()),
@@ -641,6 +702,16 @@ fn price(preview: &Preview) -> records::Price<'_> {
         rule: preview.rule.into(),
         allowance: preview.allowance.map(allowance),
     }
+}
+
+fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
+    let Limits { messaging, reached } = *limits;
+    Some(records::Limits {
+        messaging_limit: Some(messaging?.into()),
+        messaging_used: reached.map(|reached| i64::try_from(reached.count).unwrap_or(i64::MAX)),
+        messaging_as_of: reached.map(|reached| reached.as_of.millis()),
+        ..records::Limits::default()
+    })
 }
 
 fn free_reason(toll: &Toll) -> Option<Text<'static>> {

@@ -163,7 +163,7 @@ fn settings(topic: Topic) -> Vec<Setting> {
         ),
     ];
     match topic {
-        Topic::Accounts | Topic::Templates | Topic::WindowState => {
+        Topic::Accounts | Topic::Templates | Topic::WindowState | Topic::Usage => {
             settings.push(must("cleanup.policy", Must::Be("compact"), last_is_state));
         }
         Topic::Contacts => {

@@ -20,13 +20,14 @@ pub enum Format {
 }
 
 /// The files, in the order in which their lengths are remembered.
-const FILES: [(&str, RecordSchema); 6] = [
+const FILES: [(&str, RecordSchema); 7] = [
     ("verdicts", schema::VERDICT),
     ("billing", schema::BILLING_ENTRY),
     ("windows", schema::WINDOW_EVENT),
     ("window-state", schema::WINDOW_STATE_ROW),
     ("outcomes", schema::OUTCOME),
     ("dead-letters", schema::DEAD_LETTER),
+    ("usage", schema::USAGE),
 ];
 
 /// How many bytes of lines are gathered before they are written.
@@ -114,6 +115,7 @@ impl Outputs {
             Record::State(row) => self.files[3].write(row),
             Record::Outcome(outcome) => self.files[4].write(outcome),
             Record::DeadLetter(letter) => self.files[5].write(letter),
+            Record::Usage(usage) => self.files[6].write(usage),
         }
     }
 

@@ -198,9 +198,15 @@ impl Desk {
 
     fn write_posted(&mut self, posted: &Posted) -> Result<(), Unusable> {
         let Self { publisher, outputs, counts, .. } = self;
-        counts.discount(&posted.discount);
+        let record = match posted {
+            Posted::Discount(posted) => {
+                counts.discount(&posted.discount);
+                Record::Billing(publisher.discount(posted))
+            }
+            Posted::Used(used) => Record::Usage(publisher.used(used)),
+        };
         match outputs {
-            Some(outputs) => outputs.write(&Record::Billing(publisher.discount(posted))),
+            Some(outputs) => outputs.write(&record),
             None => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::codec::frame::{self, Writers};
 use crate::codec::{records, reference, schema};
+use crate::domain::ledger::usage::Snapshot;
 use crate::domain::reference::Reference;
 use crate::health::Health;
 use crate::kafka::{Names, Settings, ends};
@@ -48,12 +49,12 @@ pub struct Around {
 /// The error says why the topics cannot be read.
 pub fn start(settings: &Settings, names: &Arc<Names>, schemas: Schemas, around: Around) -> Result<(), String> {
     let Around { latest, metrics, health, patience, stop } = around;
-    for topic in [Topic::Accounts, Topic::Templates] {
+    for topic in [Topic::Accounts, Topic::Templates, Topic::Usage] {
         metrics.reference_learned(names.name(topic), 0);
     }
     let mut asked = 1;
     let slots = loop {
-        match ends(settings, names, &[Topic::Accounts, Topic::Templates]) {
+        match ends(settings, names, &[Topic::Accounts, Topic::Templates, Topic::Usage]) {
             Ok(slots) => break slots,
             // Topics that were just made are not known to every broker yet.
             Err(Failure::Busy(why)) if asked < ASKED && !stop.load(Ordering::Relaxed) => {
@@ -94,7 +95,7 @@ pub fn start(settings: &Settings, names: &Arc<Names>, schemas: Schemas, around: 
             Err(failure) => return Err(failure.to_string()),
         }
     }
-    latest.set(Arc::new(follower.learner.known.clone()));
+    follower.learner.tell(&latest);
     info!(records = follower.learner.records, "reference topics read to their end");
     thread::Builder::new()
         .name("reference".into())
@@ -105,7 +106,7 @@ pub fn start(settings: &Settings, names: &Arc<Names>, schemas: Schemas, around: 
             while !stop.load(Ordering::Relaxed) {
                 let trouble = match follower.step() {
                     Ok(Step::Learned) => {
-                        latest.set(Arc::new(follower.learner.known.clone()));
+                        follower.learner.tell(&latest);
                         None
                     }
                     Ok(Step::Nothing) => None,
@@ -202,8 +203,13 @@ impl<R: Reader> Follower<R> {
 /// Learns the records of the reference topics.
 struct Learner {
     known: Reference,
+    used: Snapshot,
+    /// The version of what is known that was told last, and whether what is used has changed since.
+    told: Option<u64>,
+    used_more: bool,
     accounts: Writers,
     templates: Writers,
+    usage: Writers,
     schemas: Schemas,
     zones: Zones,
     records: u64,
@@ -230,12 +236,26 @@ impl Learner {
     fn new(schemas: Schemas) -> Result<Self, crate::codec::avro::Error> {
         Ok(Self {
             known: Reference::default(),
+            used: Snapshot::default(),
+            told: None,
+            used_more: true,
+            usage: Writers::of(schema::USAGE)?,
             accounts: Writers::of(schema::ACCOUNT)?,
             templates: Writers::of(schema::TEMPLATE_HISTORY)?,
             schemas,
             zones: Zones::new(),
             records: 0,
         })
+    }
+
+    /// Tells what is known now, as far as that has changed.
+    fn tell(&mut self, latest: &Latest) {
+        if self.told.replace(self.known.version()) != Some(self.known.version()) {
+            latest.set(Arc::new(self.known.clone()));
+        }
+        if std::mem::take(&mut self.used_more) {
+            latest.set_used(Arc::new(self.used.clone()));
+        }
     }
 
     /// Learns a record, and asks for its schema if it is not known yet. What is wrong in a record is told and left
@@ -248,7 +268,11 @@ impl Learner {
         if let (Err(Unlearned::Schema(id)), Some(value)) = (&learned, value) {
             let id = *id;
             if let Some(text) = (self.schemas)(id)? {
-                let writers = if topic == Topic::Accounts { &mut self.accounts } else { &mut self.templates };
+                let writers = match topic {
+                    Topic::Accounts => &mut self.accounts,
+                    Topic::Usage => &mut self.usage,
+                    _ => &mut self.templates,
+                };
                 learned = match writers.add_registered(id, &text) {
                     Ok(()) => self.take_in(topic, value),
                     Err(error) => Err(Unlearned::Mistakes(vec![reference::Mistake(format!("schema {id}: {error}"))])),
@@ -268,13 +292,21 @@ impl Learner {
     }
 
     fn take_in(&mut self, topic: Topic, value: &[u8]) -> Result<(), Unlearned> {
-        let Self { known, accounts, templates, zones, .. } = self;
-        let learned = if topic == Topic::Accounts {
-            let record = accounts.read::<records::Account<'_>>(value)?;
-            reference::learn_account(known, &record, &|name| zones.find(name))
-        } else {
-            let record = templates.read::<records::TemplateHistory<'_>>(value)?;
-            reference::learn_template(known, &record)
+        let Self { known, used, used_more, accounts, templates, usage, zones, .. } = self;
+        let learned = match topic {
+            Topic::Accounts => {
+                let record = accounts.read::<records::Account<'_>>(value)?;
+                reference::learn_account(known, &record, &|name| zones.find(name))
+            }
+            Topic::Usage => {
+                *used_more = true;
+                let record = usage.read::<records::Usage<'_>>(value)?;
+                crate::codec::usage::learn(used, &record).map_err(|mistake| vec![mistake])
+            }
+            _ => {
+                let record = templates.read::<records::TemplateHistory<'_>>(value)?;
+                reference::learn_template(known, &record)
+            }
         };
         learned.map_err(Unlearned::Mistakes)
     }

@@ -23,7 +23,7 @@ const FEWEST: f64 = 100.0;
 const FADING: f64 = 59.0 / 60.0;
 
 /// What workers publish to, in the order in which the metrics know it.
-const OUTPUTS: [Topic; 7] = [
+const OUTPUTS: [Topic; 8] = [
     Topic::Charges,
     Topic::Verdicts,
     Topic::Billing,
@@ -31,6 +31,7 @@ const OUTPUTS: [Topic; 7] = [
     Topic::WindowState,
     Topic::Outcomes,
     Topic::DeadLetters,
+    Topic::Usage,
 ];
 
 /// The place of a topic in [`OUTPUTS`].
@@ -43,6 +44,7 @@ const fn output(topic: Topic) -> Option<usize> {
         Topic::WindowState => 4,
         Topic::Outcomes => 5,
         Topic::DeadLetters => 6,
+        Topic::Usage => 7,
         Topic::Input(_) | Topic::Contacts | Topic::Messages | Topic::Accounts | Topic::Templates => return None,
     })
 }

@@ -24,7 +24,7 @@ use crate::domain::policy::Policy;
 use crate::domain::rules::eras::{Era, FreeConversations, era};
 use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
-use crate::engine::ledger::{Booked, Posting};
+use crate::engine::ledger::{Booked, Posted, Posting};
 use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use crate::store::Memory;
 use crate::zones::Zones;
@@ -339,7 +339,11 @@ impl<'v> Stage<'v> {
     }
 
     fn take_in(&mut self, outputs: Vec<Output>) -> Result<(), Mistake> {
-        self.discounts.extend(self.engine.take_posted().into_iter().map(|posted| posted.discount));
+        let posted = self.engine.take_posted().into_iter();
+        self.discounts.extend(posted.filter_map(|posted| match posted {
+            Posted::Discount(posted) => Some(posted.discount),
+            Posted::Used(_) => None,
+        }));
         for output in outputs {
             self.told += 1;
             match output.effect.what {
@@ -357,6 +361,7 @@ impl<'v> Stage<'v> {
                         number: &output.number,
                         line: &charge.line,
                         reverses: charge.reverses.is_some(),
+                        person: charge.person,
                     };
                     let booked = self.engine.book(posting).map_err(|error| self.wrong(error.to_string()))?;
                     let standing = (booked.price.kind != EntryKind::Reversal).then_some((*charge, booked));

@@ -228,22 +228,17 @@ pub fn spend(number: [u8; 16]) -> Key {
     Key::of(SPEND, number, [])
 }
 
-/// The people that a portfolio has reached: what the keys of all of them begin with.
-#[must_use]
-pub fn reached_by(scope: [u8; 16]) -> Key {
-    Key::of(REACHED, scope, [])
-}
-
 /// A person that a portfolio has reached.
 #[must_use]
 pub fn reached(scope: [u8; 16], person: [u8; 16]) -> Key {
     Key::of(REACHED, scope, person)
 }
 
-/// The person of a key that [`reached`] made.
+/// The scope and the person of a key that [`reached`] made.
 #[must_use]
-pub fn parse_reached(key: &[u8]) -> Option<[u8; 16]> {
-    key.strip_prefix(&[REACHED])?.get(16..)?.try_into().ok()
+pub fn parse_reached(key: &[u8]) -> Option<([u8; 16], [u8; 16])> {
+    let (scope, person) = key.strip_prefix(&[REACHED])?.split_first_chunk::<16>()?;
+    Some((*scope, person.try_into().ok()?))
 }
 
 /// A learned fact, in the order in which they were learned.

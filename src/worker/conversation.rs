@@ -338,7 +338,9 @@ struct Missing {
 }
 
 fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<Engine<S>, store::Error> {
-    Engine::open(Arc::clone(&shared.setup), zones(), known, store).map(|(engine, _)| engine)
+    let (mut engine, _) = Engine::open(Arc::clone(&shared.setup), zones(), known, store)?;
+    engine.tell_usage_every(shared.usage_every);
+    Ok(engine)
 }
 
 /// What a record is.
@@ -633,6 +635,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         task.touched = true;
         if let Some(engine) = &mut task.engine {
             engine.refer_to(latest.get());
+            engine.use_usage(latest.used());
             engine.reference_may_be_stale(latest.is_stale());
         }
         // All inputs and the charges, so that the commit record and the group's positions always say the same.
@@ -784,16 +787,17 @@ impl<L: Log, D: Disk> Worker<L, D> {
                     let written = row.value.as_ref().map_or(Ok(()), |value| framers.state.write(value, &mut bytes));
                     (here(Topic::WindowState), written)
                 }
-                Record::Charge(line, entry) => {
+                Record::Charge(charged, entry) => {
                     // Charges of a number without a known portfolio are keyed by its account, else by itself.
                     let owner = entry.portfolio_id.as_ref().or(entry.account_id.as_ref());
                     let owner = owner.or(entry.phone_number_id.as_ref()).map_or("", |owner| owner.as_str());
                     let place = partitioner::partition(owner.as_bytes(), shared.partitions);
                     charge_key = Some(owner.to_owned());
                     let slot = Slot { topic: Topic::Charges, partition: Partition(place) };
-                    (slot, charge::write(line, entry, &framers.charge, &mut bytes))
+                    (slot, charge::write(&charged.line, charged.person, entry, &framers.charge, &mut bytes))
                 }
                 Record::Billing(entry) => (here(Topic::Billing), framers.billing.write(entry, &mut bytes)),
+                Record::Usage(usage) => (here(Topic::Usage), framers.usage.write(usage, &mut bytes)),
                 Record::DeadLetter(letter) => (here(Topic::DeadLetters), framers.dead_letter.write(letter, &mut bytes)),
             };
             written.map_err(unwritable)?;

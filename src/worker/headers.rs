@@ -44,6 +44,7 @@ pub fn envelope<'r, 'a>(record: &'r Record<'a>) -> Option<&'r Envelope<'a>> {
         Record::Window(record) => Some(&record.envelope),
         Record::State(row) => row.value.as_ref().map(|row| &row.envelope),
         Record::Outcome(record) => Some(&record.envelope),
+        Record::Usage(record) => Some(&record.envelope),
         Record::DeadLetter(record) => Some(&record.envelope),
         // Charges are for the next stage alone.
         Record::Charge(..) => None,

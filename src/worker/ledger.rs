@@ -8,12 +8,14 @@ use super::conversation::Conversation;
 use super::observe::Signs;
 use super::position::Range;
 use super::{Disk, Trouble, Worker, after, guarded, headers, unwritable};
+use crate::codec::charge::Charged;
 use crate::codec::records::BillingEntry;
 use crate::codec::{charge, partitioner};
 use crate::domain::billing::Line;
 use crate::domain::id::InvalidId;
+use crate::domain::ledger::usage::Person;
 use crate::engine::Engine;
-use crate::engine::ledger::{Booked, Posting};
+use crate::engine::ledger::{Booked, Posted, Posting};
 use crate::engine::publish::{self, Problem};
 use crate::stream::{Committed, Head, Log, NextOffset, Partition, Records, Slot, Topic};
 
@@ -112,7 +114,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
     fn book(
         &mut self,
         partition: Partition,
-        line: &Line,
+        (line, person): (&Line, Option<Person>),
         entry: &BillingEntry<'_>,
     ) -> Result<Option<Result<Booked, InvalidId>>, Trouble> {
         let Some(engine) = self.conversations.get_mut(&partition).and_then(Conversation::engine) else {
@@ -128,6 +130,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             number: &number,
             line,
             reverses: entry.reverses.is_some(),
+            person,
         };
         Ok(Some(Ok(engine.book(posting)?)))
     }
@@ -139,14 +142,21 @@ impl<L: Log, D: Disk> Worker<L, D> {
         for posted in posted.unwrap_or_default() {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.clear();
-            let record = self.publisher.discount(&posted);
-            shared.framers.billing.write(&record, &mut bytes).map_err(unwritable)?;
-            let headers = headers::of(&record.envelope, shared.headers);
-            drop(record);
-            let key = posted.discount.counter.scope.id().as_bytes();
-            let partition = Partition(partitioner::partition(key, shared.partitions));
-            let out = Slot { topic: Topic::Billing, partition };
-            self.produce_with(out, Some(key), Some(&bytes), &headers)?;
+            let (topic, key, headers) = match &posted {
+                Posted::Discount(posted) => {
+                    let record = self.publisher.discount(posted);
+                    shared.framers.billing.write(&record, &mut bytes).map_err(unwritable)?;
+                    let key = posted.discount.counter.scope.id().to_owned();
+                    (Topic::Billing, key, headers::of(&record.envelope, shared.headers))
+                }
+                Posted::Used(used) => {
+                    let record = self.publisher.used(used);
+                    shared.framers.usage.write(&record, &mut bytes).map_err(unwritable)?;
+                    (Topic::Usage, publish::used_key(&used.scope), headers::of(&record.envelope, shared.headers))
+                }
+            };
+            let partition = Partition(partitioner::partition(key.as_bytes(), shared.partitions));
+            self.produce_with(Slot { topic, partition }, Some(key.as_bytes()), Some(&bytes), &headers)?;
             self.bytes = bytes;
         }
         Ok(())
@@ -162,9 +172,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         match charge::read(value, &self.charge_writers) {
-            Ok((line, mut entry)) => {
+            Ok(Charged { line, person, mut entry }) => {
                 let partition = head.slot.partition;
-                match self.book(partition, &line, &entry)? {
+                match self.book(partition, (&line, person), &entry)? {
                     Some(Ok(booked)) => publish::add_price(&mut entry, &line, &booked),
                     Some(Err(invalid)) => {
                         let problem = Problem { code: "not_a_charge", detail: invalid.to_string(), part: None };

@@ -131,6 +131,7 @@ impl World {
                 Record::Window(record) => written!(record, WINDOW_EVENT),
                 Record::State(record) => written!(record, WINDOW_STATE_ROW),
                 Record::Outcome(record) => written!(record, OUTCOME),
+                Record::Usage(record) => written!(record, USAGE),
                 Record::DeadLetter(record) => written!(record, DEAD_LETTER),
             };
             written.expect("every record can be written");

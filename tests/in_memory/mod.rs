@@ -60,6 +60,7 @@ pub fn shared() -> Shared {
         headers: Headers::Off,
         heartbeats: false,
         gateway_silence: None,
+        usage_every: tollgate::domain::time::Millis::minutes(1),
         closing: Closing { age: Duration::from_millis(2), records: 1_000, bytes: 1 << 20 },
         checkpoint: Checkpoint { bytes: 1 << 20, age: Duration::from_secs(10) },
         tombstones_kept: Duration::from_hours(24),

@@ -195,6 +195,7 @@ impl Deployment {
             "window_state",
             "outcomes",
             "dead_letters",
+            "usage",
             "charges",
             "contacts_changelog",
             "messages_changelog",

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::codec::ask::MalformedAsk;
+use tollgate::codec::charge::Charged;
 use tollgate::codec::frame::{Framing, Writers};
 use tollgate::codec::schema::RecordSchema;
 use tollgate::codec::state::WriteFormat;
@@ -687,7 +688,7 @@ impl Oracle {
         let mut bytes = Vec::new();
         scan(bootstrap, &deployment.topic(Topic::Charges), all(), Isolation::Committed, |read| {
             let value = read.value.unwrap_or_default();
-            let (line, mut entry) = charge::read(value, &reader.billing).expect("a charge of ours");
+            let Charged { line, mut entry, .. } = charge::read(value, &reader.billing).expect("a charge of ours");
             let booked = self.publisher.at_list(&line, entry.reverses.is_some());
             publish::add_price(&mut entry, &line, &booked);
             bytes.clear();
@@ -834,11 +835,11 @@ impl Fold<'_> {
                     self.expect(Topic::WindowState, self.partition, None, offset, (Some(key), value));
                     continue;
                 }
-                Record::Charge(line, entry) => {
+                Record::Charge(charged, entry) => {
                     let owner = entry.portfolio_id.as_ref().or(entry.account_id.as_ref());
                     let owner = owner.or(entry.phone_number_id.as_ref()).map_or("", |owner| owner.as_str());
                     let place = partitioner::partition(owner.as_bytes(), oracle.config.partitions);
-                    charge::write(line, entry, &framers.charge, &mut bytes).expect(written);
+                    charge::write(&charged.line, charged.person, entry, &framers.charge, &mut bytes).expect(written);
                     let id = ids::from_hex(entry.envelope.id.as_str());
                     self.expect(Topic::Charges, place, id, offset, (Some(owner.as_bytes()), Some(&bytes)));
                     let What::Charge(charge) = &output.effect.what else { panic!("a charge is a charge") };
@@ -852,7 +853,7 @@ impl Fold<'_> {
                     self.expect(Topic::Billing, place, id, offset, (Some(number), Some(&bytes)));
                     continue;
                 }
-                Record::Billing(_) | Record::DeadLetter(_) => panic!("effects are neither lines nor letters"),
+                Record::Billing(_) | Record::DeadLetter(_) | Record::Usage(_) => panic!("effects are none of these"),
             };
             let id = id.and_then(|envelope| ids::from_hex(envelope.id.as_str()));
             self.expect(topic, partition, id, offset, (Some(number), Some(&bytes)));
@@ -980,7 +981,7 @@ impl Ids {
             Topic::Windows => self.windows.read::<records::WindowEvent<'_>>(value).ok()?.envelope.id,
             Topic::Outcomes => self.outcomes.read::<records::Outcome<'_>>(value).ok()?.envelope.id,
             Topic::DeadLetters => self.letters.read::<records::DeadLetter<'_>>(value).ok()?.envelope.id,
-            Topic::Charges => charge::read(value, &self.billing).ok()?.1.envelope.id,
+            Topic::Charges => charge::read(value, &self.billing).ok()?.entry.envelope.id,
             _ => return None,
         };
         ids::from_hex(text.as_str())

@@ -110,6 +110,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         partitioner: Partitioner::default(),
         heartbeats: true,
         gateway_silence: None,
+        usage_every: tollgate::domain::time::Millis::seconds(1),
         closing: Closing {
             age: Duration::from_millis(random.between(20, 400)),
             records: if course == Course::Deadlines { 3 } else { random.between(3, 60) as usize },

@@ -132,20 +132,23 @@ pub fn read_spend(bytes: &[u8]) -> Result<(NumberId, Spend)> {
     Ok((number, Spend { scope, items: items.into_iter().collect() }))
 }
 
-/// Appends when a person was reached.
-pub fn write_reached(at: Timestamp, out: &mut Vec<u8>) {
-    begin(out).instant(at);
+/// Appends when a person was reached, and by whom.
+pub fn write_reached(scope: &Scope, at: Timestamp, out: &mut Vec<u8>) {
+    let mut w = begin(out);
+    w.instant(at);
+    write_scope(&mut w, scope);
 }
 
-/// Reads when a person was reached.
+/// Reads when a person was reached, and by whom.
 ///
 /// # Errors
 /// If it is damaged or too new.
-pub fn read_reached(bytes: &[u8]) -> Result<Timestamp> {
+pub fn read_reached(bytes: &[u8]) -> Result<(Scope, Timestamp)> {
     let mut r = open(bytes)?;
     let at = r.instant()?;
+    let scope = read_scope(&mut r)?;
     r.end()?;
-    Ok(at)
+    Ok((scope, at))
 }
 
 fn write_scope(w: &mut Writer<'_>, scope: &Scope) {

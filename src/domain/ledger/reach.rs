@@ -20,6 +20,12 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Nobody.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { last: BTreeMap::new(), order: BTreeSet::new() }
+    }
+
     /// A person was reached. Tells whether that is the last time known.
     pub fn add(&mut self, person: PersonKey, at: Timestamp) -> bool {
         match self.last.get_mut(&person) {

@@ -31,6 +31,17 @@ pub struct CounterId {
     pub month: Month,
 }
 
+impl CounterId {
+    /// The column of the card whose bounds the count is held against; authentication has the same at both rates.
+    #[must_use]
+    pub const fn tiered(&self) -> Tiered {
+        match self.accrual {
+            Accrual::Utility => Tiered::Utility,
+            Accrual::Authentication => Tiered::Authentication,
+        }
+    }
+}
+
 /// A half-hour, by its number since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HalfHour(pub i32);
@@ -167,13 +178,28 @@ impl Counter {
         self.messages.get(&half_hour).into_iter().flatten().map(|(share, count)| (share, *count)).collect()
     }
 
-    /// How many messages of an account have been counted.
+    /// The accounts, and how many messages of each have been counted.
     #[must_use]
-    pub fn of_account(&self, account: Option<&AccountId>) -> u64 {
-        let of = |shares: &BTreeMap<Share, i64>| -> i64 {
-            shares.iter().filter(|(share, _)| share.account.as_ref() == account).map(|(_, count)| *count).sum()
-        };
-        u64::try_from(self.messages.values().map(of).sum::<i64>()).unwrap_or(0)
+    pub fn accounts(&self) -> BTreeMap<Option<AccountId>, u64> {
+        let mut accounts: BTreeMap<Option<AccountId>, i64> = BTreeMap::new();
+        for (share, count) in self.messages.values().flatten() {
+            match accounts.get_mut(&share.account) {
+                Some(sum) => *sum += count,
+                None => {
+                    accounts.insert(share.account.clone(), *count);
+                }
+            }
+        }
+        accounts.into_iter().map(|(account, sum)| (account, u64::try_from(sum).unwrap_or(0))).collect()
+    }
+
+    /// The tier of the next message, by the card of any currency in use that has tiers.
+    #[must_use]
+    pub fn tier(&self, id: &CounterId, (cards, day): (&Cards, Date), switches: &Switches) -> Option<Reached> {
+        let mut currencies =
+            self.messages.values().flatten().filter_map(|(share, _)| share.card).map(|(currency, _)| currency);
+        let tiers = currencies.find_map(|currency| cards.in_force(currency, day)?.tiers(id.market, id.tiered()))?;
+        Some(self.reached(tiers, switches))
     }
 
     /// How many messages the next one has before it, as the tiers count them.
@@ -260,11 +286,7 @@ impl Counter {
             else {
                 continue;
             };
-            let of = match id.accrual {
-                Accrual::Utility => Tiered::Utility,
-                Accrual::Authentication => Tiered::Authentication,
-            };
-            let tiers = cards.in_force(currency, day).and_then(|card| card.tiers(id.market, of));
+            let tiers = cards.in_force(currency, day).and_then(|card| card.tiers(id.market, id.tiered()));
             let tier = tiers.map(|tiers| self.reached(tiers, switches));
             let published = self.published.entry(account.clone()).or_default();
             published.off.insert(currency, off);

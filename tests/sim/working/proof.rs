@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tollgate::codec::ask::MalformedAsk;
+use tollgate::codec::charge::Charged;
 use tollgate::codec::frame::Writers;
 use tollgate::codec::records::{BillingEntry, Event, Verdict, WindowStateRow};
 use tollgate::codec::state::WriteFormat;
@@ -294,7 +295,7 @@ impl Expected {
         let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
         for (_, (_, value)) in broker.log(from).visible() {
             let value = value.as_deref().unwrap_or_default();
-            let Ok((line, mut entry)) = charge::read(value, &writers) else {
+            let Ok(Charged { line, person, mut entry }) = charge::read(value, &writers) else {
                 return Err(Anomaly::AbortedRead(format!("{from:?}: what is no charge was committed")));
             };
             let (number, account, scope) = charge::whose(&entry).expect("ids of ours");
@@ -302,7 +303,7 @@ impl Expected {
             let (account, number) = (account.as_ref(), &number);
             let booked = match &mut engine {
                 Some(engine) => {
-                    let posting = Posting { scope: &scope, account, number, line: &line, reverses };
+                    let posting = Posting { scope: &scope, account, number, line: &line, reverses, person };
                     engine.book(posting).expect("memory")
                 }
                 None => publisher.at_list(&line, reverses),
@@ -458,12 +459,12 @@ fn published(output: &Output, publisher: &Publisher, partition: Partition, share
             let Some(value) = value else { return (to, (Some(key.into_bytes()), None)) };
             framers.state.write(&value, &mut bytes)
         }
-        publish::Record::Charge(line, entry) => {
+        publish::Record::Charge(charged, entry) => {
             owner(&entry).clone_into(&mut key);
             to = Slot { topic: Topic::Charges, partition: place(&key, shared) };
-            charge::write(line, &entry, &framers.charge, &mut bytes)
+            charge::write(&charged.line, charged.person, &entry, &framers.charge, &mut bytes)
         }
-        publish::Record::Billing(_) | publish::Record::DeadLetter(_) => {
+        publish::Record::Billing(_) | publish::Record::DeadLetter(_) | publish::Record::Usage(_) => {
             unreachable!("the fold neither prices nor gives up")
         }
     };
@@ -492,7 +493,7 @@ fn found(broker: &Broker, shared: &Shared) -> Result<Found, Anomaly> {
             let from = match slot.topic {
                 Topic::Verdicts | Topic::Windows | Topic::WindowState | Topic::Outcomes => slot.partition,
                 Topic::Charges => {
-                    let (_, entry) = charge::read(bytes, &writers).expect("a charge");
+                    let Charged { entry, .. } = charge::read(bytes, &writers).expect("a charge");
                     place(entry.phone_number_id.as_ref().map_or("", |number| number.as_str()), shared)
                 }
                 Topic::Billing => {

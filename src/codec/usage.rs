@@ -1,0 +1,56 @@
+//! Rows of `wa.usage` as the conversation stage reads them back.
+
+use super::records;
+use super::reference::Mistake;
+use crate::domain::content::Category;
+use crate::domain::id::{AccountId, NumberId, PortfolioId};
+use crate::domain::ledger::Scope;
+use crate::domain::ledger::spend::{Item, Spend};
+use crate::domain::ledger::usage::{AsOf, Snapshot};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::time::{Month, Timestamp};
+
+fn mistake<E: std::fmt::Display>(field: &str) -> impl Fn(E) -> Mistake {
+    move |error| Mistake(format!("`{field}` cannot be used: {error}"))
+}
+
+fn unusable(field: &str) -> Mistake {
+    Mistake(format!("`{field}` cannot be read"))
+}
+
+/// Learns what a row tells.
+///
+/// # Errors
+/// What is wrong with it; nothing was learned, then.
+pub fn learn(used: &mut Snapshot, row: &records::Usage<'_>) -> Result<(), Mistake> {
+    let as_of = Timestamp::from_millis(row.as_of).ok_or_else(|| unusable("as_of"))?;
+    let id = row.scope_id.as_str();
+    let scope = match row.scope_type.as_str() {
+        "portfolio" => PortfolioId::parse(id).map(Scope::Portfolio).map_err(mistake("scope_id"))?,
+        "account" => AccountId::parse(id).map(Scope::Account).map_err(mistake("scope_id"))?,
+        "number" => NumberId::parse(id).map(Scope::Number).map_err(mistake("scope_id"))?,
+        // Other scopes may come; nothing is asked of them here.
+        _ => return Ok(()),
+    };
+    let mut numbers: std::collections::BTreeMap<NumberId, Spend> = std::collections::BTreeMap::new();
+    for spent in &row.spend {
+        let Some(number) = &spent.phone_number_id else {
+            continue;
+        };
+        let number = NumberId::parse(number.as_str()).map_err(mistake("spend.phone_number_id"))?;
+        let item = Item {
+            month: Month::parse(spent.month.as_str()).ok_or_else(|| unusable("spend.month"))?,
+            category: Category::parse(spent.category.as_str()),
+            currency: Currency::parse(spent.currency.as_str()).ok_or_else(|| unusable("spend.currency"))?,
+        };
+        let amount = Amount::parse(spent.amount.as_str()).ok_or_else(|| unusable("spend.amount"))?;
+        numbers.entry(number).or_insert_with(|| Spend::new(scope.clone())).add(item, 0, amount);
+    }
+    for (number, spend) in numbers {
+        used.tell_spend(number, AsOf { count: spend, as_of });
+    }
+    if let Some(people) = row.unique_users.and_then(|people| u64::try_from(people).ok()) {
+        used.tell_people(scope, AsOf { count: people, as_of });
+    }
+    Ok(())
+}
