@@ -1,6 +1,7 @@
 //! The configuration: as typed, and as needed. All mistakes are reported together, each with the setting it
 //! is about and what to do.
 
+mod limits;
 pub mod stream;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,7 @@ struct RawConfig {
     deployment: RawDeployment,
     rules: RawRules,
     consent: RawConsent,
+    limits: limits::RawLimits,
     prices: RawPrices,
     state: RawState,
     dead_letters: RawDeadLetters,
@@ -376,6 +378,7 @@ impl Builder<'_> {
         policy.clear_identity =
             self.word("deployment.identity", identity, &[("hashed", false), ("clear", true)], false);
         policy.asks_per_second = raw.deployment.asks_per_second;
+        self.limits(&mut policy, &raw.limits);
         policy
     }
 

@@ -444,7 +444,8 @@ impl<S: Store> Engine<S> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let (timer, ledger) = (self.timers.first(), self.ledger.next_due());
-        timer.into_iter().chain(ledger).min()
+        let told = self.usage_every.and_then(|every| self.ledger.next_told(every));
+        timer.into_iter().chain(ledger).chain(told).min()
     }
 
     /// The deadline that fires next, where time has passed it already.
@@ -549,7 +550,7 @@ impl<S: Store> Engine<S> {
             let facts = (&*self.setup, &*self.reference);
             self.ledger.publish(facts, until, &mut self.posted, &self.store)?;
         }
-        if self.usage_every.is_some_and(|every| self.ledger.is_untold(until, every)) {
+        if self.usage_every.and_then(|every| self.ledger.next_told(every)).is_some_and(|due| due <= until) {
             self.ledger.tell((&self.setup, &self.reference), until, &mut self.posted, &self.store)?;
         }
         Ok(())

@@ -91,7 +91,10 @@ impl Shape {
     /// in between it knows nothing.
     pub fn for_peer(&self, name: &str) -> String {
         let outputs = self.0.iter().filter(|rate| {
-            !matches!(rate.topic, Topic::Charges | Topic::Contacts | Topic::Messages | Topic::DeadLetters | Topic::Usage)
+            !matches!(
+                rate.topic,
+                Topic::Charges | Topic::Contacts | Topic::Messages | Topic::DeadLetters | Topic::Usage
+            )
         });
         let one = |rate: &Rate| {
             let per_event = rate.per_million as f64 / 1e6;

@@ -3,7 +3,10 @@
 //! The open questions of the platform's rules are switches here, each with the default that rules.md 10
 //! recommends; nothing in here is read from a clock, a file or the environment while folding.
 
+use super::content::Category;
+use super::id::NumberId;
 use super::ledger::usage::Usage;
+use super::money::{Amount, Currency};
 use super::reference::Reference;
 use super::rules::Rules;
 use super::rules::cards::Cards;
@@ -29,10 +32,40 @@ pub struct Policy {
     pub horizon: Millis,
     /// Whether outputs carry personal ids.
     pub clear_identity: bool,
+    /// What may be spent in a month.
+    pub budgets: Vec<Budget>,
+    /// From how many used on the month's free deliveries are few.
+    pub allowance_low: Option<u32>,
     /// How old a count of people reached may be that blocks; beyond that it only warns.
     pub usage_fresh: Millis,
     /// How many asks of one number are answered within a second; beyond it the answer is `throttled`.
     pub asks_per_second: Option<u32>,
+}
+
+/// What a number may spend in a month, in all categories or in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The number; nothing where every number has as much, each for itself.
+    pub number: Option<NumberId>,
+    /// The category; nothing for all of them together.
+    pub category: Option<Category>,
+    /// How much.
+    pub amount: Amount,
+    /// From how much on little is left.
+    pub low: Amount,
+    /// The currency; what is charged in another one does not count.
+    pub currency: Currency,
+    /// What to do about a message that would cost more than is left.
+    pub over: Over,
+}
+
+/// What to do about a message that a budget has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Block it.
+    Block,
+    /// Allow it, with a warning.
+    Warn,
 }
 
 /// The instant whose window state decides a price.
@@ -64,6 +97,8 @@ impl Default for Policy {
             margin: Millis::ZERO,
             horizon: Millis::days(7),
             clear_identity: false,
+            budgets: Vec::new(),
+            allowance_low: None,
             usage_fresh: Millis::minutes(5),
             asks_per_second: None,
         }

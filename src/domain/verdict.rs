@@ -3,6 +3,8 @@
 //! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
 //! anything: the same question twice has the same answer.
 
+mod used;
+
 use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
@@ -10,18 +12,16 @@ use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
 use super::event::Ask;
 use super::id::{EventId, RequestId};
-use super::ledger::usage::AsOf;
-use super::ledger::{Scope, reach};
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
 use super::reference::{Account, TemplateView};
-use super::rules::limits::MessagingLimit;
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
-use super::rules::{currencies, errors, limits};
+use super::rules::{currencies, errors};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
+pub use used::{BudgetUse, Limits};
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,10 @@ impl Reason {
             | Self::StaleInput
             | Self::ServiceWindowOpen
             | Self::FreeEntryPointOpen
+            | Self::BudgetExceeded
+            | Self::BudgetOverrun
+            | Self::BudgetLow
+            | Self::AllowanceLow
             | Self::NoOptInRecord
             | Self::MarketingFrequencyCap
             | Self::ExperimentHoldout
@@ -183,6 +187,8 @@ reasons! {
     Throughput "throughput" Blocks Some(130_429);
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
     PaymentIssue "payment_issue" Blocks Some(131_042);
+    /// The deployment's budget for the month would be overrun.
+    BudgetExceeded "budget_exceeded" Blocks None;
     /// The window looks closed, and an inbound event that opened it may not have been seen yet.
     StaleInput "stale_input" Doubts None;
     /// Nothing is known of the template.
@@ -216,6 +222,12 @@ reasons! {
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
     /// As many people have been reached as the messaging limit allows, by a count that is too old to be sure of.
     MessagingLimitUnsure "messaging_limit_unsure" Warns None;
+    /// A budget of the month would be overrun that the deployment only wants to hear of.
+    BudgetOverrun "budget_overrun" Warns None;
+    /// Little is left of a budget of the month.
+    BudgetLow "budget_low" Warns None;
+    /// Few of the month's free deliveries are left.
+    AllowanceLow "allowance_low" Warns None;
     /// The contact shows no phone number, and some templates of the category cannot be sent without one.
     ScopedIdMayBeUnsupported "bsuid_may_be_unsupported" Warns Some(131_062);
     /// The platform's category of the template is not the sender's, or is about to change.
@@ -274,15 +286,6 @@ pub struct Verdict {
     pub limits: Limits,
     /// The greatest `learned_at` of the reference facts used.
     pub reference_watermark: Option<Timestamp>,
-}
-
-/// What is used of the limits that apply to an ask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// How many people may be reached outside service windows in 24 hours.
-    pub messaging: Option<u32>,
-    /// How many have been, and as of when.
-    pub reached: Option<AsOf<u64>>,
 }
 
 /// The windows at an instant.
@@ -471,7 +474,8 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
-    let limits = rate_gate(&mut gates, context, known, &ask.content, at);
+    rate_gate(&mut gates, known, at);
+    let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, at);
     held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
@@ -483,6 +487,8 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     }
     one_template_gate(&mut gates, context, known, &ask.content, at);
     payment_gate(&mut gates, known.account, &price.toll);
+    limits.budget = used::budget_gate(&mut gates, context, known, &price, at);
+    used::allowance_gate(&mut gates, context, &price);
     let windows = windows_at(context, known, at);
     supporting_reasons(&mut gates, &ask.content, &windows, &price.toll);
     if context.reference_stale {
@@ -582,33 +588,13 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
     }
 }
 
-/// Gate 5: how many people have been reached in the last day, and how much the number has sent in the second of the ask,
-/// where facts tell what the platform takes.
-fn rate_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, content: &Content, at: Timestamp) -> Limits {
+/// Gate 5: how much the number has sent in the second of the ask, where a fact tells what the platform takes.
+fn rate_gate(gates: &mut Gates, known: Known<'_>, at: Timestamp) {
     if let Some(limit) = known.account.throughput
         && known.number.sends.at(at) >= limit
     {
         gates.because(Reason::Throughput);
     }
-    let Some(people) = known.account.messaging_limit.and_then(MessagingLimit::people) else {
-        return Limits::default();
-    };
-    let day = context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
-    let own = limits::own(&known.number.id);
-    let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
-    let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
-    let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
-        && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
-    // Whoever was written to within the day counts already.
-    let counts = known.contact.last_template_outside.is_some_and(|sent| sent <= at && at < sent + reach::COUNTED);
-    if outside
-        && !counts
-        && let Some(AsOf { as_of, .. }) = reached.filter(|reached| reached.count >= u64::from(people))
-    {
-        let fresh = context.partition_time.since(as_of) <= context.policy.usage_fresh;
-        gates.because(if fresh { Reason::MessagingLimit } else { Reason::MessagingLimitUnsure });
-    }
-    Limits { messaging: Some(people), reached }
 }
 
 /// What the platform has held back before, and may again: only the platform can know.
@@ -799,6 +785,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             }
             one_template_gate(&mut gates, context, known, &content, at);
             payment_gate(&mut gates, known.account, &price.toll);
+            used::budget_gate(&mut gates, context, known, &price, at);
             let (answer, ..) = gates.answer();
             (answer == Answer::Allowed).then(|| Alternative { content: content.name(), category, price })
         })

@@ -453,11 +453,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether something is to be told that nobody has been told for so long.
+    /// When something is to be told next, where that is done so often.
     #[must_use]
-    pub fn is_untold(&self, now: Timestamp, every: Millis) -> bool {
+    pub fn next_told(&self, every: Millis) -> Option<Timestamp> {
         let waits = !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
-        waits && self.told_at.is_none_or(|told| told + every <= now)
+        self.told_at.map(|told| told + every).or(self.now).filter(|_| waits)
     }
 
     /// Adds what has changed to a batch.

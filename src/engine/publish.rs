@@ -705,11 +705,17 @@ fn price(preview: &Preview) -> records::Price<'_> {
 }
 
 fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
-    let Limits { messaging, reached } = *limits;
+    let Limits { messaging, reached, budget } = *limits;
+    if messaging.is_none() && budget.is_none() {
+        return None;
+    }
     Some(records::Limits {
-        messaging_limit: Some(messaging?.into()),
+        messaging_limit: messaging.map(i64::from),
         messaging_used: reached.map(|reached| i64::try_from(reached.count).unwrap_or(i64::MAX)),
         messaging_as_of: reached.map(|reached| reached.as_of.millis()),
+        budget: budget.map(|budget| amount(budget.amount)),
+        budget_spent: budget.map(|budget| amount(budget.spent)),
+        budget_currency: budget.map(|budget| currency(budget.currency)),
         ..records::Limits::default()
     })
 }

@@ -3,7 +3,7 @@
 use crate::codec::rate_card;
 use crate::config::parse_date;
 use crate::domain::money::{Amount, Currency};
-use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
+use crate::domain::policy::{Budget, DecidedAt, NoOptIn, Over, Policy};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::{Card, Cards};
 use crate::domain::rules::markets::Market;
@@ -40,6 +40,23 @@ pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), Strin
                     "block" => NoOptIn::Block,
                     _ => return Err(format!("`{value}` is neither warn nor block")),
                 };
+            }
+            "allowance_low" => {
+                let from = value.parse().map_err(|_| format!("`{value}` is no number"))?;
+                policy.allowance_low = Some(from);
+            }
+            // `block 1.00`, `warn 1.00`, and behind a `;` from where on little is left; of every category, in USD.
+            "budget_block" | "budget_warn" => {
+                let (whole, low) = value.split_once(';').unwrap_or((value, value));
+                let amount = |text| Amount::parse(text).ok_or_else(|| format!("`{text}` is no amount"));
+                policy.budgets.push(Budget {
+                    number: None,
+                    category: None,
+                    amount: amount(whole)?,
+                    low: amount(low)?,
+                    currency: Currency::parse("USD").ok_or("USD is a currency")?,
+                    over: if name == "budget_block" { Over::Block } else { Over::Warn },
+                });
             }
             "one_template_after_window" => policy.one_template_after_window = truth(value)?,
             "utility_in_window_free" => rules.utility_in_window_free = Some(truth(value)?),
