@@ -15,12 +15,19 @@ use tollgate::codec::records;
 use tollgate::codec::reference::Learned;
 use tollgate::codec::state::{self, WriteFormat};
 use tollgate::domain::effect::What;
+use tollgate::domain::id::AccountId;
+use tollgate::domain::ledger::Scope;
+use tollgate::domain::ledger::volume::CounterId;
+use tollgate::domain::money::{Amount, Currency};
 use tollgate::domain::policy::Policy;
 use tollgate::domain::reference::Reference;
 use tollgate::domain::rules::Rules;
-use tollgate::domain::rules::cards::Cards;
+use tollgate::domain::rules::cards::{Card, Cards};
 use tollgate::domain::rules::eras::{Charges, ERAS, Era, FreeConversations, MessageTerms, ServicePrice};
+use tollgate::domain::rules::markets::Market;
+use tollgate::domain::rules::tiers::{TierRow, Tiered, VolumeTiers};
 use tollgate::domain::time::{Date, Timestamp};
+use tollgate::engine::ledger::{Posted, Posting};
 use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
@@ -41,7 +48,7 @@ const STARTS: [i64; 6] = [
     1_793_275_200_000, // 2026-10-29: a month of the free thousand, then the next
 ];
 
-const PHONES: [&str; 3] = ["12025550143", "5511912345678", "919812345678"];
+const PHONES: [&str; 3] = ["12025550143", "5511912345678", "5521987654321"];
 
 /// A small generator of numbers: the same seed, the same history.
 struct Draw(u64);
@@ -115,6 +122,28 @@ fn rules() -> Rules {
     Rules { eras: ERAS.iter().map(few).collect::<Vec<_>>().leak(), ..Rules::default() }
 }
 
+/// A card of all time whose tiers begin with the third and the fifth message of a month.
+fn cards() -> Cards {
+    let usd = Currency::parse("USD").expect("a currency");
+    let mut card = Card::new("a card", usd, Date::new(2019, 6, 1));
+    for market in Market::all() {
+        for (of, [list, second, third]) in [
+            (Tiered::Utility, [100, 70, 30]),
+            (Tiered::Authentication, [90, 60, 20]),
+            (Tiered::AuthenticationInternational, [500, 400, 300]),
+        ] {
+            let row = |from, to, price| TierRow { from, to, price: Amount::from_millionths(price) };
+            let tiers = [row(1, Some(2), list), row(3, Some(4), second), row(5, None, third)];
+            card.set(market, of.column(), Amount::from_millionths(list));
+            let tiers = VolumeTiers::new(&tiers).expect("tiers");
+            card.set_tiers(market, of, tiers).expect("they begin at the list rate");
+        }
+    }
+    let mut cards = Cards::default();
+    cards.add(card);
+    cards
+}
+
 fn fact(name: &'static str, value: &'static str) -> records::Fact<'static> {
     let long_ago = Timestamp::EARLIEST.millis();
     records::Fact {
@@ -134,7 +163,7 @@ impl World {
         let account = Learned::Account(records::Account {
             entity_type: "account".into(),
             entity_id: "A".into(),
-            facts: vec![fact("time_zone", "America/Sao_Paulo"), fact("currency", "USD")],
+            facts: vec![fact("time_zone", "America/Sao_Paulo"), fact("currency", "USD"), fact("portfolio", "P")],
         });
         account.learn(&mut reference, &|name| zones.find(name)).expect("facts");
         for (name, category) in [("M", "MARKETING"), ("U", "UTILITY"), ("A", "AUTHENTICATION")] {
@@ -150,7 +179,7 @@ impl World {
         let setup = Arc::new(Setup {
             policy: Policy::default(),
             rules: rules(),
-            cards: Cards::default(),
+            cards: cards(),
             key: key.clone(),
             assume_zone: None,
             assume_currency: None,
@@ -161,28 +190,61 @@ impl World {
     }
 
     /// Folds a history in an order, and tells all that may not depend on the order: which line stands for each message,
-    /// and the windows of each contact.
+    /// what the volume tiers take off, and the windows of each contact.
     fn tell(&self, history: &[Prepared], order: &[usize]) -> String {
         let (mut engine, _) =
             Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::clone(&self.reference), Memory::default())
                 .expect("memory never fails");
-        let mut outputs = Vec::new();
+        let (mut outputs, mut off) = (Vec::new(), BTreeMap::new());
         let mut arrives = Timestamp::EARLIEST;
         for index in order {
             let prepared = &history[*index];
             arrives = arrives.max(prepared.event.occurred_at);
             advance(&mut engine, arrives, &mut outputs);
+            let before = outputs.len();
             engine.fold(prepared, arrives, &mut outputs).expect("memory never fails").expect("it is folded");
+            outputs[before..].iter().for_each(|output| book(&mut engine, output));
+            take_off(&mut engine, &mut off);
         }
         advance(&mut engine, arrives, &mut outputs);
+        engine.close_ledger().expect("memory never fails");
+        take_off(&mut engine, &mut off);
         engine.commit(&[]).expect("memory never fails");
-        lines(outputs) + &windows(engine.store())
+        off.retain(|_, off| *off != Amount::ZERO);
+        format!("{}{off:?}\n{}", lines(outputs), windows(engine.store()))
     }
 }
 
 fn advance(engine: &mut Engine<Memory>, at: Timestamp, outputs: &mut Vec<Output>) {
     while engine.advance(at, usize::MAX, outputs).expect("memory never fails") != Advanced::Done {
         engine.commit(&[]).expect("memory never fails");
+    }
+}
+
+/// Books a line of the ledger, if that is one.
+fn book(engine: &mut Engine<Memory>, output: &Output) {
+    if let What::Charge(charge) = &output.effect.what {
+        let account = &output.effect.account;
+        let posting = Posting {
+            scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
+            account: account.id.as_ref(),
+            number: &output.number,
+            line: &charge.line,
+            reverses: charge.reverses.is_some(),
+            person: charge.person,
+        };
+        engine.book(posting).expect("memory never fails");
+    }
+}
+
+/// Adds up the discounts that were published.
+fn take_off(engine: &mut Engine<Memory>, off: &mut BTreeMap<(CounterId, Option<AccountId>), Amount>) {
+    for posted in engine.take_posted() {
+        if let Posted::Discount(posted) = posted {
+            let discount = posted.discount;
+            let sum = off.entry((discount.counter, discount.account)).or_insert(Amount::ZERO);
+            *sum = sum.plus(discount.amount).expect("it fits");
+        }
     }
 }
 
@@ -248,6 +310,8 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
     let span = (5 * 24 * HOUR / step).min(60);
     let mut events: Vec<records::Event<'static>> = Vec::new();
     let mut messages = 0;
+    // Utility templates alone, often enough for volume tiers to be reached.
+    let one_kind = draw.one_in(4);
     while events.len() < most {
         let at = start + step * i64::try_from(draw.below(usize::try_from(span).expect("small"))).expect("small");
         let phone = if most > 10 { draw.pick(&PHONES) } else { PHONES[0] };
@@ -255,7 +319,7 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
             events.push(inbound(draw, phone, at, events.len()));
         } else {
             messages += 1;
-            send(draw, phone, at, messages, step, &mut events);
+            send(draw, (phone, at), messages, step, one_kind, &mut events);
         }
     }
     events.truncate(most);
@@ -297,14 +361,14 @@ fn inbound(draw: &mut Draw, phone: &'static str, at: i64, index: usize) -> recor
 /// priced by the platform.
 fn send(
     draw: &mut Draw,
-    phone: &'static str,
-    at: i64,
+    (phone, at): (&'static str, i64),
     name: usize,
     step: i64,
+    one_kind: bool,
     events: &mut Vec<records::Event<'static>>,
 ) {
     let kind = |kind: &'static str| records::Content { kind: kind.into(), ..records::Content::default() };
-    let content = match draw.below(6) {
+    let content = match if one_kind { 4 } else { draw.below(6) } {
         0 | 1 => kind("freeform"),
         2 => kind("reaction"),
         other => records::Content {
