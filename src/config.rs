@@ -381,36 +381,28 @@ impl Builder<'_> {
 
     /// All rate cards, and what identifies them.
     fn cards(&mut self, raw: &RawPrices, overrides: &Overrides) -> (Cards, Vec<[u8; 16]>) {
-        let (mut cards, mut digests) = (Cards::default(), Vec::new());
+        let (mut import, mut digests) = (rate_card::Import::default(), Vec::new());
         let in_file = raw.rate_cards.iter().map(|path| self.directory.join(path));
         let paths: Vec<PathBuf> = in_file.chain(overrides.rate_cards.iter().cloned()).collect();
         for path in paths {
             let place = path.display().to_string();
-            let text = match std::fs::read_to_string(&path) {
-                Ok(text) => text,
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
                 Err(error) => {
                     self.mistakes.push(Mistake::new(place, format!("the rate card cannot be read: {error}")));
+                    import.missing();
                     continue;
                 }
             };
             let name = path.file_name().map_or_else(|| place.clone(), |name| name.to_string_lossy().into_owned());
-            match rate_card::read(&name, &text) {
-                Ok(card) => {
-                    digests.push(crate::codec::ids::hash(&[name.as_bytes(), text.as_bytes()]));
-                    let (currency, from) = (card.currency, card.from);
-                    if !cards.add(card) {
-                        let problem = format!("another card is for {currency:?} from {from} too; keep one");
-                        self.mistakes.push(Mistake::new(place, problem));
-                    }
-                }
-                Err(mistakes) => {
-                    let placed = mistakes
-                        .into_iter()
-                        .map(|mistake| Mistake::new(format!("{place}, line {}", mistake.line), mistake.problem));
-                    self.mistakes.extend(placed);
-                }
-            }
+            digests.push(crate::codec::ids::hash(&[name.as_bytes(), &bytes]));
+            import.add(&place, &name, &bytes);
         }
+        let cards = import.finish().unwrap_or_else(|mistakes| {
+            let placed = mistakes.into_iter().map(|mistake| Mistake::new(mistake.place.to_string(), mistake.problem));
+            self.mistakes.extend(placed);
+            Cards::default()
+        });
         (cards, digests)
     }
 

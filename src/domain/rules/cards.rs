@@ -151,6 +151,15 @@ impl Card {
     pub fn tiers(&self, market: Market, of: Tiered) -> Option<&VolumeTiers> {
         self.tiers.get(&(market, of))
     }
+
+    /// How many markets it has a rate for, and for how many it has volume tiers.
+    #[must_use]
+    pub fn markets(&self) -> (usize, usize) {
+        let listed = self.rates.iter().filter(|rates| rates.iter().any(Option::is_some)).count();
+        let mut tiered: Vec<Market> = self.tiers.keys().map(|(market, _)| *market).collect();
+        tiered.dedup();
+        (listed, tiered.len())
+    }
 }
 
 /// All cards, in order of currency and day.
@@ -180,6 +189,11 @@ impl Cards {
     pub fn in_force(&self, currency: Currency, date: Date) -> Option<&Card> {
         let next = self.0.partition_point(|card| (card.currency, card.from) <= (currency, date));
         self.0.get(next.checked_sub(1)?).filter(|card| card.currency == currency)
+    }
+
+    /// All of them, in order of currency and day.
+    pub fn all(&self) -> impl Iterator<Item = &Card> {
+        self.0.iter()
     }
 
     /// Whether no card is loaded.

@@ -12,9 +12,10 @@ use crate::domain::time::Date;
 use crate::scenario::parse::Given;
 
 /// The sample cards that ship as examples (rules.md 7.3).
-const SAMPLE_CARDS: [(&str, &str); 3] = [
+const SAMPLE_CARDS: [(&str, &str); 4] = [
     ("sample-usd-2023-06-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2023-06-01.csv")),
     ("sample-usd-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2026-10-01.csv")),
+    ("sample-usd-2026-10-01-tiers.csv", include_str!("../../../examples/rate-cards/sample-usd-2026-10-01-tiers.csv")),
     ("sample-inr-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-inr-2026-10-01.csv")),
 ];
 
@@ -66,9 +67,11 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
     match given.card.as_deref() {
         None => {}
         Some("sample") => {
+            let mut import = rate_card::Import::default();
             for (name, text) in SAMPLE_CARDS {
-                cards.add(rate_card::read(name, text).map_err(|mistakes| format!("{mistakes:?}"))?);
+                import.add(name, name, text.as_bytes());
             }
+            cards = import.finish().map_err(|mistakes| format!("{mistakes:?}"))?;
         }
         Some("test") => {
             let currency = Currency::parse("USD").ok_or("USD is a currency")?;
