@@ -58,6 +58,9 @@ struct ConfigArgs {
     /// Apply the rules, cards and markets of this day to all events, whatever their date
     #[arg(long, value_name = "DATE")]
     rules_as_of: Option<String>,
+    /// Rows behind those that ship, to rehearse what is announced: docs/candidates.md
+    #[arg(long, value_name = "FILE")]
+    candidate: Option<PathBuf>,
     /// How much memory the state's rows may take, such as 512MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -70,6 +73,7 @@ impl ConfigArgs {
             assume_zone: self.assume_zone.clone(),
             assume_currency: self.assume_currency.clone(),
             rules_as_of: self.rules_as_of.clone(),
+            candidate: self.candidate.clone(),
             memory: self.memory.clone(),
         }
     }

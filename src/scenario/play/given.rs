@@ -1,7 +1,9 @@
-//! What a vector is given besides its timeline: settings and rate cards.
+//! What a vector is given besides its timeline: settings, rate cards and candidate rows.
+
+use std::path::Path;
 
 use crate::codec::rate_card;
-use crate::config::parse_date;
+use crate::config::{self, parse_date};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
 use crate::domain::rules::Rules;
@@ -98,4 +100,16 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
         Some(other) => return Err(format!("there is no card `{other}`; there are `test` and `sample`")),
     }
     Ok(cards)
+}
+
+/// The rules with the candidate rows given, and the cards with their rates.
+///
+/// # Errors
+/// Every mistake in the file.
+pub fn candidate(given: &Given, folder: &Path, rules: Rules, cards: &mut Cards) -> Result<Rules, String> {
+    let Some(name) = &given.candidate else {
+        return Ok(rules);
+    };
+    let applied = config::candidate::read(&folder.join(name)).and_then(|file| file.apply(rules, cards));
+    applied.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
