@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
+use crate::domain::rules::cards::Card;
 use crate::loadgen::{self, Calendar};
 use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
@@ -45,7 +46,7 @@ struct ConfigArgs {
     /// Configuration file; `deploy/tollgate.toml` shows every setting
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Rate card in the platform's CSV layout, besides those of the configuration (repeatable)
+    /// The platform's list of rates or of volume tiers, CSV or XLSX, besides those of the configuration (repeatable)
     #[arg(long, value_name = "FILE")]
     rate_card: Vec<PathBuf>,
     /// Time zone for accounts of which no fact tells one, such as `America/Sao_Paulo`
@@ -57,6 +58,9 @@ struct ConfigArgs {
     /// Apply the rules, cards and markets of this day to all events, whatever their date
     #[arg(long, value_name = "DATE")]
     rules_as_of: Option<String>,
+    /// Rows behind those that ship, to rehearse what is announced: docs/candidates.md
+    #[arg(long, value_name = "FILE")]
+    candidate: Option<PathBuf>,
     /// How much memory the state's rows may take, such as 512MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -69,6 +73,7 @@ impl ConfigArgs {
             assume_zone: self.assume_zone.clone(),
             assume_currency: self.assume_currency.clone(),
             rules_as_of: self.rules_as_of.clone(),
+            candidate: self.candidate.clone(),
             memory: self.memory.clone(),
         }
     }
@@ -228,10 +233,21 @@ fn check(args: &ConfigArgs) -> ExitCode {
     match config::load(args.config.as_deref(), &args.overrides(), &zones) {
         Ok(config) => {
             println!("The configuration of `{}` is usable.", config.name);
+            for card in config.setup.cards.all() {
+                println!("{}", described(card));
+            }
             ExitCode::SUCCESS
         }
         Err(mistakes) => refuse(&mistakes),
     }
+}
+
+/// What a rate card covers, so that one who forgot a list of tiers sees it.
+fn described(card: &Card) -> String {
+    let count = |markets: usize| format!("{markets} market{}", if markets == 1 { "" } else { "s" });
+    let (listed, tiered) = card.markets();
+    let tiers = if tiered == 0 { "no volume tiers".to_owned() } else { format!("volume tiers of {}", count(tiered)) };
+    format!("Rate card {:?} from {}: {}, {tiers} ({})", card.currency, card.from, count(listed), card.name)
 }
 
 #[cfg(feature = "kafka")]

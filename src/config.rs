@@ -1,6 +1,7 @@
 //! The configuration: as typed, and as needed. All mistakes are reported together, each with the setting it
 //! is about and what to do.
 
+pub mod candidate;
 mod limits;
 pub mod stream;
 
@@ -83,6 +84,7 @@ struct RawDeployment {
 #[serde(default, deny_unknown_fields)]
 struct RawRules {
     as_of: Option<String>,
+    candidate: Option<PathBuf>,
     window_decided_at: Option<String>,
     utility_in_window_free: Option<bool>,
     closing_lead: Option<String>,
@@ -133,6 +135,8 @@ pub struct Overrides {
     pub assume_currency: Option<String>,
     /// `--rules-as-of`
     pub rules_as_of: Option<String>,
+    /// `--candidate`
+    pub candidate: Option<PathBuf>,
     /// `--memory`
     pub memory: Option<String>,
 }
@@ -256,7 +260,26 @@ impl Builder<'_> {
             date
         });
         let rules = Rules { as_of, utility_in_window_free: raw.rules.utility_in_window_free, ..Rules::default() };
-        let (cards, digests) = self.cards(&raw.prices, overrides);
+        let in_file = raw.rules.candidate.as_ref().map(|path| self.directory.join(path));
+        // Before the cards, which may list markets that only a candidate row knows.
+        let candidate = overrides.candidate.clone().or(in_file).map(|path| candidate::read(&path));
+        let (mut cards, mut digests) = self.cards(&raw.prices, overrides);
+        let rules = match candidate {
+            None => rules,
+            Some(Ok(file)) => {
+                digests.push(file.digest);
+                // Where cards have mistakes there are none, and nothing can be said of what changes them.
+                let wrong_before = !self.mistakes.is_empty();
+                file.apply(rules.clone(), &mut cards).unwrap_or_else(|mistakes| {
+                    self.mistakes.extend(mistakes.into_iter().filter(|_| !wrong_before));
+                    rules
+                })
+            }
+            Some(Err(mistakes)) => {
+                self.mistakes.extend(mistakes);
+                rules
+            }
+        };
         let assume_zone = self.zone(overrides.assume_zone.as_ref().or(raw.prices.assume_zone.as_ref()));
         let assume_currency = self.currency(overrides.assume_currency.as_ref().or(raw.prices.assume_currency.as_ref()));
         let memory = overrides.memory.as_ref().or(raw.state.memory.as_ref()).map_or("512MiB", String::as_str);
@@ -384,36 +407,28 @@ impl Builder<'_> {
 
     /// All rate cards, and what identifies them.
     fn cards(&mut self, raw: &RawPrices, overrides: &Overrides) -> (Cards, Vec<[u8; 16]>) {
-        let (mut cards, mut digests) = (Cards::default(), Vec::new());
+        let (mut import, mut digests) = (rate_card::Import::default(), Vec::new());
         let in_file = raw.rate_cards.iter().map(|path| self.directory.join(path));
         let paths: Vec<PathBuf> = in_file.chain(overrides.rate_cards.iter().cloned()).collect();
         for path in paths {
             let place = path.display().to_string();
-            let text = match std::fs::read_to_string(&path) {
-                Ok(text) => text,
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
                 Err(error) => {
                     self.mistakes.push(Mistake::new(place, format!("the rate card cannot be read: {error}")));
+                    import.missing();
                     continue;
                 }
             };
             let name = path.file_name().map_or_else(|| place.clone(), |name| name.to_string_lossy().into_owned());
-            match rate_card::read(&name, &text) {
-                Ok(card) => {
-                    digests.push(crate::codec::ids::hash(&[name.as_bytes(), text.as_bytes()]));
-                    let (currency, from) = (card.currency, card.from);
-                    if !cards.add(card) {
-                        let problem = format!("another card is for {currency:?} from {from} too; keep one");
-                        self.mistakes.push(Mistake::new(place, problem));
-                    }
-                }
-                Err(mistakes) => {
-                    let placed = mistakes
-                        .into_iter()
-                        .map(|mistake| Mistake::new(format!("{place}, line {}", mistake.line), mistake.problem));
-                    self.mistakes.extend(placed);
-                }
-            }
+            digests.push(crate::codec::ids::hash(&[name.as_bytes(), &bytes]));
+            import.add(&place, &name, &bytes);
         }
+        let cards = import.finish().unwrap_or_else(|mistakes| {
+            let placed = mistakes.into_iter().map(|mistake| Mistake::new(mistake.place.to_string(), mistake.problem));
+            self.mistakes.extend(placed);
+            Cards::default()
+        });
         (cards, digests)
     }
 
@@ -513,6 +528,7 @@ mod tests {
                 "rules",
                 vec![
                     "as_of",
+                    "candidate",
                     "window_decided_at",
                     "utility_in_window_free",
                     "closing_lead",

@@ -28,6 +28,7 @@ pub struct Tally {
 /// Runs all vectors of a text. `report` gets every failure as it is to be shown.
 pub fn run(name: &Path, text: &str, policy: &Policy, color: bool, report: &mut dyn FnMut(&str)) -> Tally {
     let file = parse::parse(text);
+    let folder = name.parent().unwrap_or(Path::new("."));
     let mut tally = Tally::default();
     let mut show =
         |at: Range<usize>, problem: &str, vector: &str| report(&render(name, text, at, problem, vector, color));
@@ -36,7 +37,7 @@ pub fn run(name: &Path, text: &str, policy: &Policy, color: bool, report: &mut d
         show(at.clone(), problem, "it cannot be read");
     }
     for vector in &file.vectors {
-        let result = judge(vector, policy);
+        let result = judge(vector, policy, folder);
         tally.pending += result.pending;
         if result.failures.is_empty() {
             tally.passed += usize::from(vector.pending.is_none());
@@ -57,8 +58,8 @@ struct Judged {
 }
 
 /// Plays a vector and weighs what differs against what it says is pending.
-fn judge(vector: &Vector, policy: &Policy) -> Judged {
-    let played = if vector.mistakes.is_empty() { play::play(vector, policy) } else { Ok(Vec::new()) };
+fn judge(vector: &Vector, policy: &Policy, folder: &Path) -> Judged {
+    let played = if vector.mistakes.is_empty() { play::play(vector, policy, folder) } else { Ok(Vec::new()) };
     let differences = match played {
         Ok(differences) => differences,
         Err(mistake) => vec![play::Difference { step: None, mistake }],

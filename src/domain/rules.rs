@@ -4,6 +4,7 @@
 //! window length is a row and a few scenario lines; there is no `if year >= 2026` anywhere.
 
 pub mod ai_providers;
+pub mod candidate;
 pub mod cards;
 pub(crate) mod categories;
 pub mod currencies;
@@ -20,7 +21,8 @@ pub mod tiers;
 use eras::{
     AGENT_CHARGED_FROM, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS, MessageTerms, ServicePrice,
 };
-use markets::{Market, Origin};
+use international::InternationalRow;
+use markets::{Market, MarketRow, Origin};
 
 use super::time::{Date, Days, Month, Timestamp};
 
@@ -29,6 +31,12 @@ use super::time::{Date, Days, Month, Timestamp};
 pub struct Rules {
     /// The eras, in ascending order of their first days.
     pub eras: &'static [Era],
+    /// The rules of free entry points, in ascending order of their first days.
+    pub entry_points: &'static [EntryPointRule],
+    /// Rows of the market map beyond those that ship, in ascending order of day within each dial.
+    pub moved: &'static [MarketRow],
+    /// The countries with an international rate for passcodes, in ascending order of its first days.
+    pub international: &'static [InternationalRow],
     /// The day whose rows are used whatever the event's day is: "what would October's rules have cost me?"
     pub as_of: Option<Date>,
     /// Whether a utility template in an open service window is free, where the deployment differs from the
@@ -49,7 +57,14 @@ pub enum EraAt {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { eras: &eras::ERAS, as_of: None, utility_in_window_free: None }
+        Self {
+            eras: &eras::ERAS,
+            entry_points: &eras::ENTRY_POINTS,
+            moved: &[],
+            international: &international::INTERNATIONAL,
+            as_of: None,
+            utility_in_window_free: None,
+        }
     }
 }
 
@@ -58,6 +73,16 @@ impl Rules {
     fn era_of(&self, date: Date) -> Option<&'static Era> {
         let date = self.pin(date);
         self.eras.iter().rev().find(|era| era.from <= date)
+    }
+
+    /// Whether what happens on a day is judged by another era than its own, so that what the platform says of its price
+    /// does not answer what is asked.
+    #[must_use]
+    pub fn rehearses(&self, days: Days) -> bool {
+        self.as_of.is_some_and(|as_of| {
+            let begins = |date: Date| self.eras.iter().rev().find(|era| era.from <= date).map(|era| era.from);
+            begins(as_of) != begins(days.first) || begins(as_of) != begins(days.last)
+        })
     }
 
     fn pin(&self, date: Date) -> Date {
@@ -96,7 +121,7 @@ impl Rules {
     /// Whether a country has an international rate for passcodes; `None` where that depends on an unknown time zone.
     #[must_use]
     pub fn has_international_rate(&self, country: &str, days: Days) -> Option<bool> {
-        self.holds(days, |date| international::has_rate(country, date))
+        self.holds(days, |date| international::has_rate(self.international, country, date))
     }
 
     /// Whether there are free entry points at all; of a day that depends on an unknown zone the older rule holds.
@@ -149,13 +174,13 @@ impl Rules {
     /// permission never depends on it, and the price is unknown anyway.
     #[must_use]
     pub fn entry_point(&self, days: Days) -> &'static EntryPointRule {
-        eras::entry_point(self.pin(days.first))
+        eras::entry_point_of(self.entry_points, self.pin(days.first))
     }
 
     /// The market of a recipient on a day; `None` where the recipient's country is unknown.
     #[must_use]
     pub fn market(&self, origin: Origin, date: Date) -> Option<Market> {
-        markets::market(origin, self.pin(date))
+        markets::market(origin, self.pin(date), self.moved)
     }
 
     /// The day whose rate card counts.

@@ -63,6 +63,8 @@ pub struct Given {
     pub settings: Vec<(String, String)>,
     /// The rate card: `test` or `sample`.
     pub card: Option<String>,
+    /// A file of candidate rows, beside the scenarios' own.
+    pub candidate: Option<String>,
     /// Whether the service window is open from an hour before the first step on.
     pub window_open: bool,
     /// Whether nothing says that the contact agreed to be written to.
@@ -500,6 +502,7 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
         "contact" => given.phone = Some(text(&mut words, "a phone number")?),
         "id" => given.scoped = Some(text(&mut words, "a scoped id")?),
         "card" => given.card = Some(text(&mut words, "`test` or `sample`")?),
+        "candidate" => given.candidate = Some(text(&mut words, "a file of candidate rows")?),
         "csw" => {
             let open = words.need("`open`")?;
             if open.text != "open" {
@@ -536,7 +539,7 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
                 };
                 given.used = Some((count, month));
             } else {
-                let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `csw open`, `fact`, `setting`, \
+                let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `candidate`, `csw open`, `fact`, `setting`, \
                            `no payment`, `no opt-in`, or `N used [in MONTH]`";
                 return Err(first.mistake(problem));
             }

@@ -5,6 +5,7 @@ mod given;
 mod weigh;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::parse::{Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
@@ -41,12 +42,12 @@ pub struct Difference {
 /// The key scenarios name people by. It protects nobody: the people are invented.
 const KEY: &[u8] = b"scenarios name invented people only";
 
-/// Plays a vector and returns what differs.
+/// Plays a vector and returns what differs. Files that it names are looked for in `folder`.
 ///
 /// # Errors
 /// If something given cannot be.
-pub fn play(vector: &Vector, policy: &Policy) -> Result<Vec<Difference>, Mistake> {
-    let mut stage = Stage::new(vector, policy)?;
+pub fn play(vector: &Vector, policy: &Policy, folder: &Path) -> Result<Vec<Difference>, Mistake> {
+    let mut stage = Stage::new(vector, policy, folder)?;
     stage.set()?;
     for (index, step) in vector.steps.iter().enumerate() {
         stage.step(index, step)?;
@@ -86,18 +87,20 @@ struct Stage<'v> {
 }
 
 impl<'v> Stage<'v> {
-    fn new(vector: &'v Vector, policy: &Policy) -> Result<Self, Mistake> {
+    fn new(vector: &'v Vector, policy: &Policy, folder: &Path) -> Result<Self, Mistake> {
         let given = &vector.given;
         let wrong = |problem: String| Mistake { at: vector.at.clone(), problem };
         let zones = Zones::new();
         let zone_name = given.zone.as_deref().unwrap_or("UTC");
         let zone = zones.find(zone_name).ok_or_else(|| wrong(format!("`{zone_name}` is no time zone")))?;
         let (policy, rules) = given::settings(given, policy).map_err(wrong)?;
+        let mut cards = given::cards(given).map_err(wrong)?;
+        let rules = given::candidate(given, folder, rules, &mut cards).map_err(wrong)?;
         let key = DeploymentKey::new(KEY).ok_or_else(|| wrong("the sample key is too short".into()))?;
         let setup = Arc::new(Setup {
             policy,
             rules,
-            cards: given::cards(given).map_err(wrong)?,
+            cards,
             key: key.clone(),
             assume_zone: None,
             assume_currency: None,

@@ -95,7 +95,7 @@ fn seeds_of_every_kind_are_kept() {
         "template"
     );
     forecasts();
-    for card in ["sample-usd-2026-10-01.csv", "sample-inr-2026-10-01.csv"] {
+    for card in ["sample-usd-2026-10-01.csv", "sample-usd-2026-10-01-tiers.csv", "sample-inr-2026-10-01.csv"] {
         keep("rate_card", card, text(&format!("examples/rate-cards/{card}")).as_bytes());
     }
     for file in std::fs::read_dir(root().join("tests/scenarios")).expect("scenarios") {
@@ -113,7 +113,7 @@ fn seeds_of_every_kind_are_kept() {
     let settings = uncommented.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).fold(
         String::new(),
         |mut settings, line| {
-            let named = ["key_file", "rate_cards"].iter().any(|name| line.starts_with(name));
+            let named = ["key_file", "rate_cards", "candidate"].iter().any(|name| line.starts_with(name));
             if !named && !line.starts_with("# ") {
                 let _ = writeln!(settings, "{line}");
             }

@@ -2,23 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use tollgate::codec::rate_card as cards;
+use tollgate::codec::rate_card::Import;
 use tollgate::config::{self, Overrides};
 use tollgate::domain::policy::Policy;
-use tollgate::domain::rules::cards::Cards;
 use tollgate::scenario as scenarios;
 use tollgate::zones::Zones;
 
-/// A rate card.
+/// A file of rates or volume tiers, alone and beside the list that the example's tiers belong to.
 pub fn rate_card(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else {
-        return;
-    };
-    match cards::read("card.csv", text) {
-        Ok(card) => assert!(Cards::default().add(card), "the first card has no rival"),
-        Err(mistakes) => {
-            assert!(!mistakes.is_empty(), "a card that is refused says why");
-            let _ = mistakes.iter().map(ToString::to_string).collect::<String>();
+    let list = include_bytes!("../../examples/rate-cards/sample-usd-2026-10-01.csv");
+    for beside in [false, true] {
+        let mut import = Import::default();
+        if beside {
+            import.add("list", "list", list);
+        }
+        import.add("card", "card", input);
+        match import.finish() {
+            Ok(cards) => assert!(!cards.is_empty(), "a file that is taken has something in it"),
+            Err(mistakes) => {
+                assert!(!mistakes.is_empty(), "a file that is refused says why");
+                let _ = mistakes.iter().map(ToString::to_string).collect::<String>();
+            }
         }
     }
 }
@@ -34,7 +38,8 @@ pub fn scenario(input: &[u8]) {
         let digits = before.chars().rev().take_while(char::is_ascii_digit).count();
         (4..6).contains(&digits)
     });
-    if often || used {
+    // A target reads no files but its own.
+    if often || used || text.contains("candidate") {
         return;
     }
     scenarios::run(Path::new("scenario.txt"), text, &Policy::default(), false, &mut |_| {});
@@ -46,7 +51,12 @@ pub fn config(input: &[u8]) {
         return;
     };
     // A target reads no files but its own: what a configuration could name one by is left out.
-    if text.contains("_file") || text.contains("rate_cards") || text.contains("\\u") || text.contains("\\x") {
+    if text.contains("_file")
+        || text.contains("rate_cards")
+        || text.contains("candidate")
+        || text.contains("\\u")
+        || text.contains("\\x")
+    {
         return;
     }
     let zones = Zones::new();

@@ -68,8 +68,8 @@ pub struct Card {
     pub currency: Currency,
     /// The first day, in the account's zone.
     pub from: Date,
-    /// The rates; `None` where the card says `n/a` or does not list the market.
-    rates: [[Option<Amount>; Column::COUNT]; MARKETS.len()],
+    /// The rates by market; `None` where the card says `n/a`, and shorter where it does not list the last markets.
+    rates: Vec<[Option<Amount>; Column::COUNT]>,
     /// The volume tiers; a market and column without any is at its list rate, however many messages there are.
     tiers: BTreeMap<(Market, Tiered), VolumeTiers>,
 }
@@ -113,20 +113,23 @@ impl Card {
             name: name.into(),
             currency,
             from,
-            rates: [[None; Column::COUNT]; MARKETS.len()],
+            rates: vec![[None; Column::COUNT]; MARKETS.len()],
             tiers: BTreeMap::new(),
         }
     }
 
     /// Writes a rate; returns the one it replaces.
     pub fn set(&mut self, market: Market, column: Column, rate: Amount) -> Option<Amount> {
+        if self.rates.len() <= market.index() {
+            self.rates.resize(market.index() + 1, [None; Column::COUNT]);
+        }
         self.rates[market.index()][column as usize].replace(rate)
     }
 
     /// The rate of a market and category.
     #[must_use]
     pub fn rate(&self, market: Market, column: Column) -> Option<Amount> {
-        self.rates[market.index()][column as usize]
+        self.rates.get(market.index()).and_then(|rates| rates[column as usize])
     }
 
     /// Puts volume tiers on the card. Their first one is the list rate, which has to stand there already.
@@ -146,10 +149,24 @@ impl Card {
         Ok(())
     }
 
+    /// Takes the volume tiers of a market off the card; returns whether there were any.
+    pub fn clear_tiers(&mut self, market: Market, of: Tiered) -> bool {
+        self.tiers.remove(&(market, of)).is_some()
+    }
+
     /// The volume tiers of a market; `None` where every message is at the list rate.
     #[must_use]
     pub fn tiers(&self, market: Market, of: Tiered) -> Option<&VolumeTiers> {
         self.tiers.get(&(market, of))
+    }
+
+    /// How many markets it has a rate for, and for how many it has volume tiers.
+    #[must_use]
+    pub fn markets(&self) -> (usize, usize) {
+        let listed = self.rates.iter().filter(|rates| rates.iter().any(Option::is_some)).count();
+        let mut tiered: Vec<Market> = self.tiers.keys().map(|(market, _)| *market).collect();
+        tiered.dedup();
+        (listed, tiered.len())
     }
 }
 
@@ -186,6 +203,11 @@ impl Cards {
     #[must_use]
     pub fn have_tiers(&self) -> bool {
         self.0.iter().any(|card| !card.tiers.is_empty())
+    }
+
+    /// All of them, in order of currency and day.
+    pub fn all(&self) -> impl Iterator<Item = &Card> {
+        self.0.iter()
     }
 
     /// Whether no card is loaded.

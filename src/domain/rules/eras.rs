@@ -4,7 +4,7 @@
 use crate::domain::time::{Date, Millis};
 
 /// A pricing era (rules.md 1.1).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Era {
     /// The first day, in the account's zone, of the charge instant.
     pub from: Date,
@@ -17,7 +17,7 @@ pub struct Era {
 }
 
 /// What an era charges.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Charges {
     /// Each delivered template; a message that is none has no line (rules.md 1.2).
     Notifications,
@@ -28,7 +28,7 @@ pub enum Charges {
 }
 
 /// How conversations are opened and charged.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationTerms {
     /// What tells one conversation from another.
     pub told_apart_by: ToldApartBy,
@@ -65,7 +65,7 @@ pub enum FreeConversations {
 }
 
 /// How messages are charged one by one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageTerms {
     /// What a message that is no template costs.
     pub service: ServicePrice,
@@ -165,7 +165,7 @@ pub fn era(date: Date) -> Option<&'static Era> {
 pub const SERVICE_WINDOW: Millis = Millis::hours(24);
 
 /// A free entry point's length and its deadline for the answer (rules.md 1.1, 2.2).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryPointRule {
     /// The first day, in the account's zone, of the answer.
     pub from: Date,
@@ -210,7 +210,12 @@ const _: () = {
 /// The entry point rule of a day. Days before the first row have the first row's rule.
 #[must_use]
 pub fn entry_point(date: Date) -> &'static EntryPointRule {
-    ENTRY_POINTS.iter().rev().find(|rule| rule.from <= date).unwrap_or(&ENTRY_POINTS[0])
+    entry_point_of(&ENTRY_POINTS, date)
+}
+
+/// The entry point rule of a day among rows of which the first are those that ship.
+pub(crate) fn entry_point_of(rows: &'static [EntryPointRule], date: Date) -> &'static EntryPointRule {
+    rows.iter().rev().find(|rule| rule.from <= date).unwrap_or(&ENTRY_POINTS[0])
 }
 
 #[cfg(test)]

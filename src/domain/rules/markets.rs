@@ -9,6 +9,8 @@
 //! The tables stand as the platform's page groups them and are sorted at compile time. A name that is no
 //! market or a dial listed twice for a day does not compile.
 
+use std::sync::{PoisonError, RwLock};
+
 use crate::domain::time::Date;
 
 /// A market of the rate card. Its number is its place in [`MARKETS`], which a later card may change: store
@@ -29,6 +31,10 @@ pub const MARKETS: [&str; 47] = [
     "Rest of Latin America", "Rest of Middle East", "Rest of Western Europe", "Other",
 ];
 
+/// The markets of candidate rows, behind [`MARKETS`]. Names are added when a process starts and never taken back, so
+/// that a number means one name for as long as it runs.
+static ADDED: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
+
 impl Market {
     /// The market of everyone whose country the platform does not list.
     pub const OTHER: Self = Self::listed("Other");
@@ -42,7 +48,28 @@ impl Market {
     /// The name on the rate card.
     #[must_use]
     pub fn name(self) -> &'static str {
-        MARKETS[usize::from(self.0)]
+        if let Some(name) = MARKETS.get(self.index()) {
+            return name;
+        }
+        let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+        added.get(self.index() - MARKETS.len()).copied().unwrap_or_default()
+    }
+
+    /// The market of a name that no card has listed yet: a candidate row's, which the next card may list. `None` if
+    /// there are more of them than a market has numbers.
+    #[must_use]
+    pub fn added(name: &str) -> Option<Self> {
+        if let Some(known) = Self::named(name) {
+            return Some(known);
+        }
+        let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+        // Another may have added it in between.
+        let place = added.iter().position(|known| *known == name).unwrap_or(added.len());
+        let market = u8::try_from(MARKETS.len() + place).ok().map(Self)?;
+        if place == added.len() {
+            added.push(name.to_owned().leak());
+        }
+        Some(market)
     }
 
     /// The market of a name on a rate card or in a webhook; `None` for any other text. Case and spacing do
@@ -54,10 +81,12 @@ impl Market {
             short if short.eq_ignore_ascii_case("UK") => "United Kingdom",
             name => name,
         };
-        Self::all().find(|market| spelling(market.name()).eq(spelling(name)))
+        let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+        let known = MARKETS.iter().chain(added.iter());
+        (0..).map(Self).zip(known).find(|(_, known)| spelling(known).eq(spelling(name))).map(|(market, _)| market)
     }
 
-    /// All markets, in the order of the card.
+    /// All markets of [`MARKETS`], in its order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..).take(MARKETS.len()).map(Self)
     }
@@ -304,15 +333,24 @@ pub static MARKET_ROWS: [MarketRow; ROWS] = {
     rows
 };
 
-/// The market of an origin on a day of the account's calendar. `None` only where the origin is unknown.
+/// The last row of a dial among those that ship.
+pub(crate) fn last_row(dial: u16) -> Option<MarketRow> {
+    MARKET_ROWS.iter().rev().find(|row| row.dial == dial).copied()
+}
+
+/// The market of an origin on a day of the account's calendar, by the map and by the rows `moved` behind it. `None` only
+/// where the origin is unknown.
 #[must_use]
-pub fn market(origin: Origin, date: Date) -> Option<Market> {
+pub fn market(origin: Origin, date: Date, moved: &[MarketRow]) -> Option<Market> {
     if origin == Origin::Unknown {
         return None;
     }
     let Some(dial) = origin.listed_dial() else {
         return Some(Market::OTHER);
     };
+    if let Some(row) = moved.iter().rev().find(|row| row.dial == dial && row.from <= date) {
+        return Some(row.market);
+    }
     let wanted = key(dial, date.max(FIRST));
     let later = MARKET_ROWS.partition_point(|row| row.key() <= wanted);
     match MARKET_ROWS[..later].last() {
@@ -453,6 +491,10 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn market(origin: Origin, date: Date) -> Option<Market> {
+        super::market(origin, date, &[])
+    }
 
     const BEFORE: Date = Date::new(2025, 9, 30);
     const NOW: Date = Date::new(2026, 10, 1);

@@ -60,6 +60,12 @@ impl Tiered {
         }
     }
 
+    /// The tiers of a column; `None` for one that has none.
+    #[must_use]
+    pub fn in_column(column: Column) -> Option<Self> {
+        Self::ALL.into_iter().find(|of| of.column() == column)
+    }
+
     /// The count its tier is found by.
     #[must_use]
     pub const fn accrual(self) -> Accrual {
@@ -219,12 +225,15 @@ impl VolumeTiers {
             }
             let number = tiers.len() as u32 + 1;
             tiers.push(Tier { number, first, last: row.to, price: row.price });
-            next = row.to.and_then(|to| to.checked_add(1)).map(|after| after.max(next.unwrap_or(after)));
+            next = match (next, row.to.and_then(|to| to.checked_add(1))) {
+                (Some(next), Some(after)) => Some(next.max(after)),
+                (None, _) | (_, None) => None,
+            };
         }
         match next {
             Some(1) if rows.is_empty() => mistakes.push(TierMistake::None),
-            Some(next) if mistakes.is_empty() => mistakes.push(TierMistake::NotOpen(next - 1)),
-            _ => {}
+            Some(1) | None => {}
+            Some(next) => mistakes.push(TierMistake::NotOpen(next - 1)),
         }
         if mistakes.is_empty() { Ok(Self(tiers.into())) } else { Err(mistakes) }
     }
@@ -357,6 +366,8 @@ mod tests {
             (vec![row(0, Some(9), "1"), row(12, None, "1")], vec![Gap { from: 10, to: 11 }]),
             (vec![row(0, Some(9), "1"), row(9, None, "1")], vec![Overlap { from: 9 }]),
             (vec![row(0, None, "1"), row(9, None, "1")], vec![Overlap { from: 9 }]),
+            (vec![row(0, None, "1"), row(9, Some(20), "1")], vec![Overlap { from: 9 }]),
+            (vec![row(0, Some(9), "1"), row(12, Some(20), "1")], vec![Gap { from: 10, to: 11 }, NotOpen(20)]),
             (vec![row(0, Some(9), "1"), row(10, Some(8), "1"), row(10, None, "1")], vec![Ends { from: 10, to: 8 }]),
             (
                 vec![row(3, Some(9), "-1"), row(10, Some(20), "1"), row(30, None, "1")],

@@ -1,7 +1,9 @@
-//! What a vector is given besides its timeline: settings and rate cards.
+//! What a vector is given besides its timeline: settings, rate cards and candidate rows.
+
+use std::path::Path;
 
 use crate::codec::rate_card;
-use crate::config::parse_date;
+use crate::config::{self, parse_date};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{Budget, DecidedAt, NoOptIn, Over, Policy};
 use crate::domain::rules::Rules;
@@ -12,9 +14,10 @@ use crate::domain::time::Date;
 use crate::scenario::parse::Given;
 
 /// The sample cards that ship as examples (rules.md 7.3).
-const SAMPLE_CARDS: [(&str, &str); 3] = [
+const SAMPLE_CARDS: [(&str, &str); 4] = [
     ("sample-usd-2023-06-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2023-06-01.csv")),
     ("sample-usd-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-usd-2026-10-01.csv")),
+    ("sample-usd-2026-10-01-tiers.csv", include_str!("../../../examples/rate-cards/sample-usd-2026-10-01-tiers.csv")),
     ("sample-inr-2026-10-01.csv", include_str!("../../../examples/rate-cards/sample-inr-2026-10-01.csv")),
 ];
 
@@ -83,9 +86,11 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
     match given.card.as_deref() {
         None => {}
         Some("sample") => {
+            let mut import = rate_card::Import::default();
             for (name, text) in SAMPLE_CARDS {
-                cards.add(rate_card::read(name, text).map_err(|mistakes| format!("{mistakes:?}"))?);
+                import.add(name, name, text.as_bytes());
             }
+            cards = import.finish().map_err(|mistakes| format!("{mistakes:?}"))?;
         }
         Some("test") => {
             let currency = Currency::parse("USD").ok_or("USD is a currency")?;
@@ -112,4 +117,16 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
         Some(other) => return Err(format!("there is no card `{other}`; there are `test` and `sample`")),
     }
     Ok(cards)
+}
+
+/// The rules with the candidate rows given, and the cards with their rates.
+///
+/// # Errors
+/// Every mistake in the file.
+pub fn candidate(given: &Given, folder: &Path, rules: Rules, cards: &mut Cards) -> Result<Rules, String> {
+    let Some(name) = &given.candidate else {
+        return Ok(rules);
+    };
+    let applied = config::candidate::read(&folder.join(name)).and_then(|file| file.apply(rules, cards));
+    applied.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
