@@ -19,6 +19,7 @@ use tollgate::config::Config;
 use tollgate::domain::effect::What;
 use tollgate::domain::reference::Reference;
 use tollgate::domain::time::{Millis, Timestamp};
+use tollgate::engine::ledger::Posting;
 use tollgate::engine::publish::{self, Place, Problem, Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared, Setup};
 use tollgate::registry::{self, Registry, SchemaId};
@@ -142,6 +143,16 @@ fn name_of(topic: Topic, partition: u32, key: Option<&[u8]>, value: Option<&[u8]
     ids::hash(&[&there, &partition.to_be_bytes(), key.unwrap_or_default(), value.unwrap_or_default()])
 }
 
+/// The charges of a partition.
+fn charges(deployment: &Deployment, partition: u32) -> Vec<Vec<u8>> {
+    let mut charges = Vec::new();
+    let topic = deployment.topic(Topic::Charges);
+    scan(deployment.bootstrap(), &topic, partition..partition + 1, Isolation::Committed, |read| {
+        charges.push(read.value.unwrap_or_default().to_vec());
+    });
+    charges
+}
+
 /// Compares everything that a deployment has left behind. Its processes have ended in order.
 ///
 /// # Panics
@@ -189,7 +200,8 @@ pub fn check(deployment: &Deployment) -> Figures {
             });
         }
         if let [input] = &records[..] {
-            oracle.fold(partition, input, &changelog, &mut expected, &mut findings);
+            let charges = charges(deployment, partition);
+            oracle.fold(partition, (input, &charges), &changelog, &mut expected, &mut findings);
         } else {
             for input in &records {
                 oracle.add_asks(input, &mut asks);
@@ -594,7 +606,7 @@ impl Oracle {
     fn fold(
         &self,
         partition: u32,
-        input: &Input,
+        (input, charges): (&Input, &[Vec<u8>]),
         changelog: &Changelogs,
         expected: &mut Outputs,
         findings: &mut Findings,
@@ -620,6 +632,9 @@ impl Oracle {
         findings.unless(records == next as u64, Anomaly::LostWrite, || {
             format!("partition {partition}: the commit records count {records} records, and they were {next}")
         });
+        let reader = Ids::new(self.registered.as_ref());
+        charges.iter().for_each(|charge| Self::book(&mut fold.engine, &reader, charge));
+        fold.commit();
         let meta = fold.engine.position_row(&[]);
         let store = fold.engine.into_store();
         let rows = store.scan(&[], &[], usize::MAX).expect("memory");
@@ -634,6 +649,21 @@ impl Oracle {
             let place = format!("the changelog {kind:?}, partition {partition}");
             compare_rows(&place, (&of(kind), found), time_of(&meta), findings);
         }
+    }
+
+    /// Books a charge, in the order of the log: what it costs is compared by itself.
+    fn book(engine: &mut Engine<Memory>, reader: &Ids, charge: &[u8]) {
+        let Charged { line, person, entry } = charge::read(charge, &reader.billing).expect("a charge of ours");
+        let (number, account, scope) = charge::whose(&entry).expect("ids of ours");
+        let posting = Posting {
+            scope: &scope,
+            account: account.as_ref(),
+            number: &number,
+            line: &line,
+            reverses: entry.reverses.is_some(),
+            person,
+        };
+        engine.book(posting).expect("memory");
     }
 
     /// Counts the asks of an input.
