@@ -16,6 +16,7 @@ pub mod id;
 pub mod message;
 pub mod money;
 pub mod number;
+pub mod pair;
 pub mod policy;
 pub mod reference;
 pub mod rules;

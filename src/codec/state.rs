@@ -23,6 +23,7 @@ use crate::domain::id::{
 use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
+use crate::domain::pair::Burst;
 use crate::domain::reference::Restriction;
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
@@ -128,6 +129,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         last_template_outside,
         capped_at,
         held_out_at,
+        burst,
         last_sent,
         pending,
         armed,
@@ -193,6 +195,11 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if !conversations.is_empty() {
         write_conversations(&mut w, conversations);
     }
+    // What few contacts have stands behind the rest, and takes nothing where there is none of it.
+    if let Some(Burst { first, count }) = burst {
+        w.instant(*first);
+        w.unsigned(u64::from(*count));
+    }
 }
 
 /// Reads a contact and the number it belongs to.
@@ -246,6 +253,8 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
+    let is_more = !r.is_at_end();
+    let burst = r.when(is_more, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
     r.end()?;
     let contact = Contact {
         key,
@@ -259,6 +268,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         last_template_outside,
         capped_at,
         held_out_at,
+        burst,
         last_sent,
         pending,
         armed,

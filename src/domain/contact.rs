@@ -5,6 +5,7 @@
 use super::conversation::Conversations;
 use super::entry_point::EntryPoint;
 use super::id::{ContactKey, MessageKey, ScopedUserId, WaId};
+use super::pair::Burst;
 use super::rules::markets::Origin;
 use super::time::{Millis, Timestamp};
 use super::window::ServiceWindow;
@@ -34,6 +35,8 @@ pub struct Contact {
     pub capped_at: Option<Timestamp>,
     /// When it last held marketing back for an experiment (130472).
     pub held_out_at: Option<Timestamp>,
+    /// The last messages to the person, as far as the pair's rate depends on them.
+    pub burst: Option<Burst>,
     /// When the last message was sent, as far as is known: what happened after it disturbs none.
     pub last_sent: Option<Timestamp>,
     /// Messages on their way, with the end of their time to live.
@@ -110,6 +113,7 @@ impl Contact {
             last_template_outside: None,
             capped_at: None,
             held_out_at: None,
+            burst: None,
             last_sent: None,
             pending: Vec::new(),
             armed: None,

@@ -23,6 +23,7 @@ use super::message::{
     Asked, Failure, KEPT_WHOLE, Message, Priced, Request, SentIn, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION,
 };
 use super::number::{Number, PacedPause, Rank};
+use super::pair::Burst;
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
 use super::rules::EraAt;
@@ -253,6 +254,7 @@ pub fn pass(
     {
         fold.tell_closed(contact, &present);
     }
+    contact.burst = contact.burst.filter(|burst| due < burst.paid_off());
     fold.work_out(contact, due);
     fold.tell_conversations(contact, due);
     fold.tell_state(contact);
@@ -378,7 +380,8 @@ impl Fold<'_, '_> {
             && contact.entry.note_click(self.at, self.event);
         let is_late = contact.last_sent.is_some_and(|last| last >= self.at);
         // A click that waits may be answered for longer now; one that was late may wait again.
-        if clicked || is_late || !in_order || contact.entry.eligible.is_some() {
+        let prolongs = self.context.rules.entry_point_extends && contact.entry.open.is_some();
+        if clicked || is_late || !in_order || prolongs || contact.entry.eligible.is_some() {
             self.work_out(contact, self.context.partition_time);
         }
         if is_late {
@@ -437,6 +440,7 @@ impl Fold<'_, '_> {
         if message.packed {
             return;
         }
+        let is_news = message.accepted_at.or(message.sent_at).is_none();
         message.id = Some(acceptance.message.clone());
         message.held |= acceptance.held;
         message.accepted_at = Some(earlier(message.accepted_at, self.at));
@@ -470,6 +474,9 @@ impl Fold<'_, '_> {
         }
         self.disturbed.extend(&message.shares);
         if let Some(contact) = contact {
+            if is_news {
+                Self::count_in_burst(contact, self.at);
+            }
             Self::wait_for(contact, key, message);
             contact.last_sent = contact.last_sent.max(message.known_at());
             // What it says may only be known now.
@@ -497,6 +504,7 @@ impl Fold<'_, '_> {
         {
             message.take_over(whole);
         }
+        let is_news = message.accepted_at.or(message.sent_at).is_none();
         self.merge(status, message);
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
@@ -507,6 +515,9 @@ impl Fold<'_, '_> {
         };
         if message.drops_at.is_none() {
             message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
+        }
+        if is_news && status.stage == Stage::Sent {
+            Self::count_in_burst(contact, self.at);
         }
         if status.stage == Stage::Failed {
             self.failed(Some(contact), status, message);
@@ -572,6 +583,13 @@ impl Fold<'_, '_> {
         let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
         if newer {
             message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });
+        }
+    }
+
+    /// Takes note that the platform has taken a message, which counts for the rate of a person and no group.
+    fn count_in_burst(contact: &mut Contact, at: Timestamp) {
+        if !contact.is_group {
+            Burst::count(&mut contact.burst, at);
         }
     }
 
@@ -783,6 +801,11 @@ impl Fold<'_, '_> {
             }
             Some(errors::MARKETING_CAPPED) => contact.capped_at = contact.capped_at.max(Some(self.at)),
             Some(errors::HELD_OUT) => contact.held_out_at = contact.held_out_at.max(Some(self.at)),
+            Some(errors::PAIR_RATE) => {
+                if let Some(taken_at) = message.accepted_at.or(message.sent_at) {
+                    Burst::take_back(&mut contact.burst, taken_at);
+                }
+            }
             _ => {}
         }
     }

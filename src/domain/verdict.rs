@@ -12,11 +12,11 @@ use super::event::Ask;
 use super::id::{EventId, RequestId};
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
-use super::reference::{Account, TemplateView};
+use super::reference::{Account, Country, TemplateView};
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
-use super::rules::{currencies, errors};
+use super::rules::{countries, currencies, errors};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 
@@ -100,6 +100,7 @@ impl Reason {
             Self::Malformed
             | Self::Throttled
             | Self::ScopedIdUnsupported
+            | Self::MarketingNotInCountry
             | Self::OptedOut
             | Self::MarketingOptedOut
             | Self::OptInRequired
@@ -107,6 +108,7 @@ impl Reason {
             | Self::ServiceWindowClosed
             | Self::ServiceWindowClosesBeforeSchedule
             | Self::OneTemplateAfterWindow
+            | Self::PairRate
             | Self::StaleInput
             | Self::ServiceWindowOpen
             | Self::FreeEntryPointOpen
@@ -147,6 +149,8 @@ reasons! {
     CurrencyNotAccepted "currency_not_accepted" Blocks None;
     /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
     ScopedIdUnsupported "bsuid_unsupported" Blocks Some(131_062);
+    /// The platform delivers no marketing to people in the contact's country (rules.md 3.5).
+    MarketingNotInCountry "marketing_not_in_country" Blocks Some(131_049);
     /// The contact has withdrawn consent to be written to.
     OptedOut "opted_out" Blocks None;
     /// The contact has stopped marketing messages (rules.md 3.5).
@@ -171,6 +175,8 @@ reasons! {
     DirectSendNotEnabled "direct_send_not_enabled" Blocks Some(100);
     /// The deployment allows one template after the window has closed, and it was sent.
     OneTemplateAfterWindow "one_template_after_window" Blocks None;
+    /// The number writes to this person faster than the platform takes (rules.md 3.7).
+    PairRate "pair_rate" Blocks Some(131_056);
     /// The number has sent as many messages in this second as the platform takes (rules.md 3.7).
     Throughput "throughput" Blocks Some(130_429);
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
@@ -258,10 +264,32 @@ pub struct Verdict {
     pub price: Preview,
     /// What else is possible, cheapest first.
     pub alternatives: Vec<Alternative>,
+    /// The limits looked at.
+    pub limits: Limits,
     /// What the contact has agreed to or refused: to be written to, and marketing.
     pub consent: (Option<Choice>, Option<Choice>),
     /// The greatest `learned_at` of the reference facts used.
     pub reference_watermark: Option<Timestamp>,
+}
+
+/// Whether one more message keeps the limits that the platform sets to how fast messages are sent; `None` where nothing
+/// tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The rate of one number to one person.
+    pub pair_rate: Option<bool>,
+    /// The messages of one number in a second.
+    pub throughput: Option<bool>,
+}
+
+impl Limits {
+    fn at(context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Self {
+        let waits = known.waits_until(context, at);
+        Self {
+            pair_rate: (context.policy.pair_rate && !known.contact.is_group).then_some(waits.is_none()),
+            throughput: known.account.throughput.map(|limit| known.number.sends.at(at) < limit),
+        }
+    }
 }
 
 /// The windows at an instant.
@@ -338,6 +366,11 @@ impl Known<'_> {
         }
     }
 
+    /// When the person can be written to again, if not at an instant.
+    fn waits_until(&self, context: &Context<'_>, at: Timestamp) -> Option<Timestamp> {
+        self.contact.burst.filter(|_| context.policy.pair_rate)?.holds_back(at)
+    }
+
     fn template(&self, context: &Context<'_>, template: &Template, at: Timestamp) -> Option<TemplateView> {
         let account = self.account.id.as_ref()?;
         let mut view = context.reference.template(account, template, at)?;
@@ -346,7 +379,9 @@ impl Known<'_> {
             .paced
             .iter()
             .find(|pause| pause.name == template.name && pause.language == template.language && pause.since <= at);
-        if paced.is_some_and(|pause| context.reference.paused_by_pacing(account, template, pause.since, at)) {
+        if context.policy.pacing_told_by_failures
+            && paced.is_some_and(|pause| context.reference.paused_by_pacing(account, template, pause.since, at))
+        {
             view.state = Some(TemplateState::Paused(Pause::UntilUnpaused));
         }
         Some(view)
@@ -450,7 +485,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
-    rate_gate(&mut gates, known, at);
+    let waits_until = rate_gate(&mut gates, context, known, at);
     held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
@@ -471,7 +506,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         gates = Gates(vec![Reason::Throttled.into()]);
     }
     let (answer, reasons, warnings) = gates.answer();
-    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
+    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at), waits_until];
     Verdict {
         request: ask.request.clone(),
         content: ask.content.clone(),
@@ -486,6 +521,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         alternatives: if context.reference_stale { Vec::new() } else { alternatives(context, known, &ask.content, at) },
         windows,
         price,
+        limits: Limits::at(context, known, at),
         consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
         reference_watermark: context.reference.watermark(),
     }
@@ -560,13 +596,17 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
     }
 }
 
-/// Gate 5: how much the number has sent in the second of the ask, where a fact tells what the platform takes.
-fn rate_gate(gates: &mut Gates, known: Known<'_>, at: Timestamp) {
-    if let Some(limit) = known.account.throughput
-        && known.number.sends.at(at) >= limit
-    {
+/// Gate 5: how fast the number writes to the person; and how much it has sent in the second of the ask, where a fact tells
+/// what the platform takes. Returns when the person can be written to again, if not now.
+fn rate_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Option<Timestamp> {
+    let waits_until = known.waits_until(context, at);
+    if waits_until.is_some() {
+        gates.because(Reason::PairRate);
+    }
+    if Limits::at(context, known, at).throughput == Some(false) {
         gates.because(Reason::Throughput);
     }
+    waits_until
 }
 
 /// What the platform has held back before, and may again: only the platform can know.
@@ -585,9 +625,18 @@ fn held_back_gate(
     if !category.is_some_and(Category::is_marketing) {
         return;
     }
-    let contact = known.contact;
+    let (contact, country) = (known.contact, known.contact.origin.country());
+    let days = Days::of(context.zones, known.account.zone, at);
+    // Of a day that depends on an unknown zone the older rule holds.
+    if let Some(country) = country
+        && context.rules.delivers_marketing(country, days) == Some(false)
+    {
+        gates.cite(Reason::MarketingNotInCountry, country);
+        return;
+    }
     let capped = contact.capped_at.is_some_and(|since| since <= at && at < since + errors::MARKETING_CAP);
-    if capped && !contact.origin.country().is_some_and(errors::is_never_capped) {
+    let own = known.account.country.as_ref().map(Country::as_str);
+    if capped && !country.into_iter().chain(own).any(countries::is_never_capped) {
         gates.because(Reason::MarketingFrequencyCap);
     }
     let window = matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
@@ -756,6 +805,8 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
                 content_gate(&mut gates, context, known, &content, at, at);
             }
             one_template_gate(&mut gates, context, known, &content, at);
+            rate_gate(&mut gates, context, known, at);
+            held_back_gate(&mut gates, context, known, category.as_ref(), &content, at);
             payment_gate(&mut gates, known.account, &price.toll);
             let (answer, ..) = gates.answer();
             (answer == Answer::Allowed).then(|| Alternative { content: content.name(), category, price })

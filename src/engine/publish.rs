@@ -27,7 +27,7 @@ use crate::domain::rules::errors;
 use crate::domain::rules::markets::{Market, Origin};
 use crate::domain::rules::templates::TemplateState;
 use crate::domain::time::{Days, Timestamp};
-use crate::domain::verdict::{Cited, FreeView, Preview, Verdict, Windows};
+use crate::domain::verdict::{Cited, FreeView, Limits, Preview, Verdict, Windows};
 use crate::domain::window::WindowAt;
 use crate::zones::Zones;
 
@@ -300,7 +300,7 @@ impl<'a> About<'a> {
                 })
                 .collect(),
             consent: (opt_in.is_some() || marketing.is_some()).then(|| consent(opt_in.as_ref(), marketing.as_ref())),
-            limits: None,
+            limits: limits(verdict.limits),
             enforced: self.publisher.enforced,
             reference_watermark: verdict.reference_watermark.map(Timestamp::millis),
             rules_as_of: self.publisher.setup.rules.as_of.map(|date| date.to_string().into()),
@@ -619,6 +619,16 @@ fn allowance(allowance: Allowance) -> records::Allowance<'static> {
         in_flight: None,
         as_of: None,
     }
+}
+
+/// The limits looked at; nothing where none is counted.
+fn limits(known: Limits) -> Option<records::Limits<'static>> {
+    let Limits { pair_rate, throughput } = known;
+    (pair_rate.is_some() || throughput.is_some()).then(|| records::Limits {
+        pair_rate_ok: pair_rate,
+        throughput_ok: throughput,
+        ..records::Limits::default()
+    })
 }
 
 fn consent(opt_in: Option<&Choice>, marketing: Option<&Choice>) -> records::ConsentView<'static> {

@@ -287,7 +287,7 @@ impl<'v> Stage<'v> {
         let phone = match (&given.phone, &given.scoped) {
             (Some(phone), _) => Some(phone.clone()),
             (None, Some(_)) => None,
-            (None, None) => Some("12025550143".to_owned()),
+            (None, None) => Some("14165550143".to_owned()),
         };
         let mut event = self.base(kind, number, at);
         event.contact = Some(records::Person {
@@ -643,7 +643,7 @@ impl<'v> Stage<'v> {
 
 /// The id of a group's participant: every other one shows a phone number, the rest scoped ids.
 fn participant(index: u32) -> String {
-    if index.is_multiple_of(2) { format!("1202555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
+    if index.is_multiple_of(2) { format!("1416555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
 }
 
 fn participant_record(index: u32) -> records::Person<'static> {

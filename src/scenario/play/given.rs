@@ -1,9 +1,10 @@
 //! What a vector is given besides its timeline: settings and rate cards.
 
 use crate::codec::rate_card;
-use crate::config::parse_date;
+use crate::config::{answer_within, parse_date};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
+use crate::domain::reference::Country;
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::{Card, Cards, Column};
 use crate::domain::rules::markets::Market;
@@ -23,6 +24,8 @@ const SAMPLE_CARDS: [(&str, &str); 3] = [
 /// What cannot be set so.
 pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), String> {
     let (mut policy, mut rules) = (policy.clone(), Rules::default());
+    // No limit is reached unless the vector names it: a thousand messages at one instant are none too many.
+    policy.pair_rate = false;
     let truth = |value: &str| value.parse::<bool>().map_err(|_| format!("`{value}` is neither true nor false"));
     for (name, value) in &given.settings {
         match name.as_str() {
@@ -42,8 +45,21 @@ pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), Strin
             }
             "one_template_after_window" => policy.one_template_after_window = truth(value)?,
             "utility_in_window_free" => rules.utility_in_window_free = Some(truth(value)?),
+            "pair_rate" => policy.pair_rate = truth(value)?,
+            "pacing_told_by_failures" => policy.pacing_told_by_failures = truth(value)?,
+            "free_entry_point_extends" => rules.entry_point_extends = truth(value)?,
+            "free_entry_point_answer" => {
+                rules.entry_point_answer =
+                    Some(answer_within(value).ok_or_else(|| format!("`{value}` is neither 24h nor service_window"))?);
+            }
             "rules_as_of" => {
                 rules.as_of = Some(parse_date(value).ok_or_else(|| format!("`{value}` is no date"))?);
+            }
+            other if other.starts_with("market_of_") => {
+                let country = Country::parse(&other["market_of_".len()..]);
+                let taken_for = country.zip(Market::named(&value.replace('_', " ")));
+                let taken_for = taken_for.ok_or_else(|| format!("`{other} {value}` names no country or no market"))?;
+                rules.unlisted.push(taken_for);
             }
             other => {
                 let row = other.strip_suffix("_opens_csw").unwrap_or_default();
