@@ -4,6 +4,7 @@
 //! Read [`fold`] first: it alone changes what is remembered. [`verdict`] answers questions and [`billing`]
 //! decides what a delivered message costs; both read, and change nothing.
 
+pub mod bid;
 pub mod billing;
 pub mod contact;
 pub mod content;

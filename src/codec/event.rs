@@ -7,8 +7,8 @@ use super::records;
 use super::text::Text;
 use crate::domain::content::{Category, Content, Template};
 use crate::domain::event::{
-    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, Pricing,
-    Referral, Stage, Status, Term,
+    About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, Lasted, NumberFact,
+    Preference, Pricing, Referral, Stage, Status, Term,
 };
 use crate::domain::id::{
     AccountId, EventId, GroupId, Identity, InvalidId, MessageId, NumberId, ParentUserId, Participant, RequestId,
@@ -225,6 +225,19 @@ impl Reader<'_, '_> {
         let from_person = call.direction.as_ref().is_some_and(|direction| direction.as_str() == "user_initiated");
         let kind = InboundKind::of_call(call.event.as_str(), from_person);
         let live = self.record.provenance.as_str() == "live";
+        let from_business = call.direction.as_ref().is_some_and(|direction| direction.as_str() == "business_initiated");
+        if call.event.as_str() == "terminate" && from_business && live {
+            let lasted = match call.duration_seconds {
+                Some(seconds) if seconds < 0 => {
+                    return Err(Invalid { field: "call.duration_seconds", problem: Problem::Negative });
+                }
+                Some(seconds) => Lasted::Seconds(u32::try_from(seconds).unwrap_or(u32::MAX)),
+                None if call.status.as_ref().is_some_and(|status| status.as_str() == "completed") => Lasted::Unknown,
+                None => Lasted::Seconds(0),
+            };
+            let call = id("call.call_id", &call.call_id, MessageId::parse)?;
+            return Ok(Happening::CallEnded(CallEnded { call, lasted }));
+        }
         Ok(Happening::Inbound(Inbound { kind, live, referral: None }))
     }
 

@@ -76,7 +76,7 @@ pub fn read(name: &str, text: &str) -> Result<Card, Vec<Mistake>> {
             } else {
                 let problem = "the columns are not `Market,Currency,Marketing,Utility,Authentication,…`; those that are priced by \
                                are Marketing, Utility, Authentication, Authentication-International, Service, AI Provider, \
-                               Notification, Business-Initiated and User-Initiated"
+                               Notification, Business-Initiated, User-Initiated and Call"
                     .into();
                 mistakes.push(Mistake { line, problem });
                 return Err(mistakes);
@@ -159,6 +159,7 @@ impl Columns {
             (Column::Notification, "notification"),
             (Column::BusinessInitiated, "businessinitiated"),
             (Column::UserInitiated, "userinitiated"),
+            (Column::Call, "call"),
         ];
         let rates: Vec<_> = rates.into_iter().filter_map(|(column, name)| Some((column, place(name)?))).collect();
         let columns = Self { market: place("market")?, currency: place("currency")?, rates };

@@ -890,6 +890,10 @@ fn write_content(w: &mut Writer<'_>, content: &Content) {
             w.text(category.name());
         }
         Content::Agent => w.byte(4),
+        Content::Call(pulses) => {
+            w.byte(5);
+            w.unsigned(pulses.map_or(0, u64::from));
+        }
     }
 }
 
@@ -904,6 +908,7 @@ fn read_content(r: &mut Reader<'_>) -> Result<Content> {
         }),
         3 => Content::DirectSend(Category::parse(r.text()?)),
         4 => Content::Agent,
+        5 => Content::Call(Some(r.small()?).filter(|pulses| *pulses > 0)),
         _ => return Err(Error::Damaged("a kind of content")),
     })
 }
@@ -969,7 +974,7 @@ pub fn read_charged(bytes: &[u8]) -> Result<Line> {
 }
 
 fn write_line(w: &mut Writer<'_>, line: &Line) {
-    let Line { revision, toll, charged_at, date, currency, origin, cost, consumed } = line;
+    let Line { revision, toll, charged_at, date, currency, origin, units, cost, consumed } = line;
     w.unsigned(u64::from(*revision));
     match toll {
         Toll::Charged(category) => {
@@ -999,6 +1004,7 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 Unpriced::CategoryUnknown(_) => 10,
                 Unpriced::PricingTypeUnknown(_) => 11,
                 Unpriced::MarketUnknown => 17,
+                Unpriced::DurationUnknown => 18,
             });
             match why {
                 Unpriced::CategoryUnknown(raw) | Unpriced::PricingTypeUnknown(raw) => w.text(raw),
@@ -1006,15 +1012,19 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 | Unpriced::TimeZoneUnknown
                 | Unpriced::ContentUnknown
                 | Unpriced::TemplateUnknown
-                | Unpriced::MarketUnknown => {}
+                | Unpriced::MarketUnknown
+                | Unpriced::DurationUnknown => {}
             }
         }
     }
     w.instant(*charged_at);
     w.optional_signed(date.map(|date| i64::from(date.ordinal())));
-    w.flags(&[currency.is_some()]);
+    w.flags(&[currency.is_some(), *units != 1]);
     if let Some(currency) = currency {
         w.array(currency.bytes());
+    }
+    if *units != 1 {
+        w.unsigned(u64::from(*units));
     }
     w.unsigned(u64::from(origin.encode()));
     write_cost(w, *cost);
@@ -1041,18 +1051,20 @@ fn read_line(r: &mut Reader<'_>) -> Result<Line> {
         15 => Toll::Free(FreeReason::SessionMessage, Category::parse(r.text()?)),
         16 => Toll::Free(FreeReason::AgentMessage, Category::parse(r.text()?)),
         17 => Toll::Unknown(Unpriced::MarketUnknown),
+        18 => Toll::Unknown(Unpriced::DurationUnknown),
         _ => return Err(Error::Damaged("a toll")),
     };
     let charged_at = r.instant()?;
     let ordinal = |number: i64| i32::try_from(number).map_err(|_| Error::Damaged("a day"));
     let date = r.optional_signed()?.map(|date| Date::from_ordinal(ordinal(date)?).ok_or(Error::Damaged("a day")));
-    let [currency] = r.flags()?;
+    let [currency, units] = r.flags()?;
     Ok(Line {
         revision,
         toll,
         charged_at,
         date: date.transpose()?,
         currency: r.when(currency, read_currency)?,
+        units: r.when(units, Reader::small)?.unwrap_or(1),
         origin: Origin::decode(r.small()?).ok_or(Error::Damaged("an origin"))?,
         cost: read_cost(r)?,
         consumed: r

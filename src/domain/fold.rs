@@ -15,8 +15,8 @@ use super::effect::{
 };
 use super::entry_point::{Changed, Eligibility, ExpirySource, FreeWindow, Looks, Sent, Withdrawal, Word};
 use super::event::{
-    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, PricingKind,
-    Stage, Status,
+    About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference,
+    PricingKind, Stage, Status,
 };
 use super::id::{ContactNumber, EventId, MessageKey, RequestId};
 use super::message::{
@@ -30,6 +30,7 @@ use super::rules::EraAt;
 use super::rules::eras::{CONVERSATION, ConversationTerms, ToldApartBy};
 use super::rules::errors;
 use super::rules::markets::Origin;
+use super::rules::openers::InboundKind;
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
 use super::window::{self, Moved, Present, WindowAt, end_with_cut};
@@ -107,6 +108,13 @@ pub fn apply(
             fold.choose(contact, *scope, *given, ConsentSource::Business(source.as_str().into()));
             fold.tell_state(contact);
         }
+        (Happening::CallEnded(ended), Some(contact)) => {
+            fold.inbound(contact, &Inbound { kind: InboundKind::CallOther, live: true, referral: None });
+            if let Some((_, message)) = message {
+                fold.call_ended(contact_number, ended, message);
+            }
+            fold.tell_state(contact);
+        }
         (Happening::SendRequested(ask), Some(contact)) => {
             if let (Some(number), Some(request)) = (contact_number, request) {
                 fold.ask(number, contact, ask, request);
@@ -145,6 +153,7 @@ pub fn apply(
             | Happening::Echo
             | Happening::MarketingPreference(_)
             | Happening::Consent(_)
+            | Happening::CallEnded(_)
             | Happening::SendRequested(_),
             None,
         ) => {}
@@ -292,7 +301,7 @@ impl Happening {
     const fn is_dated(&self) -> bool {
         match self {
             Self::Inbound(inbound) => inbound.live,
-            Self::Echo | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
+            Self::Echo | Self::CallEnded(_) | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
             Self::MarketingPreference(_)
             | Self::Consent(_)
             | Self::IdentityChanged
@@ -387,6 +396,23 @@ impl Fold<'_, '_> {
         if is_late {
             self.look_back = Some(self.look_back.map_or(self.at, |since| since.min(self.at)));
         }
+    }
+
+    /// A call of the business's ended: it is charged like a message that was delivered then.
+    fn call_ended(&mut self, contact: Option<ContactNumber>, ended: &CallEnded, slot: &mut Option<Message>) {
+        let Some(content) = ended.lasted.call().filter(|_| slot.is_none()) else {
+            return;
+        };
+        *slot = Some(Message {
+            id: Some(ended.call.clone()),
+            contact,
+            account: self.account.id.clone(),
+            content: Some(content),
+            delivered_at: Some(self.at),
+            settled_at: Some(self.context.partition_time),
+            ..Message::default()
+        });
+        self.own = true;
     }
 
     /// The person agreed or refused.
@@ -765,7 +791,7 @@ impl Fold<'_, '_> {
         let window = contact.window.at(sent_at, self.number.coexistence_since);
         let category = match content {
             Content::Template(_) => self.category_at(message, sent_at),
-            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent => None,
+            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
         };
         let answers = matches!(window, WindowAt::Open(_));
         billing::wants(self.context.rules, self.days(delivered_at), content, category.as_ref(), answers)
@@ -926,6 +952,7 @@ impl Fold<'_, '_> {
             currency: self.account.currency,
             origin,
             cost: message.priced.as_ref().and_then(|priced| priced.pricing.cost),
+            units: units(message.content.as_ref()),
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
         };
         let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
@@ -941,7 +968,7 @@ impl Fold<'_, '_> {
             revision: line.revision,
             reverses: None,
             line,
-            trigger: if reaction { Trigger::Sent } else { Trigger::of(message) },
+            trigger: Trigger::of(message),
             prediction: Prediction { allowance, ..prediction },
             agreement,
             pricing: message.priced.as_ref().map(|priced| priced.pricing.clone()),
@@ -1278,6 +1305,14 @@ fn recipient(contact: &Contact, message: &Message) -> Origin {
     }
 }
 
+/// How many units of what a message is charged by it takes.
+const fn units(content: Option<&Content>) -> u32 {
+    match content {
+        Some(Content::Call(Some(pulses))) => *pulses,
+        _ => 1,
+    }
+}
+
 fn conversation_edge(it: &Announced, transition: Transition, closed: Option<(Timestamp, CloseReason)>) -> WindowEdge {
     WindowEdge {
         window: WindowKind::Conversation(it.kind),
@@ -1308,7 +1343,7 @@ fn time_to_live_of(content: Option<&Content>) -> Millis {
     let category = match content {
         Some(Content::Template(template)) => template.category.as_ref(),
         Some(Content::DirectSend(category)) => Some(category),
-        Some(Content::Freeform | Content::Reaction | Content::Agent) | None => None,
+        Some(Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_)) | None => None,
     };
     if category == Some(&Category::Authentication) { TIME_TO_LIVE_AUTHENTICATION } else { TIME_TO_LIVE }
 }

@@ -72,6 +72,12 @@ impl Amount {
         }
     }
 
+    /// So many times the amount; `None` when it would not fit.
+    #[must_use]
+    pub fn times(self, count: u64) -> Option<Self> {
+        self.0.checked_mul(i64::try_from(count).ok()?).map(Self)
+    }
+
     /// An amount as people and cards write it: digits, an optional point, at most six decimals, an
     /// optional minus sign, and commas between thousands of the whole part.
     #[must_use]

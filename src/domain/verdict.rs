@@ -480,7 +480,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
             template.as_ref().and_then(|view| view.category.clone()).or_else(|| asked.category.clone())
         }
         Content::DirectSend(category) => Some(category.clone()),
-        Content::Freeform | Content::Reaction | Content::Agent => None,
+        Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
     };
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
@@ -586,7 +586,7 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
         let forbidden = match content {
             Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
             Content::Template(_) | Content::DirectSend(_) => forbids.templates,
-            Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
+            Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => forbids.freeform,
         };
         if forbidden && restriction.name.as_ref() == restrictions::MISUSE {
             gates.because(Reason::TemplateClassificationLimit);
@@ -794,7 +794,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             let category = match &content {
                 Content::Template(template) => template.category.clone(),
                 Content::DirectSend(category) => Some(category.clone()),
-                Content::Freeform | Content::Reaction | Content::Agent => None,
+                Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
             };
             let price = known.preview(context, &content, category.as_ref(), at);
             let mut gates = Gates::default();

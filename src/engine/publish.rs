@@ -200,6 +200,9 @@ pub struct Place<'a> {
 fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, price: &Price) {
     let listed = price.amount.filter(|_| matches!(line.toll, Toll::Charged(_)));
     let unit_price = listed.map(|amount| if entry.reverses.is_some() { amount.reversed() } else { amount });
+    // A price is so many times that of a unit, of which a line has one at least.
+    let unit_price =
+        unit_price.map(|amount| Amount::from_millionths(amount.millionths() / i64::from(line.units.max(1))));
     let (source, card, missing) = match &price.source {
         PriceSource::Card(card) => ("rate_card", Some(card), None),
         PriceSource::Platform => ("platform", None, None),
@@ -267,7 +270,7 @@ impl<'a> About<'a> {
         let asked_category = match &verdict.content {
             Content::Template(template) => template.category.as_ref(),
             Content::DirectSend(category) => Some(category),
-            Content::Freeform | Content::Reaction | Content::Agent => None,
+            Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
         };
         let known_category = verdict.template.as_ref().and_then(|view| view.category.as_ref());
         records::Verdict {
@@ -345,7 +348,7 @@ impl<'a> About<'a> {
             service_window_open: Some(charge.service_window),
             free_entry_point_open: Some(charge.free_entry_point),
             allowance: charge.prediction.allowance.map(allowance),
-            quantity: if charge.reverses.is_some() { -1 } else { 1 },
+            quantity: if charge.reverses.is_some() { -i64::from(charge.line.units) } else { charge.line.units.into() },
             unit: self.unit(charge).into(),
             rule: charge.prediction.rule.into(),
             finality: "provisional".into(),
@@ -356,6 +359,9 @@ impl<'a> About<'a> {
     /// What a line counts. Where conversations are charged, what opens one is a conversation, unless the platform has
     /// priced the message by itself.
     fn unit(&self, charge: &Charge) -> &'static str {
+        if charge.line.toll.category() == Some(Category::Call.name()) {
+            return "pulse";
+        }
         let by_message = charge.pricing.as_ref().is_some_and(|pricing| !pricing.is_of_conversation());
         let opens = matches!(charge.line.toll, Toll::Charged(_) | Toll::Free(FreeReason::FreeTier, _));
         let era = charge.line.date.map(|date| self.publisher.setup.rules.era(Days { first: date, last: date }));

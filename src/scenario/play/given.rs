@@ -93,6 +93,7 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
                     (Column::Utility, 10_000),
                     (Column::Authentication, 10_000),
                     (Column::AuthenticationInternational, 50_000),
+                    (Column::Call, 1_000),
                 ] {
                     card.set(market, column, Amount::from_millionths(rate));
                 }

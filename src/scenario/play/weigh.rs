@@ -50,6 +50,8 @@ impl Stage<'_> {
             Expect::Window(..) | Expect::WindowUntil(_) | Expect::NoWindow | Expect::Free(..) | Expect::NoFree => {
                 self.window_differs(expect)?
             }
+            Expect::Bid(expected) if self.bid == Some(*expected) => None,
+            Expect::Bid(_) => Some(self.bid.map_or("no bid".to_owned(), |bid| bid.to_string())),
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
