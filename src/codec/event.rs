@@ -464,6 +464,39 @@ mod tests {
         parse(&record, &key).err()
     }
 
+    /// What an ended call means, by who called, how the platform says it ended, and how long it lasted.
+    fn ended(direction: &'static str, status: Option<&'static str>, seconds: Option<i64>) -> Option<Lasted> {
+        let call = records::Call {
+            call_id: "wacid.1".into(),
+            event: "terminate".into(),
+            direction: Some(direction.into()),
+            status: status.map(Into::into),
+            duration_seconds: seconds,
+        };
+        let record = records::Event {
+            kind: "call".into(),
+            phone_number_id: "1".into(),
+            occurred_at: 1_791_200_000_000,
+            provenance: "live".into(),
+            contact: Some(records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() }),
+            call: Some(Box::new(call)),
+            ..records::Event::default()
+        };
+        let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
+        match parse(&record, &key).expect("an event").event.expect("it is for us").happening {
+            Happening::CallEnded(ended) => Some(ended.lasted),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_call_of_the_business_ends_after_so_long_and_a_persons_is_no_matter() {
+        assert_eq!(ended("business_initiated", Some("completed"), Some(142)), Some(Lasted::Seconds(142)));
+        assert_eq!(ended("business_initiated", Some("completed"), None), Some(Lasted::Unknown));
+        assert_eq!(ended("business_initiated", Some("failed"), None), Some(Lasted::Seconds(0)));
+        assert_eq!(ended("user_initiated", Some("completed"), Some(142)), None);
+    }
+
     #[test]
     fn words_that_nobody_knows_are_passed_on_unless_they_are_longer_than_words() {
         let longest = "w".repeat(LONGEST_WORD);

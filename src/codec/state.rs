@@ -11,7 +11,7 @@ use std::fmt;
 use bytes::{Reader, Writer};
 
 use crate::domain::billing::{Agreement, FreeReason, Line, Toll, Unpriced};
-use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact};
+use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact, Refusal, RefusedFor};
 use crate::domain::content::{Category, Content, Template};
 use crate::domain::conversation::{Announced, ConversationKind, Conversations, Delivery, Role, Wants};
 use crate::domain::entry_point::{Click, Eligibility, EntryPoint, ExpirySource, FreeWindow, Sent, Word};
@@ -129,6 +129,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         last_template_outside,
         capped_at,
         held_out_at,
+        refusals,
         burst,
         last_sent,
         pending,
@@ -196,9 +197,19 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         write_conversations(&mut w, conversations);
     }
     // What few contacts have stands behind the rest, and takes nothing where there is none of it.
+    if burst.is_some() || !refusals.is_empty() {
+        w.flags(&[burst.is_some(), !refusals.is_empty()]);
+    }
     if let Some(Burst { first, count }) = burst {
         w.instant(*first);
         w.unsigned(u64::from(*count));
+    }
+    if !refusals.is_empty() {
+        w.count(refusals.len());
+        for Refusal { why, at } in refusals {
+            w.byte(*why as u8);
+            w.instant(*at);
+        }
     }
 }
 
@@ -253,8 +264,9 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
-    let is_more = !r.is_at_end();
-    let burst = r.when(is_more, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
+    let [burst, refusals] = if r.is_at_end() { [false; 2] } else { r.flags()? };
+    let burst = r.when(burst, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
+    let refusals = r.when(refusals, |r| r.list(read_refusal))?.unwrap_or_default();
     r.end()?;
     let contact = Contact {
         key,
@@ -268,12 +280,18 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         last_template_outside,
         capped_at,
         held_out_at,
+        refusals,
         burst,
         last_sent,
         pending,
         armed,
     };
     Ok((number, contact))
+}
+
+fn read_refusal(r: &mut Reader<'_>) -> Result<Refusal> {
+    let why = RefusedFor::ALL.get(usize::from(r.byte()?)).copied().ok_or(Error::Damaged("a refusal"))?;
+    Ok(Refusal { why, at: r.instant()? })
 }
 
 /// Writes what happened to an entry point.

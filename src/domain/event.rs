@@ -102,7 +102,7 @@ impl Lasted {
 }
 
 /// How many seconds of a call are charged as one (CALL; rules.md 1.9).
-pub const PULSE: u32 = 6;
+const PULSE: u32 = 6;
 
 /// The click that brought the person, which may open a free entry point (rules.md 2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::billing::{self, Agreement, Allowance, Charge, Circumstances, Line, Prediction, Toll, Trigger};
-use super::contact::{Choice, Consent, ConsentSource, Contact};
+use super::contact::{Choice, Consent, ConsentSource, Contact, RefusedFor};
 use super::content::{Category, Content};
 use super::conversation::{Announced, Edge, Wants};
 use super::effect::{
@@ -365,6 +365,8 @@ impl Fold<'_, '_> {
         }
         let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
+        // Whoever writes can be reached.
+        contact.is_reached(self.at);
         if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
             // Whether a click was answered in time depends on the window it opened, for as long as the click matters.
             let since = self.context.partition_time - window::REMEMBERED;
@@ -553,6 +555,7 @@ impl Fold<'_, '_> {
         if message.charge_instant().is_some() && !message.told.delivered {
             message.told.delivered = true;
             message.settled_at = Some(self.context.partition_time);
+            contact.is_reached(message.send_instant().unwrap_or(self.at));
             let disagrees = message.answer == Some(Answer::Blocked);
             self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
         }
@@ -821,6 +824,9 @@ impl Fold<'_, '_> {
         let Some(contact) = contact else {
             return;
         };
+        if let Some(why) = code.and_then(RefusedFor::of) {
+            contact.refuse(why, self.at);
+        }
         match code {
             Some(errors::MARKETING_STOPPED) => {
                 self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);

@@ -4,7 +4,7 @@
 //! anything: the same question twice has the same answer.
 
 use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
-use super::contact::{Choice, Contact};
+use super::contact::{Choice, Contact, RefusedFor};
 use super::content::{Category, Content, Template};
 use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
@@ -115,6 +115,9 @@ impl Reason {
             | Self::NoOptInRecord
             | Self::MarketingFrequencyCap
             | Self::ExperimentHoldout
+            | Self::Undeliverable
+            | Self::RecipientBlocked
+            | Self::ServiceWindowDisputed
             | Self::PortfolioPacing
             | Self::ScopedIdMayBeUnsupported
             | Self::FreeEntryPointProvisional => false,
@@ -209,6 +212,13 @@ reasons! {
     /// The platform has held marketing back from this person for an experiment; in an open window it delivers it
     /// (rules.md 3.5).
     ExperimentHoldout "experiment_holdout" Warns Some(130_472);
+    /// The last message could not be delivered to this person, and nothing has shown since that one can.
+    Undeliverable "undeliverable" Warns Some(131_026);
+    /// The business has blocked this person.
+    RecipientBlocked "recipient_blocked" Warns Some(130_403);
+    /// The service window looks open, and the platform has refused a message in it because it was closed; it is known to
+    /// happen (rules.md 2.1).
+    ServiceWindowDisputed "service_window_disputed" Warns Some(131_047);
     /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
     /// (rules.md 3.4).
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
@@ -621,6 +631,18 @@ fn held_back_gate(
     let is_template = matches!(content, Content::Template(_) | Content::DirectSend(_));
     if is_template && known.number.portfolio_paced_at.is_some_and(|since| since <= at) {
         gates.because(Reason::PortfolioPacing);
+    }
+    for refusal in known.contact.refusals.iter().filter(|refusal| refusal.at <= at) {
+        match refusal.why {
+            RefusedFor::Undeliverable => gates.because(Reason::Undeliverable),
+            RefusedFor::Blocked => gates.because(Reason::RecipientBlocked),
+            RefusedFor::WindowClosed if is_template => {}
+            RefusedFor::WindowClosed => {
+                if matches!(known.service_at(context, at), WindowAt::Open(_)) {
+                    gates.because(Reason::ServiceWindowDisputed);
+                }
+            }
+        }
     }
     if !category.is_some_and(Category::is_marketing) {
         return;

@@ -147,6 +147,12 @@ const _: () = {
 pub const MARKETING_CAPPED: i32 = 131_049;
 /// Marketing was held back for an experiment (EXP).
 pub const HELD_OUT: i32 = 130_472;
+/// A message cannot be delivered to the person: not on `WhatsApp`, terms not accepted, an old client, the business blocked.
+pub const UNDELIVERABLE: i32 = 131_026;
+/// The business has blocked the person.
+pub const BLOCKED: i32 = 130_403;
+/// More than 24 hours since the person last wrote.
+pub const WINDOW_CLOSED: i32 = 131_047;
 /// One business number has written to one person faster than the platform takes (PAIR).
 pub const PAIR_RATE: i32 = 131_056;
 /// A template that was held back was dropped for the whole portfolio's sake; also a general error (PPACE).
