@@ -17,8 +17,11 @@ use crate::codec::state::WriteFormat;
 use crate::codec::webhook;
 use crate::domain::money::Currency;
 use crate::domain::policy::{DecidedAt, NoOptIn, Policy};
+use crate::domain::reference::Country;
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
+use crate::domain::rules::eras::AnswerWithin;
+use crate::domain::rules::markets::Market;
 use crate::domain::rules::openers::OPENERS;
 use crate::domain::time::{Date, Millis, Zone};
 use crate::engine::Setup;
@@ -91,6 +94,11 @@ struct RawRules {
     verdict_margin: Option<String>,
     lateness_horizon: Option<String>,
     one_template_after_window: Option<bool>,
+    pair_rate: Option<bool>,
+    pacing_told_by_failures: Option<bool>,
+    free_entry_point_answer: Option<String>,
+    free_entry_point_extends: Option<bool>,
+    unlisted_markets: BTreeMap<String, String>,
     opens_service_window: BTreeMap<String, bool>,
 }
 
@@ -259,7 +267,7 @@ impl Builder<'_> {
             }
             date
         });
-        let rules = Rules { as_of, utility_in_window_free: raw.rules.utility_in_window_free, ..Rules::default() };
+        let rules = self.rules(&raw.rules, as_of);
         let in_file = raw.rules.candidate.as_ref().map(|path| self.directory.join(path));
         // Before the cards, which may list markets that only a candidate row knows.
         let candidate = overrides.candidate.clone().or(in_file).map(|path| candidate::read(&path));
@@ -367,6 +375,33 @@ impl Builder<'_> {
         key.map(|key| (key, crate::codec::ids::hash(&[b"fingerprint", secret.as_bytes()])))
     }
 
+    /// The rule rows as the deployment looks them up.
+    fn rules(&mut self, raw: &RawRules, as_of: Option<Date>) -> Rules {
+        let answer = raw.free_entry_point_answer.as_deref();
+        let entry_point_answer = answer.and_then(answer_within);
+        if let Some(answer) = answer.filter(|_| entry_point_answer.is_none()) {
+            let problem = format!("`{answer}` is none of `24h`, `service_window`");
+            self.wrong("rules.free_entry_point_answer", problem);
+        }
+        let mut unlisted = Vec::new();
+        for (country, market) in &raw.unlisted_markets {
+            let setting = "rules.unlisted_markets";
+            match (Country::parse(country), Market::named(market)) {
+                (Some(country), Some(market)) => unlisted.push((country, market)),
+                (None, _) => self.wrong(setting, format!("`{country}` is not two capital letters, such as `KZ`")),
+                (_, None) => self.wrong(setting, format!("`{market}` is no market of the rate card")),
+            }
+        }
+        Rules {
+            as_of,
+            utility_in_window_free: raw.utility_in_window_free,
+            entry_point_answer,
+            entry_point_extends: raw.free_entry_point_extends.unwrap_or(false),
+            unlisted,
+            ..Rules::default()
+        }
+    }
+
     fn policy(&mut self, raw: &RawConfig) -> Policy {
         let mut policy = Policy::default();
         let rules = &raw.rules;
@@ -387,6 +422,8 @@ impl Builder<'_> {
         policy.margin = self.length("rules.verdict_margin", rules.verdict_margin.as_deref(), policy.margin);
         policy.horizon = self.length("rules.lateness_horizon", rules.lateness_horizon.as_deref(), policy.horizon);
         policy.one_template_after_window = rules.one_template_after_window.unwrap_or(false);
+        policy.pair_rate = rules.pair_rate.unwrap_or(policy.pair_rate);
+        policy.pacing_told_by_failures = rules.pacing_told_by_failures.unwrap_or(policy.pacing_told_by_failures);
         for (name, opens) in &rules.opens_service_window {
             if !policy.openers.set(name, *opens) {
                 let known: Vec<&str> = OPENERS.iter().map(|row| row.name).collect();
@@ -487,6 +524,16 @@ pub fn parse_date(text: &str) -> Option<Date> {
     Date::checked(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
 }
 
+/// By when a click must be answered: `24h` after it, or while the `service_window` is open.
+#[must_use]
+pub fn answer_within(text: &str) -> Option<AnswerWithin> {
+    match text {
+        "24h" => Some(AnswerWithin::Length(Millis::hours(24))),
+        "service_window" => Some(AnswerWithin::ServiceWindow),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -535,6 +582,11 @@ mod tests {
                     "verdict_margin",
                     "lateness_horizon",
                     "one_template_after_window",
+                    "pair_rate",
+                    "pacing_told_by_failures",
+                    "free_entry_point_answer",
+                    "free_entry_point_extends",
+                    "unlisted_markets",
                     "opens_service_window",
                 ],
             ),

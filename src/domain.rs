@@ -4,6 +4,7 @@
 //! Read [`fold`] first: it alone changes what is remembered. [`verdict`] answers questions and [`billing`]
 //! decides what a delivered message costs; both read, and change nothing.
 
+pub mod bid;
 pub mod billing;
 pub mod contact;
 pub mod content;
@@ -17,6 +18,7 @@ pub mod ledger;
 pub mod message;
 pub mod money;
 pub mod number;
+pub mod pair;
 pub mod policy;
 pub mod reference;
 pub mod rules;

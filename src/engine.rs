@@ -119,6 +119,7 @@ impl Prepared {
                 About::Message(id) => (Some(ids::message(number, id, status.participant.as_ref())), None),
                 About::Request(id) => (None, Some(ids::request(number, id))),
             },
+            Happening::CallEnded(ended) => (Some(ids::message(number, &ended.call, None)), None),
             Happening::Inbound(_)
             | Happening::Echo
             | Happening::MarketingPreference(_)

@@ -6,7 +6,7 @@
 //!
 //! Events come in order of arrival, not of occurrence: statuses late and out of order, events repeated.
 //! What it does not make is disorder that changes a decision already made, namely events of one contact
-//! overtaking what the business did to that contact, and deliveries that rank before others already counted.
+//! overtaking what the business did to that contact.
 
 mod answer;
 mod arrival;

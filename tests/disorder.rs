@@ -5,6 +5,8 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod histories;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,48 +34,10 @@ use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
 
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
+use histories::{Draw, STARTS, shuffled};
 
 /// How many deliveries, and conversations, are free in a month of these rules: so few that the line is crossed.
 const FREE: u32 = 3;
-
-/// Instants with an edge in the days after them: the end of a month, or of an era.
-const STARTS: [i64; 6] = [
-    1_659_096_000_000, // 2022-07-29: one conversation at a time
-    1_693_310_400_000, // 2023-08-29: a conversation for each category
-    1_751_112_000_000, // 2025-06-28: conversations, then messages
-    1_756_468_800_000, // 2025-08-29: messages
-    1_790_683_200_000, // 2026-09-29: answers free, then answers charged
-    1_793_275_200_000, // 2026-10-29: a month of the free thousand, then the next
-];
-
-const PHONES: [&str; 3] = ["12025550143", "5511912345678", "5521987654321"];
-
-/// A small generator of numbers: the same seed, the same history.
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("small")
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-}
 
 /// The world that all histories are of: rules with few free deliveries, an account, templates.
 struct World {
@@ -144,37 +108,15 @@ fn cards() -> Cards {
     cards
 }
 
-fn fact(name: &'static str, value: &'static str) -> records::Fact<'static> {
-    let long_ago = Timestamp::EARLIEST.millis();
-    records::Fact {
-        name: name.into(),
-        value: Some(value.into()),
-        from: long_ago,
-        learned_at: long_ago,
-        ..records::Fact::default()
-    }
-}
-
 impl World {
     fn new() -> Self {
         let key = DeploymentKey::new(b"histories name invented people only").expect("long enough");
         let zones = Zones::new();
         let mut reference = Reference::default();
-        let account = Learned::Account(records::Account {
-            entity_type: "account".into(),
-            entity_id: "A".into(),
-            facts: vec![fact("time_zone", "America/Sao_Paulo"), fact("currency", "USD"), fact("portfolio", "P")],
-        });
+        let account = Learned::Account(histories::account());
         account.learn(&mut reference, &|name| zones.find(name)).expect("facts");
-        for (name, category) in [("M", "MARKETING"), ("U", "UTILITY"), ("A", "AUTHENTICATION")] {
-            let template = Learned::Template(records::TemplateHistory {
-                account_id: "A".into(),
-                name: name.into(),
-                language: "en".into(),
-                template_id: None,
-                facts: vec![fact("status", "APPROVED"), fact("category", category)],
-            });
-            template.learn(&mut reference, &|name| zones.find(name)).expect("facts");
+        for template in histories::templates() {
+            Learned::Template(template).learn(&mut reference, &|name| zones.find(name)).expect("facts");
         }
         let setup = Arc::new(Setup {
             policy: Policy::default(),
@@ -302,150 +244,6 @@ fn windows(store: &Memory) -> String {
     contacts.into_values().collect()
 }
 
-/// Draws a history of at most so many events, with instants that meet.
-fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
-    let start = draw.pick(&STARTS);
-    // Few instants, so that many meet; edges of a day among them.
-    let step = draw.pick(&[MINUTE, 11 * HOUR / 2, 12 * HOUR]);
-    let span = (5 * 24 * HOUR / step).min(60);
-    let mut events: Vec<records::Event<'static>> = Vec::new();
-    let mut messages = 0;
-    // Utility templates alone, often enough for volume tiers to be reached.
-    let one_kind = draw.one_in(4);
-    while events.len() < most {
-        let at = start + step * i64::try_from(draw.below(usize::try_from(span).expect("small"))).expect("small");
-        let phone = if most > 10 { draw.pick(&PHONES) } else { PHONES[0] };
-        if draw.one_in(3) {
-            events.push(inbound(draw, phone, at, events.len()));
-        } else {
-            messages += 1;
-            send(draw, (phone, at), messages, step, one_kind, &mut events);
-        }
-    }
-    events.truncate(most);
-    let parse = |record: &records::Event<'static>| {
-        let event = event::parse(record, &world.key).expect("an event").event.expect("it is for us");
-        Prepared::new(event, &world.key)
-    };
-    events.iter().map(parse).collect()
-}
-
-fn base(kind: &'static str, phone: &'static str, at: i64) -> records::Event<'static> {
-    records::Event {
-        kind: kind.into(),
-        phone_number_id: "P1".into(),
-        account_id: Some("A".into()),
-        occurred_at: at,
-        provenance: "live".into(),
-        contact: Some(records::Person { wa_id: Some(phone.into()), ..records::Person::default() }),
-        ..records::Event::default()
-    }
-}
-
-fn inbound(draw: &mut Draw, phone: &'static str, at: i64, index: usize) -> records::Event<'static> {
-    let mut event = base("message", phone, at);
-    event.message = Some(Box::new(records::Message {
-        message_id: format!("in-{index}").into(),
-        r#type: "text".into(),
-        referral: draw.one_in(2).then(|| records::Referral {
-            source_type: Some("ad".into()),
-            ctwa_clid: Some("click".into()),
-            ..records::Referral::default()
-        }),
-        ..records::Message::default()
-    }));
-    event
-}
-
-/// A message with some of the reports on it: perhaps asked about, accepted, sent, delivered, read or failed, and perhaps
-/// priced by the platform.
-fn send(
-    draw: &mut Draw,
-    (phone, at): (&'static str, i64),
-    name: usize,
-    step: i64,
-    one_kind: bool,
-    events: &mut Vec<records::Event<'static>>,
-) {
-    let kind = |kind: &'static str| records::Content { kind: kind.into(), ..records::Content::default() };
-    let content = match if one_kind { 4 } else { draw.below(6) } {
-        0 | 1 => kind("freeform"),
-        2 => kind("reaction"),
-        other => records::Content {
-            template: Some(records::Template {
-                name: ["M", "U", "A"][other - 3].into(),
-                language: "en".into(),
-                category: None,
-            }),
-            ..kind("template")
-        },
-    };
-    let request = format!("ask-{name}");
-    let message = format!("wamid-{name}");
-    let asked = draw.one_in(3);
-    if asked {
-        let mut event = base("send_requested", phone, at);
-        event.send_requested = Some(Box::new(records::SendRequested {
-            request_id: request.clone().into(),
-            content: content.clone(),
-            ..records::SendRequested::default()
-        }));
-        events.push(event);
-    }
-    let mut accepted = base("send_accepted", phone, at);
-    accepted.send_accepted = Some(Box::new(records::SendAccepted {
-        request_id: asked.then(|| request.into()),
-        message_id: message.clone().into(),
-        content: (!asked).then_some(content),
-        ..records::SendAccepted::default()
-    }));
-    events.push(accepted);
-    let delivered = at + step * i64::try_from(draw.below(3)).expect("small");
-    let read = delivered + step * i64::try_from(draw.below(2)).expect("small");
-    let stages: &[(&'static str, i64)] = match draw.below(6) {
-        0 => &[("sent", at), ("failed", delivered)],
-        1 => &[("sent", at), ("read", read)],
-        2 => &[("delivered", delivered), ("read", read)],
-        _ => &[("sent", at), ("delivered", delivered)],
-    };
-    let pricing = price(draw, at);
-    let priced_on = draw.below(stages.len());
-    for (index, (stage, when)) in stages.iter().enumerate() {
-        let mut event = base("status", phone, *when);
-        event.status = Some(Box::new(records::Status {
-            message_id: Some(message.clone().into()),
-            status: (*stage).into(),
-            pricing: pricing.clone().filter(|_| index == priced_on && *stage != "failed"),
-            ..records::Status::default()
-        }));
-        events.push(event);
-    }
-}
-
-/// The platform's word on a message's price, if it gives one.
-fn price(draw: &mut Draw, at: i64) -> Option<records::Pricing<'static>> {
-    if draw.one_in(2) {
-        return None;
-    }
-    let (model, kind, category) = if at < STARTS[3] {
-        ("CBP", None, draw.pick(&["marketing", "utility", "service", "referral_conversion"]))
-    } else {
-        let (kind, category) = draw.pick(&[
-            ("regular", "marketing"),
-            ("regular", "service"),
-            ("free_customer_service", "service"),
-            ("free_entry_point", "referral_conversion"),
-        ]);
-        ("PMP", Some(kind), category)
-    };
-    Some(records::Pricing {
-        pricing_model: Some(model.into()),
-        r#type: kind.map(Into::into),
-        category: Some(category.into()),
-        ..records::Pricing::default()
-    })
-}
-
 /// Every order of so many things.
 fn permutations(count: usize) -> Vec<Vec<usize>> {
     let mut all = vec![Vec::new()];
@@ -464,12 +262,14 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-fn shuffled(draw: &mut Draw, count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    for place in (1..count).rev() {
-        order.swap(place, draw.below(place + 1));
-    }
-    order
+/// Draws a history of at most so many events.
+fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
+    let start = draw.pick(&STARTS);
+    let parse = |record: &records::Event<'static>| {
+        let event = event::parse(record, &world.key).expect("an event").event.expect("it is for us");
+        Prepared::new(event, &world.key)
+    };
+    histories::history(draw, "P1", start, most).iter().map(parse).collect()
 }
 
 fn show(history: &[Prepared], order: &[usize]) -> String {

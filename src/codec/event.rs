@@ -7,8 +7,8 @@ use super::records;
 use super::text::Text;
 use crate::domain::content::{Category, Content, Template};
 use crate::domain::event::{
-    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, Pricing,
-    Referral, Stage, Status, Term,
+    About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, Lasted, NumberFact,
+    Preference, Pricing, Referral, Stage, Status, Term,
 };
 use crate::domain::id::{
     AccountId, EventId, GroupId, Identity, InvalidId, MessageId, NumberId, ParentUserId, Participant, RequestId,
@@ -225,6 +225,19 @@ impl Reader<'_, '_> {
         let from_person = call.direction.as_ref().is_some_and(|direction| direction.as_str() == "user_initiated");
         let kind = InboundKind::of_call(call.event.as_str(), from_person);
         let live = self.record.provenance.as_str() == "live";
+        let from_business = call.direction.as_ref().is_some_and(|direction| direction.as_str() == "business_initiated");
+        if call.event.as_str() == "terminate" && from_business && live {
+            let lasted = match call.duration_seconds {
+                Some(seconds) if seconds < 0 => {
+                    return Err(Invalid { field: "call.duration_seconds", problem: Problem::Negative });
+                }
+                Some(seconds) => Lasted::Seconds(u32::try_from(seconds).unwrap_or(u32::MAX)),
+                None if call.status.as_ref().is_some_and(|status| status.as_str() == "completed") => Lasted::Unknown,
+                None => Lasted::Seconds(0),
+            };
+            let call = id("call.call_id", &call.call_id, MessageId::parse)?;
+            return Ok(Happening::CallEnded(CallEnded { call, lasted }));
+        }
         Ok(Happening::Inbound(Inbound { kind, live, referral: None }))
     }
 
@@ -449,6 +462,39 @@ mod tests {
         };
         let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
         parse(&record, &key).err()
+    }
+
+    /// What an ended call means, by who called, how the platform says it ended, and how long it lasted.
+    fn ended(direction: &'static str, status: Option<&'static str>, seconds: Option<i64>) -> Option<Lasted> {
+        let call = records::Call {
+            call_id: "wacid.1".into(),
+            event: "terminate".into(),
+            direction: Some(direction.into()),
+            status: status.map(Into::into),
+            duration_seconds: seconds,
+        };
+        let record = records::Event {
+            kind: "call".into(),
+            phone_number_id: "1".into(),
+            occurred_at: 1_791_200_000_000,
+            provenance: "live".into(),
+            contact: Some(records::Person { wa_id: Some("5511000000000".into()), ..records::Person::default() }),
+            call: Some(Box::new(call)),
+            ..records::Event::default()
+        };
+        let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
+        match parse(&record, &key).expect("an event").event.expect("it is for us").happening {
+            Happening::CallEnded(ended) => Some(ended.lasted),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_call_of_the_business_ends_after_so_long_and_a_persons_is_no_matter() {
+        assert_eq!(ended("business_initiated", Some("completed"), Some(142)), Some(Lasted::Seconds(142)));
+        assert_eq!(ended("business_initiated", Some("completed"), None), Some(Lasted::Unknown));
+        assert_eq!(ended("business_initiated", Some("failed"), None), Some(Lasted::Seconds(0)));
+        assert_eq!(ended("user_initiated", Some("completed"), Some(142)), None);
     }
 
     #[test]

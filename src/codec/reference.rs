@@ -173,6 +173,7 @@ pub fn account_fact(fact: RawFact<'_>, zone: FindZone<'_>) -> Result<Option<Acco
             let until = if fact.required()? == "false" { Some(Timestamp::EARLIEST) } else { fact.until()? };
             AccountFact::Restriction { name: restrictions::MISUSE.into(), until }
         }
+        "country" => AccountFact::Country(fact.country()?),
         "primary_location" => AccountFact::PrimaryLocation(fact.country()?),
         "authentication_international_from" => AccountFact::International(fact.international()?),
         // Webhooks tell the limit among other things (rules.md 3.6).

@@ -12,7 +12,7 @@ use std::fmt;
 use bytes::{Reader, Writer};
 
 use crate::domain::billing::{Agreement, FreeReason, Line, Toll, Unpriced};
-use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact};
+use crate::domain::contact::{Choice, Clear, Consent, ConsentSource, Contact, Refusal, RefusedFor};
 use crate::domain::content::{Category, Content, Template};
 use crate::domain::conversation::{Announced, ConversationKind, Conversations, Delivery, Role, Wants};
 use crate::domain::entry_point::{Click, Eligibility, EntryPoint, ExpirySource, FreeWindow, Sent, Word};
@@ -24,6 +24,7 @@ use crate::domain::id::{
 use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
+use crate::domain::pair::Burst;
 use crate::domain::reference::Restriction;
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
@@ -129,6 +130,8 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         last_template_outside,
         capped_at,
         held_out_at,
+        refusals,
+        burst,
         last_sent,
         pending,
         armed,
@@ -194,6 +197,21 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if !conversations.is_empty() {
         write_conversations(&mut w, conversations);
     }
+    // What few contacts have stands behind the rest, and takes nothing where there is none of it.
+    if burst.is_some() || !refusals.is_empty() {
+        w.flags(&[burst.is_some(), !refusals.is_empty()]);
+    }
+    if let Some(Burst { first, count }) = burst {
+        w.instant(*first);
+        w.unsigned(u64::from(*count));
+    }
+    if !refusals.is_empty() {
+        w.count(refusals.len());
+        for Refusal { why, at } in refusals {
+            w.byte(*why as u8);
+            w.instant(*at);
+        }
+    }
 }
 
 /// Reads a contact and the number it belongs to.
@@ -247,6 +265,9 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
+    let [burst, refusals] = if r.is_at_end() { [false; 2] } else { r.flags()? };
+    let burst = r.when(burst, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
+    let refusals = r.when(refusals, |r| r.list(read_refusal))?.unwrap_or_default();
     r.end()?;
     let contact = Contact {
         key,
@@ -260,11 +281,18 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         last_template_outside,
         capped_at,
         held_out_at,
+        refusals,
+        burst,
         last_sent,
         pending,
         armed,
     };
     Ok((number, contact))
+}
+
+fn read_refusal(r: &mut Reader<'_>) -> Result<Refusal> {
+    let why = RefusedFor::ALL.get(usize::from(r.byte()?)).copied().ok_or(Error::Damaged("a refusal"))?;
+    Ok(Refusal { why, at: r.instant()? })
 }
 
 /// Writes what happened to an entry point.
@@ -881,6 +909,10 @@ fn write_content(w: &mut Writer<'_>, content: &Content) {
             w.text(category.name());
         }
         Content::Agent => w.byte(4),
+        Content::Call(pulses) => {
+            w.byte(5);
+            w.unsigned(pulses.map_or(0, u64::from));
+        }
     }
 }
 
@@ -895,6 +927,7 @@ fn read_content(r: &mut Reader<'_>) -> Result<Content> {
         }),
         3 => Content::DirectSend(Category::parse(r.text()?)),
         4 => Content::Agent,
+        5 => Content::Call(Some(r.small()?).filter(|pulses| *pulses > 0)),
         _ => return Err(Error::Damaged("a kind of content")),
     })
 }
@@ -960,7 +993,7 @@ pub fn read_charged(bytes: &[u8]) -> Result<Line> {
 }
 
 fn write_line(w: &mut Writer<'_>, line: &Line) {
-    let Line { revision, toll, charged_at, date, currency, origin, cost, consumed } = line;
+    let Line { revision, toll, charged_at, date, currency, origin, units, cost, consumed } = line;
     w.unsigned(u64::from(*revision));
     match toll {
         Toll::Charged(category) => {
@@ -990,6 +1023,7 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 Unpriced::CategoryUnknown(_) => 10,
                 Unpriced::PricingTypeUnknown(_) => 11,
                 Unpriced::MarketUnknown => 17,
+                Unpriced::DurationUnknown => 18,
             });
             match why {
                 Unpriced::CategoryUnknown(raw) | Unpriced::PricingTypeUnknown(raw) => w.text(raw),
@@ -997,15 +1031,19 @@ fn write_line(w: &mut Writer<'_>, line: &Line) {
                 | Unpriced::TimeZoneUnknown
                 | Unpriced::ContentUnknown
                 | Unpriced::TemplateUnknown
-                | Unpriced::MarketUnknown => {}
+                | Unpriced::MarketUnknown
+                | Unpriced::DurationUnknown => {}
             }
         }
     }
     w.instant(*charged_at);
     w.optional_signed(date.map(|date| i64::from(date.ordinal())));
-    w.flags(&[currency.is_some()]);
+    w.flags(&[currency.is_some(), *units != 1]);
     if let Some(currency) = currency {
         w.array(currency.bytes());
+    }
+    if *units != 1 {
+        w.unsigned(u64::from(*units));
     }
     w.unsigned(u64::from(origin.encode()));
     write_cost(w, *cost);
@@ -1032,18 +1070,20 @@ fn read_line(r: &mut Reader<'_>) -> Result<Line> {
         15 => Toll::Free(FreeReason::SessionMessage, Category::parse(r.text()?)),
         16 => Toll::Free(FreeReason::AgentMessage, Category::parse(r.text()?)),
         17 => Toll::Unknown(Unpriced::MarketUnknown),
+        18 => Toll::Unknown(Unpriced::DurationUnknown),
         _ => return Err(Error::Damaged("a toll")),
     };
     let charged_at = r.instant()?;
     let ordinal = |number: i64| i32::try_from(number).map_err(|_| Error::Damaged("a day"));
     let date = r.optional_signed()?.map(|date| Date::from_ordinal(ordinal(date)?).ok_or(Error::Damaged("a day")));
-    let [currency] = r.flags()?;
+    let [currency, units] = r.flags()?;
     Ok(Line {
         revision,
         toll,
         charged_at,
         date: date.transpose()?,
         currency: r.when(currency, read_currency)?,
+        units: r.when(units, Reader::small)?.unwrap_or(1),
         origin: Origin::decode(r.small()?).ok_or(Error::Damaged("an origin"))?,
         cost: read_cost(r)?,
         consumed: r

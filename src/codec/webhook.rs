@@ -333,6 +333,7 @@ impl<'a> Reader<'_, 'a> {
                 call_id: id,
                 event: status.as_str().to_ascii_lowercase().into(),
                 direction: Some("business_initiated".into()),
+                ..records::Call::default()
             }));
             return self.event(event);
         }
@@ -376,7 +377,11 @@ impl<'a> Reader<'_, 'a> {
             about.sender(item)
         };
         event.contact = Some(person);
-        event.call = Some(Box::new(records::Call { call_id, event: call, direction }));
+        let times = item.start_time.integer().zip(item.end_time.integer());
+        let status = item.status.text().map(|status| Text::from(status.as_str().to_ascii_lowercase()));
+        let duration_seconds =
+            item.duration.integer().or_else(|| times.and_then(|(start, end)| end.checked_sub(start)));
+        event.call = Some(Box::new(records::Call { call_id, event: call, direction, status, duration_seconds }));
         self.event(event);
     }
 

@@ -59,6 +59,7 @@ struct RawEntryPoint {
     name: String,
     from: String,
     length: Option<String>,
+    up_to: Option<String>,
     answer_within: Option<String>,
 }
 
@@ -267,6 +268,10 @@ impl Reader<'_> {
             None => before.map(|rule| rule.length),
             Some(text) => length(text),
         };
+        let up_to = match &row.up_to {
+            None => before.and_then(|rule| rule.up_to),
+            Some(text) => length(text),
+        };
         let answer = match row.answer_within.as_deref() {
             None => before.map(|rule| rule.answer),
             Some("service_window") => Some(AnswerWithin::ServiceWindow),
@@ -276,6 +281,7 @@ impl Reader<'_> {
             from: from?,
             name: self.named(&row.name),
             length: whole?,
+            up_to,
             answer: answer?,
             source: self.source,
         })

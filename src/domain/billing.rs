@@ -95,6 +95,8 @@ pub enum Unpriced {
     PricingTypeUnknown(Box<str>),
     /// It depends on the recipient's country, which is unknown.
     MarketUnknown,
+    /// It is a call, and nothing says how long it lasted.
+    DurationUnknown,
 }
 
 impl Unpriced {
@@ -109,6 +111,7 @@ impl Unpriced {
             Self::CategoryUnknown(_) => "category_unknown",
             Self::PricingTypeUnknown(_) => "pricing_type_unknown",
             Self::MarketUnknown => "market_unknown",
+            Self::DurationUnknown => "duration_unknown",
         }
     }
 }
@@ -220,7 +223,7 @@ pub fn wants(
         return None;
     };
     let kind = match content {
-        Content::Reaction | Content::Agent => return None,
+        Content::Reaction | Content::Agent | Content::Call(_) => return None,
         Content::Freeform => Some(ConversationKind::Service),
         Content::Template(_) => template_category.and_then(ConversationKind::of),
         Content::DirectSend(category) => ConversationKind::of(category),
@@ -261,6 +264,14 @@ pub fn predict(rules: &Rules, circumstances: Circumstances<'_>, used: impl Fn(Mo
     // A reaction is free in every era (rules.md 5), so neither day nor zone matters.
     if matches!(content, Content::Reaction) {
         return because(Toll::Free(FreeReason::Reaction, Category::Service), "reaction");
+    }
+    // And so is a call charged, whatever windows are open.
+    if let Content::Call(pulses) = content {
+        let toll = match pulses {
+            Some(_) => Toll::Charged(Category::Call),
+            None => Toll::Unknown(Unpriced::DurationUnknown),
+        };
+        return because(toll, "call");
     }
     let era = match rules.era(days) {
         EraAt::Era(era) => era,
@@ -360,7 +371,7 @@ fn message(
     let category = match content {
         Content::Template(_) => circumstances.template_category,
         Content::DirectSend(category) => Some(category),
-        Content::Freeform | Content::Reaction | Content::Agent => Some(&Category::Service),
+        Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => Some(&Category::Service),
     };
     let toll = match category {
         None => Toll::Unknown(Unpriced::TemplateUnknown),
@@ -584,6 +595,8 @@ pub struct Line {
     pub currency: Option<Currency>,
     /// Where the recipient is.
     pub origin: Origin,
+    /// How many units it is charged for: the pulses of a call, and one of anything else.
+    pub units: u32,
     /// The price the platform named itself.
     pub cost: Option<(Amount, Currency)>,
     /// The month whose free delivery it took.
@@ -599,6 +612,7 @@ impl Line {
             && self.charged_at == other.charged_at
             && self.date.map(Date::month) == other.date.map(Date::month)
             && self.cost == other.cost
+            && self.units == other.units
     }
 }
 
@@ -611,6 +625,8 @@ pub enum Trigger {
     ReadImplied,
     /// `sent`: a reaction is never reported as delivered (rules.md 5).
     Sent,
+    /// A call ended.
+    CallEnded,
 }
 
 impl Trigger {
@@ -621,16 +637,18 @@ impl Trigger {
             Self::Delivered => "delivered",
             Self::ReadImplied => "read_implied",
             Self::Sent => "sent",
+            Self::CallEnded => "call_ended",
         }
     }
 
     /// What made a message chargeable.
     #[must_use]
     pub const fn of(message: &Message) -> Self {
-        match (message.delivered_at, message.read_at) {
-            (Some(_), _) => Self::Delivered,
-            (None, Some(_)) => Self::ReadImplied,
-            (None, None) => Self::Sent,
+        match (&message.content, message.delivered_at, message.read_at) {
+            (Some(Content::Call(_)), ..) => Self::CallEnded,
+            (Some(Content::Reaction), ..) | (_, None, None) => Self::Sent,
+            (_, Some(_), _) => Self::Delivered,
+            (_, None, Some(_)) => Self::ReadImplied,
         }
     }
 }
@@ -796,7 +814,7 @@ pub enum PriceSource {
 /// Prices a line at list; `reverses` says that it takes an earlier one back.
 #[must_use]
 pub fn price(line: &Line, reverses: bool, rules: &Rules, cards: &Cards) -> Price {
-    let Line { date, currency, origin, cost, .. } = *line;
+    let Line { date, currency, origin, cost, units, .. } = *line;
     let (kind, amount, currency, source) = match (&line.toll, cost) {
         (Toll::Unknown(_), _) => (EntryKind::Unknown, None, currency, PriceSource::TollUnknown),
         (Toll::Free(..), _) => (EntryKind::Free, Some(Amount::ZERO), currency, PriceSource::Free),
@@ -804,7 +822,11 @@ pub fn price(line: &Line, reverses: bool, rules: &Rules, cards: &Cards) -> Price
             (EntryKind::Charge, Some(amount), Some(currency), PriceSource::Platform)
         }
         (Toll::Charged(category), None) => match list_price(rules, cards, date, currency, origin, category) {
-            Ok(price) => (EntryKind::Charge, Some(price.amount), Some(price.currency), PriceSource::Card(price.card)),
+            // What does not fit into an amount is no price.
+            Ok(price) => match price.amount.times(units.into()) {
+                Some(amount) => (EntryKind::Charge, Some(amount), Some(price.currency), PriceSource::Card(price.card)),
+                None => (EntryKind::Unknown, None, currency, PriceSource::Missing(NoPrice::NoRate)),
+            },
             Err(missing) => (EntryKind::Unknown, None, currency, PriceSource::Missing(missing)),
         },
     };

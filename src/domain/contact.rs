@@ -5,6 +5,8 @@
 use super::conversation::Conversations;
 use super::entry_point::EntryPoint;
 use super::id::{ContactKey, MessageKey, ScopedUserId, WaId};
+use super::pair::Burst;
+use super::rules::errors;
 use super::rules::markets::Origin;
 use super::time::{Millis, Timestamp};
 use super::window::ServiceWindow;
@@ -34,12 +36,52 @@ pub struct Contact {
     pub capped_at: Option<Timestamp>,
     /// When it last held marketing back for an experiment (130472).
     pub held_out_at: Option<Timestamp>,
+    /// What the platform has refused to deliver to them, the latest of each kind, until something shows that it is over.
+    pub refusals: Vec<Refusal>,
+    /// The last messages to the person, as far as the pair's rate depends on them.
+    pub burst: Option<Burst>,
     /// When the last message was sent, as far as is known: what happened after it disturbs none.
     pub last_sent: Option<Timestamp>,
     /// Messages on their way, with the end of their time to live.
     pub pending: Vec<(Timestamp, MessageKey)>,
     /// The instant this contact's timer is set for.
     pub armed: Option<Timestamp>,
+}
+
+/// The platform has refused to deliver something, for a reason that may hold for the next message too (rules.md 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub why: RefusedFor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why the platform refuses to deliver to a person. Stored under these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedFor {
+    /// They cannot be reached: not on `WhatsApp`, an old client, have blocked the business (131026).
+    Undeliverable = 0,
+    /// The business has blocked them (130403).
+    Blocked = 1,
+    /// The platform says that the service window is closed (131047).
+    WindowClosed = 2,
+}
+
+impl RefusedFor {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Undeliverable, Self::Blocked, Self::WindowClosed];
+
+    /// The refusal that an error code means; `None` for one that says nothing of the next message.
+    #[must_use]
+    pub const fn of(code: i32) -> Option<Self> {
+        match code {
+            errors::UNDELIVERABLE => Some(Self::Undeliverable),
+            errors::BLOCKED => Some(Self::Blocked),
+            errors::WINDOW_CLOSED => Some(Self::WindowClosed),
+            _ => None,
+        }
+    }
 }
 
 /// Personal ids, published only under `identity = clear`.
@@ -110,10 +152,24 @@ impl Contact {
             last_template_outside: None,
             capped_at: None,
             held_out_at: None,
+            refusals: Vec::new(),
+            burst: None,
             last_sent: None,
             pending: Vec::new(),
             armed: None,
         }
+    }
+
+    /// Takes note of a refusal.
+    pub fn refuse(&mut self, why: RefusedFor, at: Timestamp) {
+        let known = self.refusals.iter().find(|known| known.why == why).map(|known| known.at);
+        self.refusals.retain(|known| known.why != why);
+        self.refusals.push(Refusal { why, at: known.max(Some(at)).unwrap_or(at) });
+    }
+
+    /// Something that happened at an instant shows that what was refused before it can be delivered again.
+    pub fn is_reached(&mut self, at: Timestamp) {
+        self.refusals.retain(|known| known.at > at);
     }
 
     /// When something about this contact is due even if nothing happens. `lead` is how long before its end a

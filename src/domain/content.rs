@@ -18,6 +18,9 @@ pub enum Content {
     DirectSend(Category),
     /// A message written by the platform's own business agent, charged by tokens (rules.md 1.7).
     Agent,
+    /// A call of the business's that the person took, charged by the pulses it lasted; none where that is unknown
+    /// (rules.md 1.9).
+    Call(Option<u32>),
 }
 
 impl Content {
@@ -40,6 +43,7 @@ impl Content {
             Category::ReferralConversion
             | Category::Notification
             | Category::BusinessInitiated
+            | Category::Call
             | Category::Unknown(_) => None,
         }
     }
@@ -53,6 +57,7 @@ impl Content {
             Self::Template(_) => "template",
             Self::DirectSend(_) => "direct_send",
             Self::Agent => "agent",
+            Self::Call(_) => "call",
         }
     }
 }
@@ -97,6 +102,8 @@ pub enum Category {
     GeneralPurposeAi,
     /// Messages of the platform's own agent, charged by the token (rules.md 1.7).
     Tokens,
+    /// Calls of the business's, charged by pulses of six seconds (rules.md 1.9).
+    Call,
     /// Marketing in a group.
     GroupMarketing,
     /// Utility in a group.
@@ -130,6 +137,7 @@ impl Category {
             Self::UserInitiated => "user_initiated",
             Self::GeneralPurposeAi => "general_purpose_ai",
             Self::Tokens => "tokens",
+            Self::Call => "call",
             Self::GroupMarketing => "group_marketing",
             Self::GroupUtility => "group_utility",
             Self::GroupService => "group_service",

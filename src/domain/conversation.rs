@@ -61,6 +61,7 @@ impl ConversationKind {
             | Category::ReferralConversion
             | Category::GeneralPurposeAi
             | Category::Tokens
+            | Category::Call
             | Category::GroupMarketing
             | Category::GroupUtility
             | Category::GroupService

@@ -177,6 +177,14 @@ pub enum Withdrawal {
 pub trait Look {
     /// The entry point rule of a day.
     fn rule(&self, at: Timestamp) -> &'static EntryPointRule;
+    /// By when an answer sent at an instant must come.
+    fn answer(&self, at: Timestamp) -> AnswerWithin {
+        self.rule(at).answer
+    }
+    /// How long a window that an answer sent at an instant opens can last, if the person's messages prolong it.
+    fn up_to(&self, _at: Timestamp) -> Option<Millis> {
+        None
+    }
     /// The service window.
     fn window(&self, at: Timestamp) -> WindowAt;
 }
@@ -196,6 +204,14 @@ pub struct Looks<'a, 'c> {
 impl Look for Looks<'_, '_> {
     fn rule(&self, at: Timestamp) -> &'static EntryPointRule {
         self.context.rules.entry_point(Days::of(self.context.zones, self.account.zone, at))
+    }
+
+    fn answer(&self, at: Timestamp) -> AnswerWithin {
+        self.context.rules.answer_within(self.rule(at))
+    }
+
+    fn up_to(&self, at: Timestamp) -> Option<Millis> {
+        self.context.rules.entry_point_up_to(self.rule(at))
     }
 
     fn window(&self, at: Timestamp) -> WindowAt {
@@ -351,7 +367,7 @@ impl EntryPoint {
                 continue;
             }
             let mut window = FreeWindow {
-                span: Span::from(sent.start, look.rule(sent.sent_at).length),
+                span: free_span(sent, look),
                 expiry: ExpirySource::Rule,
                 confirmed: false,
                 click,
@@ -522,6 +538,22 @@ impl Course {
     }
 }
 
+/// The window that a message opens. Where the person's messages prolong it, it lasts as long as the service window does
+/// that is open at its end, and so on up to the longest it can be.
+fn free_span(sent: &Sent, look: &impl Look) -> Span {
+    let mut span = Span::from(sent.start, look.rule(sent.sent_at).length);
+    let Some(longest) = look.up_to(sent.sent_at).map(|length| sent.start + length) else {
+        return span;
+    };
+    // A stretch of the service window holds every message that came before it ran out.
+    while let WindowAt::Open(stretch) = look.window(span.end - Millis(1))
+        && span.end < stretch.end.min(longest)
+    {
+        span.end = stretch.end.min(longest);
+    }
+    span
+}
+
 /// Whether a message answers a click in time.
 fn is_in_time(click: &Click, sent: &Sent, look: &impl Look) -> bool {
     answers_in_time(click, sent.sent_at, look)
@@ -529,7 +561,7 @@ fn is_in_time(click: &Click, sent: &Sent, look: &impl Look) -> bool {
 
 /// Whether an answer sent at an instant comes in time for a click.
 fn answers_in_time(click: &Click, sent_at: Timestamp, look: &impl Look) -> bool {
-    let end = match look.rule(sent_at).answer {
+    let end = match look.answer(sent_at) {
         AnswerWithin::Length(length) => click.at + length,
         AnswerWithin::ServiceWindow => deadline(click, look),
     };
@@ -541,9 +573,7 @@ fn answers_in_time(click: &Click, sent_at: Timestamp, look: &impl Look) -> bool 
 fn deadline(click: &Click, look: &impl Look) -> Timestamp {
     let day = click.at + Millis::hours(24);
     match look.window(click.at) {
-        WindowAt::Open(span) if look.rule(span.end - Millis(1)).answer == AnswerWithin::ServiceWindow => {
-            day.max(span.end)
-        }
+        WindowAt::Open(span) if look.answer(span.end - Millis(1)) == AnswerWithin::ServiceWindow => day.max(span.end),
         _ => day,
     }
 }

@@ -46,6 +46,8 @@ pub enum Happening {
     Consent(ConsentGiven),
     /// The person changed an id, or the platform says that theirs changed.
     IdentityChanged,
+    /// A call of the business's ended.
+    CallEnded(CallEnded),
     /// Somebody asks whether a message may be sent.
     SendRequested(Ask),
     /// The platform's API took a message.
@@ -68,6 +70,39 @@ pub struct Inbound {
     /// The advertisement or post it came through, if any.
     pub referral: Option<Referral>,
 }
+
+/// A call of the business's ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnded {
+    /// The platform's id of the call, which names its line as a message's id names the message's.
+    pub call: MessageId,
+    /// How long it lasted.
+    pub lasted: Lasted,
+}
+
+/// How long a call lasted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasted {
+    /// So many seconds; none if the person did not take it.
+    Seconds(u32),
+    /// The person took it, and nothing says how long it lasted.
+    Unknown,
+}
+
+impl Lasted {
+    /// In pulses, of which a fraction counts as one (CALL); `None` for a call that nobody took.
+    #[must_use]
+    pub const fn call(self) -> Option<Content> {
+        match self {
+            Self::Seconds(0) => None,
+            Self::Seconds(seconds) => Some(Content::Call(Some(seconds.div_ceil(PULSE)))),
+            Self::Unknown => Some(Content::Call(None)),
+        }
+    }
+}
+
+/// How many seconds of a call are charged as one (CALL; rules.md 1.9).
+const PULSE: u32 = 6;
 
 /// The click that brought the person, which may open a free entry point (rules.md 2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]

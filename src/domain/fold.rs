@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::billing::{self, Agreement, Allowance, Charge, Circumstances, Line, Prediction, Toll, Trigger};
-use super::contact::{Choice, Consent, ConsentSource, Contact};
+use super::contact::{Choice, Consent, ConsentSource, Contact, RefusedFor};
 use super::content::{Category, Content};
 use super::conversation::{Announced, Edge, Wants};
 use super::effect::{
@@ -15,20 +15,22 @@ use super::effect::{
 };
 use super::entry_point::{Changed, Eligibility, ExpirySource, FreeWindow, Looks, Sent, Withdrawal, Word};
 use super::event::{
-    About, Acceptance, Ask, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference, PricingKind,
-    Stage, Status,
+    About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference,
+    PricingKind, Stage, Status,
 };
 use super::id::{ContactNumber, EventId, MessageKey, RequestId};
 use super::message::{
     Asked, Failure, KEPT_WHOLE, Message, Priced, Request, SentIn, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION,
 };
 use super::number::{Number, PacedPause, Rank};
+use super::pair::Burst;
 use super::policy::{Context, DecidedAt};
 use super::reference::{Account, Restriction};
 use super::rules::EraAt;
 use super::rules::eras::{CONVERSATION, ConversationTerms, ToldApartBy};
 use super::rules::errors;
 use super::rules::markets::Origin;
+use super::rules::openers::InboundKind;
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
 use super::window::{self, Moved, Present, WindowAt, end_with_cut};
@@ -106,6 +108,13 @@ pub fn apply(
             fold.choose(contact, *scope, *given, ConsentSource::Business(source.as_str().into()));
             fold.tell_state(contact);
         }
+        (Happening::CallEnded(ended), Some(contact)) => {
+            fold.inbound(contact, &Inbound { kind: InboundKind::CallOther, live: true, referral: None });
+            if let Some((_, message)) = message {
+                fold.call_ended(contact_number, ended, message);
+            }
+            fold.tell_state(contact);
+        }
         (Happening::SendRequested(ask), Some(contact)) => {
             if let (Some(number), Some(request)) = (contact_number, request) {
                 fold.ask(number, contact, ask, request);
@@ -144,6 +153,7 @@ pub fn apply(
             | Happening::Echo
             | Happening::MarketingPreference(_)
             | Happening::Consent(_)
+            | Happening::CallEnded(_)
             | Happening::SendRequested(_),
             None,
         ) => {}
@@ -253,6 +263,7 @@ pub fn pass(
     {
         fold.tell_closed(contact, &present);
     }
+    contact.burst = contact.burst.filter(|burst| due < burst.paid_off());
     fold.work_out(contact, due);
     fold.tell_conversations(contact, due);
     fold.tell_state(contact);
@@ -290,7 +301,7 @@ impl Happening {
     const fn is_dated(&self) -> bool {
         match self {
             Self::Inbound(inbound) => inbound.live,
-            Self::Echo | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
+            Self::Echo | Self::CallEnded(_) | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
             Self::MarketingPreference(_)
             | Self::Consent(_)
             | Self::IdentityChanged
@@ -354,6 +365,8 @@ impl Fold<'_, '_> {
         }
         let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
+        // Whoever writes can be reached.
+        contact.is_reached(self.at);
         if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
             // Whether a click was answered in time depends on the window it opened, for as long as the click matters.
             let since = self.context.partition_time - window::REMEMBERED;
@@ -378,12 +391,30 @@ impl Fold<'_, '_> {
             && contact.entry.note_click(self.at, self.event);
         let is_late = contact.last_sent.is_some_and(|last| last >= self.at);
         // A click that waits may be answered for longer now; one that was late may wait again.
-        if clicked || is_late || !in_order || contact.entry.eligible.is_some() {
+        let prolongs = self.context.rules.entry_point_extends && contact.entry.open.is_some();
+        if clicked || is_late || !in_order || prolongs || contact.entry.eligible.is_some() {
             self.work_out(contact, self.context.partition_time);
         }
         if is_late {
             self.look_back = Some(self.look_back.map_or(self.at, |since| since.min(self.at)));
         }
+    }
+
+    /// A call of the business's ended: it is charged like a message that was delivered then.
+    fn call_ended(&mut self, contact: Option<ContactNumber>, ended: &CallEnded, slot: &mut Option<Message>) {
+        let Some(content) = ended.lasted.call().filter(|_| slot.is_none()) else {
+            return;
+        };
+        *slot = Some(Message {
+            id: Some(ended.call.clone()),
+            contact,
+            account: self.account.id.clone(),
+            content: Some(content),
+            delivered_at: Some(self.at),
+            settled_at: Some(self.context.partition_time),
+            ..Message::default()
+        });
+        self.own = true;
     }
 
     /// The person agreed or refused.
@@ -437,6 +468,7 @@ impl Fold<'_, '_> {
         if message.packed {
             return;
         }
+        let is_news = message.accepted_at.or(message.sent_at).is_none();
         message.id = Some(acceptance.message.clone());
         message.held |= acceptance.held;
         message.accepted_at = Some(earlier(message.accepted_at, self.at));
@@ -470,6 +502,9 @@ impl Fold<'_, '_> {
         }
         self.disturbed.extend(&message.shares);
         if let Some(contact) = contact {
+            if is_news {
+                Self::count_in_burst(contact, self.at);
+            }
             Self::wait_for(contact, key, message);
             contact.last_sent = contact.last_sent.max(message.known_at());
             // What it says may only be known now.
@@ -497,6 +532,7 @@ impl Fold<'_, '_> {
         {
             message.take_over(whole);
         }
+        let is_news = message.accepted_at.or(message.sent_at).is_none();
         self.merge(status, message);
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
@@ -508,6 +544,9 @@ impl Fold<'_, '_> {
         if message.drops_at.is_none() {
             message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
         }
+        if is_news && status.stage == Stage::Sent {
+            Self::count_in_burst(contact, self.at);
+        }
         if status.stage == Stage::Failed {
             self.failed(Some(contact), status, message);
         } else {
@@ -516,6 +555,7 @@ impl Fold<'_, '_> {
         if message.charge_instant().is_some() && !message.told.delivered {
             message.told.delivered = true;
             message.settled_at = Some(self.context.partition_time);
+            contact.is_reached(message.send_instant().unwrap_or(self.at));
             let disagrees = message.answer == Some(Answer::Blocked);
             self.tell_outcome(Some(contact), message, SendResult::Delivered, disagrees);
         }
@@ -572,6 +612,13 @@ impl Fold<'_, '_> {
         let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
         if newer {
             message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });
+        }
+    }
+
+    /// Takes note that the platform has taken a message, which counts for the rate of a person and no group.
+    fn count_in_burst(contact: &mut Contact, at: Timestamp) {
+        if !contact.is_group {
+            Burst::count(&mut contact.burst, at);
         }
     }
 
@@ -747,7 +794,7 @@ impl Fold<'_, '_> {
         let window = contact.window.at(sent_at, self.number.coexistence_since);
         let category = match content {
             Content::Template(_) => self.category_at(message, sent_at),
-            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent => None,
+            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
         };
         let answers = matches!(window, WindowAt::Open(_));
         billing::wants(self.context.rules, self.days(delivered_at), content, category.as_ref(), answers)
@@ -777,12 +824,20 @@ impl Fold<'_, '_> {
         let Some(contact) = contact else {
             return;
         };
+        if let Some(why) = code.and_then(RefusedFor::of) {
+            contact.refuse(why, self.at);
+        }
         match code {
             Some(errors::MARKETING_STOPPED) => {
                 self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
             }
             Some(errors::MARKETING_CAPPED) => contact.capped_at = contact.capped_at.max(Some(self.at)),
             Some(errors::HELD_OUT) => contact.held_out_at = contact.held_out_at.max(Some(self.at)),
+            Some(errors::PAIR_RATE) => {
+                if let Some(taken_at) = message.accepted_at.or(message.sent_at) {
+                    Burst::take_back(&mut contact.burst, taken_at);
+                }
+            }
             _ => {}
         }
     }
@@ -901,6 +956,7 @@ impl Fold<'_, '_> {
             currency: self.account.currency,
             origin,
             cost: message.priced.as_ref().and_then(|priced| priced.pricing.cost),
+            units: units(message.content.as_ref()),
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
         };
         let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
@@ -916,7 +972,7 @@ impl Fold<'_, '_> {
             revision: line.revision,
             reverses: None,
             line,
-            trigger: if reaction { Trigger::Sent } else { Trigger::of(message) },
+            trigger: Trigger::of(message),
             prediction: Prediction { allowance, ..prediction },
             agreement,
             pricing: message.priced.as_ref().map(|priced| priced.pricing.clone()),
@@ -1254,6 +1310,14 @@ fn recipient(contact: &Contact, message: &Message) -> Origin {
     }
 }
 
+/// How many units of what a message is charged by it takes.
+const fn units(content: Option<&Content>) -> u32 {
+    match content {
+        Some(Content::Call(Some(pulses))) => *pulses,
+        _ => 1,
+    }
+}
+
 fn conversation_edge(it: &Announced, transition: Transition, closed: Option<(Timestamp, CloseReason)>) -> WindowEdge {
     WindowEdge {
         window: WindowKind::Conversation(it.kind),
@@ -1284,7 +1348,7 @@ fn time_to_live_of(content: Option<&Content>) -> Millis {
     let category = match content {
         Some(Content::Template(template)) => template.category.as_ref(),
         Some(Content::DirectSend(category)) => Some(category),
-        Some(Content::Freeform | Content::Reaction | Content::Agent) | None => None,
+        Some(Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_)) | None => None,
     };
     if category == Some(&Category::Authentication) { TIME_TO_LIVE_AUTHENTICATION } else { TIME_TO_LIVE }
 }

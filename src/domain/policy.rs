@@ -24,6 +24,11 @@ pub struct Policy {
     pub no_opt_in: NoOptIn,
     /// Whether only one template may be sent after the service window has closed (the seed policy of 2021).
     pub one_template_after_window: bool,
+    /// Whether a verdict keeps the platform's rate of one number to one person (rules.md 3.7).
+    pub pair_rate: bool,
+    /// Whether held messages that fail for a paused template tell that pacing has paused it, so that the pause does not
+    /// end by itself (rules.md 10 #42).
+    pub pacing_told_by_failures: bool,
     /// How long before its end a window is announced to be closing; `None` for no such alert.
     pub closing_lead: Option<Millis>,
     /// How long before its end the verdict takes the service window for closed (rules.md 10 #9).
@@ -93,6 +98,8 @@ impl Default for Policy {
             window_decided_at: DecidedAt::Sent,
             no_opt_in: NoOptIn::Warn,
             one_template_after_window: false,
+            pair_rate: true,
+            pacing_told_by_failures: true,
             closing_lead: Some(Millis::hours(1)),
             margin: Millis::ZERO,
             horizon: Millis::days(7),

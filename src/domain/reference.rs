@@ -85,6 +85,8 @@ pub enum AccountFact {
     PartnerServed(bool),
     /// Whether it is a provider of general-purpose artificial intelligence by the platform's terms (rules.md 1.8).
     AiProvider(bool),
+    /// The country of its business phone numbers.
+    Country(Country),
     /// Where the business is, as the platform has verified it.
     PrimaryLocation(Country),
     /// The currency it is eligible for and must pay in, once the platform requires that (PRICE); nothing if it is not
@@ -134,6 +136,7 @@ struct AccountHistory {
     payer: History<Box<str>>,
     partner_served: History<bool>,
     ai_provider: History<bool>,
+    country: History<Country>,
     primary_location: History<Country>,
     must_pay_in: History<Option<Currency>>,
     throughput: History<u32>,
@@ -191,6 +194,8 @@ pub struct Account {
     pub partner_served: bool,
     /// Whether it is a provider of general-purpose artificial intelligence.
     pub ai_provider: bool,
+    /// The country of its business phone numbers, if known.
+    pub country: Option<Country>,
     /// Where the business is; a location that is not verified is nowhere.
     pub primary_location: Option<Country>,
     /// The currency it must pay in, once the platform requires that.
@@ -228,6 +233,7 @@ impl Account {
             payer: None,
             partner_served: false,
             ai_provider: false,
+            country: None,
             primary_location: None,
             must_pay_in: None,
             throughput: None,
@@ -271,6 +277,13 @@ impl Country {
     pub fn parse(text: &str) -> Option<Self> {
         let letters: [u8; 2] = text.as_bytes().try_into().ok()?;
         letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
+    }
+
+    /// The two letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Two capital letters are a text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -351,6 +364,7 @@ impl Reference {
             AccountFact::Payer(payer) => add!(payer, payer),
             AccountFact::PartnerServed(served) => add!(partner_served, served),
             AccountFact::AiProvider(provider) => add!(ai_provider, provider),
+            AccountFact::Country(country) => add!(country, country),
             AccountFact::PrimaryLocation(country) => add!(primary_location, country),
             AccountFact::MustPayIn(currency) => add!(must_pay_in, currency),
             AccountFact::Throughput(messages) => add!(throughput, messages),
@@ -411,6 +425,7 @@ impl Reference {
             payer: known.payer.at(at, &mut valid).cloned(),
             partner_served: known.partner_served.at(at, &mut valid).copied().unwrap_or(false),
             ai_provider: known.ai_provider.at(at, &mut valid).copied().unwrap_or(false),
+            country: known.country.at(at, &mut valid).copied(),
             primary_location: known.primary_location.at(at, &mut valid).copied(),
             must_pay_in: known.must_pay_in.at(at, &mut valid).copied().flatten(),
             throughput: known.throughput.at(at, &mut valid).copied(),

@@ -7,6 +7,7 @@ pub mod ai_providers;
 pub mod candidate;
 pub mod cards;
 pub(crate) mod categories;
+pub mod countries;
 pub mod currencies;
 pub mod eras;
 pub mod errors;
@@ -19,12 +20,14 @@ pub mod templates;
 pub mod tiers;
 
 use eras::{
-    AGENT_CHARGED_FROM, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS, MessageTerms, ServicePrice,
+    AGENT_CHARGED_FROM, AnswerWithin, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS,
+    MessageTerms, ServicePrice,
 };
 use international::InternationalRow;
 use markets::{Market, MarketRow, Origin};
 
-use super::time::{Date, Days, Month, Timestamp};
+use super::reference::Country;
+use super::time::{Date, Days, Millis, Month, Timestamp};
 
 /// The rows as one deployment looks them up.
 #[derive(Clone, Debug)]
@@ -42,6 +45,13 @@ pub struct Rules {
     /// Whether a utility template in an open service window is free, where the deployment differs from the
     /// rows (rules.md 10 #2).
     pub utility_in_window_free: Option<bool>,
+    /// By when a click must be answered, where the deployment differs from the rows (rules.md 10 #5).
+    pub entry_point_answer: Option<AnswerWithin>,
+    /// Whether each message of the person's prolongs a free entry point, as far as the row lets it (rules.md 10 #4).
+    pub entry_point_extends: bool,
+    /// Countries that the platform does not list, and the market that the deployment takes them for while it does not
+    /// (rules.md 10 #27, #43).
+    pub unlisted: Vec<(Country, Market)>,
 }
 
 /// The era of an instant.
@@ -64,6 +74,9 @@ impl Default for Rules {
             international: &international::INTERNATIONAL,
             as_of: None,
             utility_in_window_free: None,
+            entry_point_answer: None,
+            entry_point_extends: false,
+            unlisted: Vec::new(),
         }
     }
 }
@@ -177,10 +190,34 @@ impl Rules {
         eras::entry_point_of(self.entry_points, self.pin(days.first))
     }
 
+    /// By when a click must be answered, by a rule.
+    #[must_use]
+    pub fn answer_within(&self, rule: &EntryPointRule) -> AnswerWithin {
+        self.entry_point_answer.unwrap_or(rule.answer)
+    }
+
+    /// How long an entry point can last if the person goes on writing, by a rule; `None` where that does not prolong it.
+    #[must_use]
+    pub const fn entry_point_up_to(&self, rule: &EntryPointRule) -> Option<Millis> {
+        if self.entry_point_extends { rule.up_to } else { None }
+    }
+
     /// The market of a recipient on a day; `None` where the recipient's country is unknown.
     #[must_use]
     pub fn market(&self, origin: Origin, date: Date) -> Option<Market> {
-        markets::market(origin, self.pin(date), self.moved)
+        let listed = markets::market(origin, self.pin(date), self.moved)?;
+        if listed != Market::OTHER || self.unlisted.is_empty() {
+            return Some(listed);
+        }
+        let country = origin.country().and_then(Country::parse);
+        let taken_for = self.unlisted.iter().find(|(known, _)| Some(*known) == country);
+        Some(taken_for.map_or(listed, |(_, market)| *market))
+    }
+
+    /// Whether marketing is delivered to a country; `None` where that depends on an unknown time zone.
+    #[must_use]
+    pub fn delivers_marketing(&self, country: &str, days: Days) -> Option<bool> {
+        self.holds(days, |date| countries::delivers_marketing(country, date))
     }
 
     /// The day whose rate card counts.

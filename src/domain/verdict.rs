@@ -6,7 +6,7 @@
 mod used;
 
 use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
-use super::contact::{Choice, Contact};
+use super::contact::{Choice, Contact, RefusedFor};
 use super::content::{Category, Content, Template};
 use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
@@ -14,11 +14,11 @@ use super::event::Ask;
 use super::id::{EventId, RequestId};
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
-use super::reference::{Account, TemplateView};
+use super::reference::{Account, Country, TemplateView};
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
-use super::rules::{currencies, errors};
+use super::rules::{countries, currencies, errors};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 pub use used::{BudgetUse, Limits};
@@ -105,6 +105,7 @@ impl Reason {
             Self::Malformed
             | Self::Throttled
             | Self::ScopedIdUnsupported
+            | Self::MarketingNotInCountry
             | Self::OptedOut
             | Self::MarketingOptedOut
             | Self::OptInRequired
@@ -112,6 +113,7 @@ impl Reason {
             | Self::ServiceWindowClosed
             | Self::ServiceWindowClosesBeforeSchedule
             | Self::OneTemplateAfterWindow
+            | Self::PairRate
             | Self::StaleInput
             | Self::ServiceWindowOpen
             | Self::FreeEntryPointOpen
@@ -122,6 +124,9 @@ impl Reason {
             | Self::NoOptInRecord
             | Self::MarketingFrequencyCap
             | Self::ExperimentHoldout
+            | Self::Undeliverable
+            | Self::RecipientBlocked
+            | Self::ServiceWindowDisputed
             | Self::PortfolioPacing
             | Self::ScopedIdMayBeUnsupported
             | Self::FreeEntryPointProvisional => false,
@@ -156,6 +161,8 @@ reasons! {
     CurrencyNotAccepted "currency_not_accepted" Blocks None;
     /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
     ScopedIdUnsupported "bsuid_unsupported" Blocks Some(131_062);
+    /// The platform delivers no marketing to people in the contact's country (rules.md 3.5).
+    MarketingNotInCountry "marketing_not_in_country" Blocks Some(131_049);
     /// The contact has withdrawn consent to be written to.
     OptedOut "opted_out" Blocks None;
     /// The contact has stopped marketing messages (rules.md 3.5).
@@ -183,6 +190,8 @@ reasons! {
     /// The portfolio, or before 2025-10-07 the number, has reached as many people outside service windows in the last 24
     /// hours as its limit allows (rules.md 3.6).
     MessagingLimit "messaging_limit" Blocks None;
+    /// The number writes to this person faster than the platform takes (rules.md 3.7).
+    PairRate "pair_rate" Blocks Some(131_056);
     /// The number has sent as many messages in this second as the platform takes (rules.md 3.7).
     Throughput "throughput" Blocks Some(130_429);
     /// The message would be charged, and no payment method is on file (rules.md 3.1).
@@ -217,6 +226,13 @@ reasons! {
     /// The platform has held marketing back from this person for an experiment; in an open window it delivers it
     /// (rules.md 3.5).
     ExperimentHoldout "experiment_holdout" Warns Some(130_472);
+    /// The last message could not be delivered to this person, and nothing has shown since that one can.
+    Undeliverable "undeliverable" Warns Some(131_026);
+    /// The business has blocked this person.
+    RecipientBlocked "recipient_blocked" Warns Some(130_403);
+    /// The service window looks open, and the platform has refused a message in it because it was closed; it is known to
+    /// happen (rules.md 2.1).
+    ServiceWindowDisputed "service_window_disputed" Warns Some(131_047);
     /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
     /// (rules.md 3.4).
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
@@ -362,6 +378,16 @@ impl Known<'_> {
         }
     }
 
+    /// When the person can be written to again, if not at an instant.
+    fn waits_until(&self, context: &Context<'_>, at: Timestamp) -> Option<Timestamp> {
+        self.contact.burst.filter(|_| context.policy.pair_rate)?.holds_back(at)
+    }
+
+    /// Whether the number may send one more message in the second of an instant; nothing where no fact tells.
+    fn throughput_ok(&self, at: Timestamp) -> Option<bool> {
+        self.account.throughput.map(|limit| self.number.sends.at(at) < limit)
+    }
+
     fn template(&self, context: &Context<'_>, template: &Template, at: Timestamp) -> Option<TemplateView> {
         let account = self.account.id.as_ref()?;
         let mut view = context.reference.template(account, template, at)?;
@@ -370,7 +396,9 @@ impl Known<'_> {
             .paced
             .iter()
             .find(|pause| pause.name == template.name && pause.language == template.language && pause.since <= at);
-        if paced.is_some_and(|pause| context.reference.paused_by_pacing(account, template, pause.since, at)) {
+        if context.policy.pacing_told_by_failures
+            && paced.is_some_and(|pause| context.reference.paused_by_pacing(account, template, pause.since, at))
+        {
             view.state = Some(TemplateState::Paused(Pause::UntilUnpaused));
         }
         Some(view)
@@ -469,12 +497,12 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
             template.as_ref().and_then(|view| view.category.clone()).or_else(|| asked.category.clone())
         }
         Content::DirectSend(category) => Some(category.clone()),
-        Content::Freeform | Content::Reaction | Content::Agent => None,
+        Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
     };
     let price = known.preview(context, &ask.content, category.as_ref(), at);
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
-    rate_gate(&mut gates, known, at);
+    let waits_until = rate_gate(&mut gates, context, known, at);
     let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, at);
     held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
@@ -498,7 +526,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         gates = Gates(vec![Reason::Throttled.into()]);
     }
     let (answer, reasons, warnings) = gates.answer();
-    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
+    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at), waits_until];
     Verdict {
         request: ask.request.clone(),
         content: ask.content.clone(),
@@ -578,7 +606,7 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
         let forbidden = match content {
             Content::DirectSend(Category::Utility) => forbids.templates || forbids.direct_send_utility,
             Content::Template(_) | Content::DirectSend(_) => forbids.templates,
-            Content::Freeform | Content::Reaction | Content::Agent => forbids.freeform,
+            Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => forbids.freeform,
         };
         if forbidden && restriction.name.as_ref() == restrictions::MISUSE {
             gates.because(Reason::TemplateClassificationLimit);
@@ -588,13 +616,17 @@ fn account_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, cont
     }
 }
 
-/// Gate 5: how much the number has sent in the second of the ask, where a fact tells what the platform takes.
-fn rate_gate(gates: &mut Gates, known: Known<'_>, at: Timestamp) {
-    if let Some(limit) = known.account.throughput
-        && known.number.sends.at(at) >= limit
-    {
+/// Gate 5: how fast the number writes to the person; and how much it has sent in the second of the ask, where a fact tells
+/// what the platform takes. Returns when the person can be written to again, if not now.
+fn rate_gate(gates: &mut Gates, context: &Context<'_>, known: Known<'_>, at: Timestamp) -> Option<Timestamp> {
+    let waits_until = known.waits_until(context, at);
+    if waits_until.is_some() {
+        gates.because(Reason::PairRate);
+    }
+    if known.throughput_ok(at) == Some(false) {
         gates.because(Reason::Throughput);
     }
+    waits_until
 }
 
 /// What the platform has held back before, and may again: only the platform can know.
@@ -610,12 +642,33 @@ fn held_back_gate(
     if is_template && known.number.portfolio_paced_at.is_some_and(|since| since <= at) {
         gates.because(Reason::PortfolioPacing);
     }
+    for refusal in known.contact.refusals.iter().filter(|refusal| refusal.at <= at) {
+        match refusal.why {
+            RefusedFor::Undeliverable => gates.because(Reason::Undeliverable),
+            RefusedFor::Blocked => gates.because(Reason::RecipientBlocked),
+            RefusedFor::WindowClosed if is_template => {}
+            RefusedFor::WindowClosed => {
+                if matches!(known.service_at(context, at), WindowAt::Open(_)) {
+                    gates.because(Reason::ServiceWindowDisputed);
+                }
+            }
+        }
+    }
     if !category.is_some_and(Category::is_marketing) {
         return;
     }
-    let contact = known.contact;
+    let (contact, country) = (known.contact, known.contact.origin.country());
+    let days = Days::of(context.zones, known.account.zone, at);
+    // Of a day that depends on an unknown zone the older rule holds.
+    if let Some(country) = country
+        && context.rules.delivers_marketing(country, days) == Some(false)
+    {
+        gates.cite(Reason::MarketingNotInCountry, country);
+        return;
+    }
     let capped = contact.capped_at.is_some_and(|since| since <= at && at < since + errors::MARKETING_CAP);
-    if capped && !contact.origin.country().is_some_and(errors::is_never_capped) {
+    let own = known.account.country.as_ref().map(Country::as_str);
+    if capped && !country.into_iter().chain(own).any(countries::is_never_capped) {
         gates.because(Reason::MarketingFrequencyCap);
     }
     let window = matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
@@ -773,7 +826,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             let category = match &content {
                 Content::Template(template) => template.category.clone(),
                 Content::DirectSend(category) => Some(category.clone()),
-                Content::Freeform | Content::Reaction | Content::Agent => None,
+                Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
             };
             let price = known.preview(context, &content, category.as_ref(), at);
             let mut gates = Gates::default();
@@ -784,6 +837,8 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
                 content_gate(&mut gates, context, known, &content, at, at);
             }
             one_template_gate(&mut gates, context, known, &content, at);
+            rate_gate(&mut gates, context, known, at);
+            held_back_gate(&mut gates, context, known, category.as_ref(), &content, at);
             payment_gate(&mut gates, known.account, &price.toll);
             used::budget_gate(&mut gates, context, known, &price, at);
             let (answer, ..) = gates.answer();

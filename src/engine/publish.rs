@@ -297,6 +297,9 @@ pub fn used_key(scope: &Scope) -> String {
 pub fn add_price(entry: &mut records::BillingEntry<'_>, line: &Line, Booked { price, tier: reached }: &Booked) {
     let listed = price.amount.filter(|_| matches!(line.toll, Toll::Charged(_)));
     let unit_price = listed.map(|amount| if entry.reverses.is_some() { amount.reversed() } else { amount });
+    // A price is so many times that of a unit, of which a line has one at least.
+    let unit_price =
+        unit_price.map(|amount| Amount::from_millionths(amount.millionths() / i64::from(line.units.max(1))));
     let (source, card, missing) = match &price.source {
         PriceSource::Card(card) => ("rate_card", Some(card), None),
         PriceSource::Platform => ("platform", None, None),
@@ -375,7 +378,7 @@ impl<'a> About<'a> {
         let asked_category = match &verdict.content {
             Content::Template(template) => template.category.as_ref(),
             Content::DirectSend(category) => Some(category),
-            Content::Freeform | Content::Reaction | Content::Agent => None,
+            Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
         };
         let known_category = verdict.template.as_ref().and_then(|view| view.category.as_ref());
         records::Verdict {
@@ -453,7 +456,7 @@ impl<'a> About<'a> {
             service_window_open: Some(charge.service_window),
             free_entry_point_open: Some(charge.free_entry_point),
             allowance: charge.prediction.allowance.map(allowance),
-            quantity: if charge.reverses.is_some() { -1 } else { 1 },
+            quantity: if charge.reverses.is_some() { -i64::from(charge.line.units) } else { charge.line.units.into() },
             unit: self.unit(charge).into(),
             rule: charge.prediction.rule.into(),
             finality: "provisional".into(),
@@ -464,6 +467,9 @@ impl<'a> About<'a> {
     /// What a line counts. Where conversations are charged, what opens one is a conversation, unless the platform has
     /// priced the message by itself.
     fn unit(&self, charge: &Charge) -> &'static str {
+        if charge.line.toll.category() == Some(Category::Call.name()) {
+            return "pulse";
+        }
         let by_message = charge.pricing.as_ref().is_some_and(|pricing| !pricing.is_of_conversation());
         let opens = matches!(charge.line.toll, Toll::Charged(_) | Toll::Free(FreeReason::FreeTier, _));
         let era = charge.line.date.map(|date| self.publisher.setup.rules.era(Days { first: date, last: date }));
@@ -705,12 +711,14 @@ fn price(preview: &Preview) -> records::Price<'_> {
 }
 
 fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
-    let Limits { messaging, reached, budget } = *limits;
-    if messaging.is_none() && budget.is_none() {
+    let Limits { messaging, reached, pair_rate, throughput, budget } = *limits;
+    if messaging.is_none() && budget.is_none() && pair_rate.is_none() && throughput.is_none() {
         return None;
     }
     Some(records::Limits {
         messaging_limit: messaging.map(i64::from),
+        pair_rate_ok: pair_rate,
+        throughput_ok: throughput,
         messaging_used: reached.map(|reached| i64::try_from(reached.count).unwrap_or(i64::MAX)),
         messaging_as_of: reached.map(|reached| reached.as_of.millis()),
         budget: budget.map(|budget| amount(budget.amount)),
@@ -745,6 +753,7 @@ fn allowance(allowance: Allowance) -> records::Allowance<'static> {
     }
 }
 
+/// The limits looked at; nothing where none is counted.
 fn consent(opt_in: Option<&Choice>, marketing: Option<&Choice>) -> records::ConsentView<'static> {
     let source = |choice: &Choice| Text::copied(choice.source.name());
     records::ConsentView {

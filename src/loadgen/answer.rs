@@ -136,6 +136,7 @@ pub enum Verdict {
 #[allow(missing_docs, reason = "the words are the contract's")]
 pub enum Reason {
     AccountRestricted,
+    MarketingNotInCountry,
     OptedOut,
     MarketingOptedOut,
     ServiceWindowNeverOpened,

@@ -14,9 +14,16 @@ use super::world::{MISSING, STEADY, TEMPLATES, WRONG_LANGUAGE};
 /// The types of free-form messages.
 pub(super) const FREEFORM_TYPES: [&str; 5] = ["text", "interactive", "image", "document", "audio"];
 
+/// The platform takes one message of a number to a person in so many milliseconds (rules.md 3.7), and nobody here writes
+/// faster: so no ask meets that limit.
+const PAIR_RATE: i64 = 6_000;
+
 impl Traffic<'_> {
     /// The business asks, sends, or both; or something else sends from its number.
     pub(super) fn business_writes(&mut self, index: u32, now: i64) -> io::Result<()> {
+        if now < self.contacts[index as usize].sent_at + PAIR_RATE {
+            return Ok(());
+        }
         let elsewhere = self.random.per_mille(20);
         if elsewhere && self.world.number(index).priced && self.contacts[index as usize].click != Click::Waits {
             return self.send_unseen(index, now);

@@ -137,6 +137,8 @@ pub(super) struct Contact {
     pub(super) clicked_at: i64,
     /// When the last free entry point opened; 0 for none.
     pub(super) entry_from: i64,
+    /// When the last message of the business was sent; 0 for none.
+    pub(super) sent_at: i64,
     /// The last message of the business, for reactions and replies to it; 0 for none.
     pub(super) last_message: u64,
     pub(super) click: Click,
@@ -157,6 +159,7 @@ impl Contact {
         held_until: 0,
         clicked_at: 0,
         entry_from: 0,
+        sent_at: 0,
         last_message: 0,
         click: Click::Gone,
         refuses_all: false,

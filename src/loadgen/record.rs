@@ -144,6 +144,7 @@ impl Scribe {
                     call_id: subject.into(),
                     event: word,
                     direction: Some(direction.into()),
+                    ..records::Call::default()
                 }));
                 "call"
             }

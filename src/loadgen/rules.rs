@@ -82,6 +82,8 @@ pub(super) fn price(
 pub(super) struct Situation<'s> {
     pub(super) account: &'s Account,
     pub(super) contact: &'s Contact,
+    /// Whether the person's number is of the United States.
+    pub(super) american: bool,
 }
 
 impl Situation<'_> {
@@ -133,12 +135,18 @@ impl Situation<'_> {
     }
 
     fn template(&self, place: usize, at: i64) -> Result<Reason, Reason> {
+        let template = self.account.templates.get(place);
+        let marketing = template.is_some_and(|template| template.category(at) == Category::Marketing);
+        // Marketing to American numbers has not been delivered since 2025-04-01.
+        if self.american && marketing && !self.account.restricted(at) {
+            return Err(Reason::MarketingNotInCountry);
+        }
         self.may_start(at)?;
-        let Some(template) = self.account.templates.get(place) else {
+        let Some(template) = template else {
             return Err(Reason::TemplateNotFound);
         };
         let known_refusal = matches!(self.contact.marketing, Marketing::Stopped | Marketing::Withdrawn);
-        if known_refusal && template.category(at) == Category::Marketing {
+        if known_refusal && marketing {
             return Err(Reason::MarketingOptedOut);
         }
         match template.state(at) {
@@ -166,7 +174,7 @@ impl Situation<'_> {
 
     /// Why the platform would not deliver `content` sent at `at`, by its error code. It knows nothing of what
     /// people refused with the business itself.
-    pub(super) fn refusal(&self, content: Content, american: bool, at: i64) -> Option<i32> {
+    pub(super) fn refusal(&self, content: Content, at: i64) -> Option<i32> {
         match content {
             Content::Freeform(_) | Content::Reaction => (!self.contact.window_open(at)).then_some(131_047),
             Content::DirectSend => (!self.contact.window_open(at) && !self.account.plan.direct_send).then_some(100),
@@ -181,8 +189,7 @@ impl Situation<'_> {
                     State::Disabled => Some(132_016),
                     State::Approved if template.category(at) != Category::Marketing => None,
                     State::Approved if stopped => Some(131_050),
-                    // Marketing to American numbers has not been delivered since 2025-04-01.
-                    State::Approved => american.then_some(131_049),
+                    State::Approved => self.american.then_some(131_049),
                 }
             }
         }

@@ -116,6 +116,7 @@ impl Traffic<'_> {
         sending.entry_open = contact.entry_open(sent_at);
         sending.message = self.name();
         self.note(index, sent_at, now);
+        self.contacts[index as usize].sent_at = sent_at;
         self.carry(&sending)
     }
 
@@ -185,8 +186,7 @@ impl Traffic<'_> {
     /// Why the platform does not deliver the message.
     fn refusal(&mut self, sending: &Sending) -> Option<i32> {
         let index = sending.index;
-        let american = self.world.person(index).country.iso == "US";
-        let refused = self.situation(index).refusal(sending.content, american, sending.sent_at);
+        let refused = self.situation(index).refusal(sending.content, sending.sent_at);
         let refused = refused.or_else(|| self.unpaid(sending).then_some(131_042));
         if refused.is_some() || sending.prompt || sending.content == Content::Reaction || !self.random.per_mille(25) {
             return refused;
@@ -257,6 +257,7 @@ impl Traffic<'_> {
         let what = What::Accepted { request, message, content, held: sending.held };
         self.plan_as(index, sending.ids, what, sending.accepted_at, received_at);
         self.note(index, sending.sent_at, received_at);
+        self.contacts[index as usize].sent_at = sending.sent_at;
         let place = self.world.place(index);
         self.counters[place].reserved += u32::from(sending.reserves);
     }

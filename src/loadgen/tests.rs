@@ -331,7 +331,7 @@ fn every_kind_of_event_and_answer_occurs() {
     assert_eq!(kinds.into_iter().collect::<Vec<_>>().join(" "), all);
     let totals: Vec<&Value> = answers(&run, "total").collect();
     let verdicts = totals.iter().filter(|total| text(total, "/of") == "verdicts");
-    assert_eq!(verdicts.clone().count(), 15, "all reasons");
+    assert_eq!(verdicts.clone().count(), 16, "all reasons");
     let given: u64 = verdicts.map(|total| total["count"].as_u64().unwrap_or_default()).sum();
     assert_eq!(given, answers(&run, "verdict").count() as u64);
     let codes: BTreeSet<i64> =

@@ -2,9 +2,10 @@
 //!
 //! An activity is planned whole, with all that will follow from it: a message's statuses, their delays and
 //! repeats. So the generator knows what became of a message without keeping it. Only which replies are among a
-//! month's free ones is settled later, because order of arrival decides it. An ask arrives at the moment at
+//! month's free ones is settled later, because one that is heard of late may take another's place. An ask arrives at the moment at
 //! which it is planned, when all that arrives before it has arrived.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::answer::{Amount, Answer, EntryType, Tally, UnknownReason};
@@ -14,7 +15,7 @@ use super::names::MessageId;
 use super::people::{Contact, Ids};
 use super::random::{Popularity, Random};
 use super::record::Scribe;
-use super::rules::{Cost, Situation};
+use super::rules::{Cost, FREE_REPLIES, Situation};
 use super::world::World;
 use super::{References, Settings};
 
@@ -55,6 +56,9 @@ pub(super) struct Counter {
     pub(super) replies: Replies,
     /// Those under way on a number without a payment method.
     pub(super) reserved: u32,
+    /// Where the product counts, the first of each month by when they were delivered, and by name, with whom they went
+    /// to: the free ones, as far as has arrived.
+    free: BTreeMap<(i16, u8), BTreeMap<(i64, u64), u32>>,
 }
 
 /// A run.
@@ -117,6 +121,7 @@ impl<'o> Traffic<'o> {
             }
         }
         self.let_arrive(self.end)?;
+        self.settle_free()?;
         self.close()?;
         Ok(self.world.references(self.settings))
     }
@@ -176,7 +181,8 @@ impl<'o> Traffic<'o> {
     }
 
     pub(super) fn situation(&self, contact: u32) -> Situation<'_> {
-        Situation { account: self.world.account(contact), contact: &self.contacts[contact as usize] }
+        let american = self.world.person(contact).country.iso == "US";
+        Situation { account: self.world.account(contact), contact: &self.contacts[contact as usize], american }
     }
 
     /// How long an event is under way.
@@ -238,8 +244,24 @@ impl<'o> Traffic<'o> {
         }
         if let Some(message) = report.counts {
             let date = self.world.account(arrival.contact).date(arrival.occurred_at);
-            let cost = Cost::of_reply(counter.replies.count(date));
-            self.answer_message(arrival.contact, message, arrival.occurred_at, cost)?;
+            counter.replies.count(date);
+            let free = counter.free.entry((date.0, date.1)).or_default();
+            free.insert((arrival.occurred_at, message), arrival.contact);
+            // The last one is beyond the free ones now, and stays there: whatever comes can only take a place before it.
+            if free.len() > FREE_REPLIES as usize
+                && let Some(((at, message), contact)) = free.pop_last()
+            {
+                self.answer_message(contact, message, at, Cost::of_reply(FREE_REPLIES))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells which replies were the free ones of their months.
+    fn settle_free(&mut self) -> io::Result<()> {
+        let months: Vec<_> = self.counters.iter_mut().map(|counter| std::mem::take(&mut counter.free)).collect();
+        for ((at, message), contact) in months.into_iter().flat_map(BTreeMap::into_values).flatten() {
+            self.answer_message(contact, message, at, Cost::of_reply(0))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::config::parse_date;
+use crate::domain::money::{Amount, Currency};
 use crate::domain::time::{Date, Millis};
 
 /// How often a message may be repeated, or have been sent before: far more often than any allowance needs, and
@@ -106,6 +107,8 @@ pub enum Happening {
     In(Inbound),
     /// The business's call, by the platform's event.
     Call(String),
+    /// The business's call, which the person takes for so long.
+    CallOf(Millis),
     /// The business asks, sends, and the message is delivered.
     Out(Outbound),
     /// The platform reports on a message named before, or on one it alone knows.
@@ -140,10 +143,21 @@ pub enum Happening {
         /// The month.
         month: String,
     },
+    /// A bid for a max price: of so much in a currency, or one that a multiplier scales.
+    Bid(Bid),
     /// The number begins to be used from the phone app.
     Coexistence,
     /// Nothing but time.
     Time,
+}
+
+/// A bid for a max price.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bid {
+    /// Of so much a message.
+    Price(Currency, Amount),
+    /// That is known, for a message with a multiplier.
+    Scaled(u64, Amount),
 }
 
 /// The person writes, reacts or calls.
@@ -291,6 +305,8 @@ pub enum Expect {
     Outcome(String),
     /// The agreement of the message's line.
     Agreement(String),
+    /// The bid is this.
+    Bid(u64),
     /// Nothing is published.
     Nothing,
 }
@@ -615,7 +631,10 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
     let word = words.need("what happens")?;
     Ok(match word.text {
         "IN" => Happening::In(inbound(words)?),
-        "CALL" => Happening::Call(words.need("`connect`, `ringing`, `accepted` or `rejected`")?.text.to_owned()),
+        "CALL" => {
+            let what = words.need("`connect`, `ringing`, `accepted`, `rejected`, or `of` and how long")?;
+            if what.text == "of" { Happening::CallOf(length(words)?) } else { Happening::Call(what.text.to_owned()) }
+        }
         "OUT" => Happening::Out(outbound(words)?),
         "ASK" => Happening::Out(Outbound { ask_only: true, ..outbound(words)? }),
         "STATUS" => Happening::Status(status(words)?),
@@ -646,14 +665,42 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
             category: words.need("a category")?.text.to_owned(),
             month: words.need("a month, such as `2026-10`")?.text.to_owned(),
         },
+        "BID" => Happening::Bid(bid(words)?),
         "COEXISTENCE" => Happening::Coexistence,
         "TIME" => Happening::Time,
         _ => {
             let problem = "what happens is one of IN, CALL, OUT, ASK, STATUS, PREF, CONSENT, TEMPLATE, ACCOUNT, \
-                           TIER, COEXISTENCE, TIME";
+                           TIER, BID, COEXISTENCE, TIME";
             return Err(word.mistake(problem));
         }
     })
+}
+
+/// How long a call was: `2 minutes`, `7 seconds`.
+fn length(words: &mut Words<'_>) -> Result<Millis, Mistake> {
+    let number = words.need("how many")?;
+    let count: i64 = number.text.parse().map_err(|_| number.mistake("it is no number"))?;
+    let unit = words.need("`minutes` or `seconds`")?;
+    match unit.text {
+        _ if !(0..=86_400).contains(&count) => Err(number.mistake("a call has 86400 seconds at most")),
+        "minutes" => Ok(Millis::minutes(count)),
+        "seconds" => Ok(Millis::seconds(count)),
+        _ => Err(unit.mistake("write `minutes` or `seconds`")),
+    }
+}
+
+fn bid(words: &mut Words<'_>) -> Result<Bid, Mistake> {
+    let first = words.need("a currency and a price, or a bid")?;
+    let amount = |piece: Piece<'_>| Amount::parse(piece.text).ok_or_else(|| piece.mistake("it is no number"));
+    if let Ok(bid) = first.text.parse() {
+        let times = words.need("`times`")?;
+        if times.text != "times" {
+            return Err(times.mistake("`times` and a multiplier follow a bid"));
+        }
+        return Ok(Bid::Scaled(bid, amount(words.need("a multiplier")?)?));
+    }
+    let currency = Currency::parse(first.text).ok_or_else(|| first.mistake("it is neither a currency nor a bid"))?;
+    Ok(Bid::Price(currency, amount(words.need("a price")?)?))
 }
 
 fn inbound(words: &mut Words<'_>) -> Result<Inbound, Mistake> {
@@ -889,10 +936,13 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "outcome" => Expect::Outcome(text(&mut words, "an outcome")?),
         "agreement" => Expect::Agreement(text(&mut words, "an agreement")?),
         "nothing" => Expect::Nothing,
+        bid if bid.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Expect::Bid(bid.parse().map_err(|_| word.mistake("it is no bid"))?)
+        }
         _ => {
             let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, category, market, csw[a,b), csw until, \
                            no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
-                           agreement or nothing";
+                           agreement, nothing, or a bid";
             return Err(word.mistake(problem));
         }
     };

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::parse::{Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use super::parse::{Bid, Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
 use crate::codec::event;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
 use crate::codec::reference::Learned;
 use crate::codec::state::WriteFormat;
 use crate::config::parse_date;
+use crate::domain::bid;
 use crate::domain::billing::{Agreement, Charge, EntryKind};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
@@ -82,6 +83,8 @@ struct Stage<'v> {
     names: HashMap<String, String>,
     sent: usize,
     asked: usize,
+    /// The last bid.
+    bid: Option<u64>,
     later: Vec<Later>,
     differences: Vec<Difference>,
 }
@@ -129,6 +132,7 @@ impl<'v> Stage<'v> {
             names: HashMap::new(),
             sent: 0,
             asked: 0,
+            bid: None,
             later: Vec::new(),
             differences: Vec::new(),
         })
@@ -299,7 +303,7 @@ impl<'v> Stage<'v> {
         let phone = match (&given.phone, &given.scoped) {
             (Some(phone), _) => Some(phone.clone()),
             (None, Some(_)) => None,
-            (None, None) => Some("12025550143".to_owned()),
+            (None, None) => Some("14165550143".to_owned()),
         };
         let mut event = self.base(kind, number, at);
         event.contact = Some(records::Person {
@@ -433,6 +437,7 @@ impl<'v> Stage<'v> {
         match &step.event {
             Happening::In(inbound) => self.inbound(inbound)?,
             Happening::Call(kind) => self.call(kind)?,
+            Happening::CallOf(length) => messages.push(self.call_of(when, *length)?),
             Happening::Out(out) => messages = self.send(when, out)?,
             Happening::Status(line) => messages.push(self.status(line)?),
             Happening::Preference(value) => {
@@ -486,6 +491,8 @@ impl<'v> Stage<'v> {
                 let (entity_type, entity_id) = ("account".into(), "A".into());
                 self.learn(&Learned::Account(records::Account { entity_type, entity_id, facts: vec![new] }))?;
             }
+            Happening::Bid(Bid::Price(currency, price)) => self.bid = bid::of_price(*price, *currency),
+            Happening::Bid(Bid::Scaled(known, multiplier)) => self.bid = bid::scaled(*known, *multiplier),
             Happening::Coexistence => {
                 let mut event = self.base("number_fact", "P1", when);
                 let name = "coexistence_since".into();
@@ -516,6 +523,7 @@ impl<'v> Stage<'v> {
                 call_id: self.name("wacid", inbound.name.as_deref()).into(),
                 event: "connect".into(),
                 direction: Some("user_initiated".into()),
+                ..records::Call::default()
             }));
             return self.fold(&event);
         }
@@ -552,11 +560,27 @@ impl<'v> Stage<'v> {
     }
 
     fn call(&mut self, kind: &str) -> Result<(), Mistake> {
-        let mut event = self.about_contact("call", "P1", self.now, None);
+        let call = self.name("wacid", None);
+        self.call_event(&call, kind, self.now, None)
+    }
+
+    /// The business calls, and the person takes it for so long; the call's id.
+    fn call_of(&mut self, when: Timestamp, length: Millis) -> Result<String, Mistake> {
+        let call = self.name("wacid", None);
+        self.call_event(&call, "connect", when, None)?;
+        self.call_event(&call, "accepted", when, None)?;
+        self.call_event(&call, "terminate", when + length, Some(length.0 / 1_000))?;
+        Ok(call)
+    }
+
+    fn call_event(&mut self, call: &str, kind: &str, at: Timestamp, seconds: Option<i64>) -> Result<(), Mistake> {
+        let mut event = self.about_contact("call", "P1", at, None);
         event.call = Some(Box::new(records::Call {
-            call_id: self.name("wacid", None).into(),
+            call_id: call.to_owned().into(),
             event: kind.to_owned().into(),
             direction: Some("business_initiated".into()),
+            status: seconds.map(|_| "completed".into()),
+            duration_seconds: seconds,
         }));
         self.fold(&event)
     }
@@ -707,7 +731,7 @@ impl<'v> Stage<'v> {
 
 /// The id of a group's participant: every other one shows a phone number, the rest scoped ids.
 fn participant(index: u32) -> String {
-    if index.is_multiple_of(2) { format!("1202555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
+    if index.is_multiple_of(2) { format!("1416555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
 }
 
 fn participant_record(index: u32) -> records::Person<'static> {

@@ -10,8 +10,11 @@ mod chaos;
 mod clients;
 mod cluster;
 mod deadlines;
+mod disorder;
 mod edge;
 mod headers;
+#[path = "../histories/mod.rs"]
+mod histories;
 mod identity;
 mod members;
 mod operator;

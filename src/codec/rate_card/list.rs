@@ -17,6 +17,7 @@ const PRICED: [(Column, &str); Column::COUNT] = [
     (Column::Notification, "notification"),
     (Column::BusinessInitiated, "businessinitiated"),
     (Column::UserInitiated, "userinitiated"),
+    (Column::Call, "call"),
 ];
 
 /// Where the columns stand.

@@ -70,6 +70,8 @@ records! {
         call_id: Text<'a>,
         event: Text<'a>,
         direction: Option<Text<'a>>,
+        status: Option<Text<'a>>,
+        duration_seconds: Option<i64>,
     }
 
     /// Kind `preference`: the person stopped or resumed messages in WhatsApp's own settings.

@@ -328,6 +328,7 @@ shapes! {
         pricing: Maybe<Pricing<'a>>, conversation: Maybe<Conversation<'a>>, errors: Many<PlatformError<'a>>,
         biz_opaque_callback_data: Lax<'a>, wa_id: Lax<'a>, user_id: Lax<'a>, parent_user_id: Lax<'a>,
         category: Lax<'a>, value: Lax<'a>, code: Lax<'a>,
+        start_time: Lax<'a>, end_time: Lax<'a>, duration: Lax<'a>,
     }
 
     /// One part of an imported history.

@@ -155,6 +155,7 @@ mod tests {
                 from: Date::new(2027, 2, 15),
                 name: "F3",
                 length: Millis::hours(48),
+                up_to: None,
                 answer: AnswerWithin::Length(Millis::hours(12)),
                 source: "a test",
             }],

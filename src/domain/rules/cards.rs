@@ -35,11 +35,13 @@ pub enum Column {
     BusinessInitiated,
     /// Conversations that a person began, in the same time.
     UserInitiated,
+    /// Pulses of calls that the business began.
+    Call,
 }
 
 impl Column {
     /// How many columns there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// The column a category is priced in; `None` for one that has no price of its own or is unknown.
     #[must_use]
@@ -54,6 +56,7 @@ impl Column {
             Category::Notification => Some(Self::Notification),
             Category::BusinessInitiated => Some(Self::BusinessInitiated),
             Category::UserInitiated => Some(Self::UserInitiated),
+            Category::Call => Some(Self::Call),
             Category::ReferralConversion | Category::Tokens | Category::Unknown(_) => None,
         }
     }

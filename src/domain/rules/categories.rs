@@ -20,7 +20,7 @@ const fn row(name: &'static str, category: Category) -> Name {
 /// `customer_initiated`; rules.md 10 #35), then those replaced on 2023-02-02 (Graph v16; CHG #107, #124), then those
 /// replaced on 2022-05-19 (Graph v14; CHG #61-#68). Source: rules.md 4.1.
 #[rustfmt::skip]
-const NAMES: [Name; 30] = [
+const NAMES: [Name; 31] = [
     row("marketing",                    Category::Marketing),
     row("utility",                      Category::Utility),
     row("authentication",               Category::Authentication),
@@ -34,6 +34,7 @@ const NAMES: [Name; 30] = [
     row("group_utility",                Category::GroupUtility),
     row("group_service",                Category::GroupService),
     row("tokens",                       Category::Tokens),
+    row("call",                         Category::Call),
     row("business_initiated",           Category::BusinessInitiated),
     row("user_initiated",               Category::UserInitiated),
     row("customer_initiated",           Category::UserInitiated),

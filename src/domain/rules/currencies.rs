@@ -1,4 +1,5 @@
-//! Accounts that the platform delivers for in one currency only, from a day on (rules.md 1.1, PRICE).
+//! Currencies: their smallest units, and accounts that the platform delivers for in one currency only, from a day on
+//! (rules.md 1.1, PRICE).
 
 use crate::domain::money::Currency;
 use crate::domain::reference::Account;
@@ -23,6 +24,20 @@ pub fn is_refused(account: &Account, date: Date) -> bool {
         return false;
     };
     wanted != pays && ROWS.iter().any(|row| Currency::parse(row.currency) == Some(wanted) && row.from <= date)
+}
+
+/// The currencies that the platform bills in (PRICE, rules.md 7.1), and how many of its smallest unit make one. Source: ISO
+/// 4217, list of 2026-01-01, minor units: none for CLP, two digits for the rest.
+#[rustfmt::skip]
+const SMALLEST_UNITS: [(&str, u32); 16] = [
+    ("AED", 100), ("ARS", 100), ("AUD", 100), ("BRL", 100), ("CLP", 1),   ("COP", 100), ("EUR", 100), ("GBP", 100),
+    ("IDR", 100), ("INR", 100), ("MXN", 100), ("MYR", 100), ("PEN", 100), ("SAR", 100), ("SGD", 100), ("USD", 100),
+];
+
+/// How many of a currency's smallest unit make one; `None` for one that the platform does not bill in.
+#[must_use]
+pub fn smallest_units(currency: Currency) -> Option<u32> {
+    SMALLEST_UNITS.iter().find(|(name, _)| *name == currency.as_str()).map(|(_, units)| *units)
 }
 
 #[cfg(test)]

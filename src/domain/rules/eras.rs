@@ -173,6 +173,8 @@ pub struct EntryPointRule {
     pub name: &'static str,
     /// How long everything is free from the answer on, unless the platform's timestamp says otherwise.
     pub length: Millis,
+    /// How long it can last where each message of the person's prolongs it, for those who believe that (rules.md 10 #4).
+    pub up_to: Option<Millis>,
     /// By when the business must answer.
     pub answer: AnswerWithin,
     /// Where the rule was read.
@@ -191,11 +193,11 @@ pub enum AnswerWithin {
 /// The rows. F2's length is not published: 72 hours, provisional, until the platform's timestamp is seen.
 #[rustfmt::skip]
 pub const ENTRY_POINTS: [EntryPointRule; 3] = [
-    EntryPointRule { from: Date::new(2022, 2,  1), name: "F0", length: Millis::hours(24), answer: AnswerWithin::Length(Millis::hours(24)),
+    EntryPointRule { from: Date::new(2022, 2,  1), name: "F0", length: Millis::hours(24), up_to: None, answer: AnswerWithin::Length(Millis::hours(24)),
                      source: "CBP22: the first conversation, 24 h" },
-    EntryPointRule { from: Date::new(2023, 3,  1), name: "F1", length: Millis::hours(72), answer: AnswerWithin::Length(Millis::hours(24)),
+    EntryPointRule { from: Date::new(2023, 3,  1), name: "F1", length: Millis::hours(72), up_to: None, answer: AnswerWithin::Length(Millis::hours(24)),
                      source: "CBP; PRICE" },
-    EntryPointRule { from: Date::new(2026, 9, 28), name: "F2", length: Millis::hours(72), answer: AnswerWithin::ServiceWindow,
+    EntryPointRule { from: Date::new(2026, 9, 28), name: "F2", length: Millis::hours(72), up_to: Some(Millis::days(7)), answer: AnswerWithin::ServiceWindow,
                      source: "PRICE-SEP; PRICE-OCT: up to 7 days, within the service window (rules.md 10 #4, #5)" },
 ];
 

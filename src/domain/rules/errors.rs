@@ -100,7 +100,7 @@ const ERRORS: [ErrorRow; 75] = [
     row(131051, Class::Parameter, "no", false),
     row(131052, Class::Parameter, "maybe", false),
     row(131053, Class::Parameter, "maybe", false),
-    row(131056, Class::Rate,      "back_off", false),
+    row(131056, Class::Rate,      "back_off", true),
     row(131057, Class::Server,    "later", false),
     row(131060, Class::Parameter, "no", false),
     row(131061, Class::Template,  "fix", false),
@@ -147,22 +147,19 @@ const _: () = {
 pub const MARKETING_CAPPED: i32 = 131_049;
 /// Marketing was held back for an experiment (EXP).
 pub const HELD_OUT: i32 = 130_472;
+/// A message cannot be delivered to the person: not on `WhatsApp`, terms not accepted, an old client, the business blocked.
+pub const UNDELIVERABLE: i32 = 131_026;
+/// The business has blocked the person.
+pub const BLOCKED: i32 = 130_403;
+/// More than 24 hours since the person last wrote.
+pub const WINDOW_CLOSED: i32 = 131_047;
+/// One business number has written to one person faster than the platform takes (PAIR).
+pub const PAIR_RATE: i32 = 131_056;
 /// A template that was held back was dropped for the whole portfolio's sake; also a general error (PPACE).
 pub const PORTFOLIO_PACED: i32 = 135_000;
 
 /// How long to wait after [`MARKETING_CAPPED`] before marketing is tried again (PUL).
 pub const MARKETING_CAP: Millis = Millis::hours(24);
-
-/// The countries in which marketing is not capped: the European Economic Area, the United Kingdom, Japan and South Korea
-/// (PUL).
-const NEVER_CAPPED: &str =
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE GB JP KR";
-
-/// Whether marketing to people in a country is never capped.
-#[must_use]
-pub fn is_never_capped(country: &str) -> bool {
-    NEVER_CAPPED.split(' ').any(|listed| listed == country)
-}
 
 /// The code that teaches us that a person has stopped marketing messages.
 pub const MARKETING_STOPPED: i32 = 131_050;

@@ -43,6 +43,7 @@ impl Tiered {
             | Category::UserInitiated
             | Category::GeneralPurposeAi
             | Category::Tokens
+            | Category::Call
             | Category::GroupMarketing
             | Category::GroupUtility
             | Category::GroupService

@@ -18,6 +18,10 @@ pub struct Limits {
     pub messaging: Option<u32>,
     /// How many have been, and as of when.
     pub reached: Option<AsOf<u64>>,
+    /// Whether one more message keeps the rate of one number to one person; nothing where that is not looked at.
+    pub pair_rate: Option<bool>,
+    /// Whether it keeps the messages of one number in a second; nothing where no fact tells them.
+    pub throughput: Option<bool>,
     /// The budget that decides: the one of which least is left.
     pub budget: Option<BudgetUse>,
 }
@@ -33,7 +37,8 @@ pub struct BudgetUse {
     pub currency: Currency,
 }
 
-/// Gate 5: how many people have been reached in the last day, where the limit is known (rules.md 3.6).
+/// Gate 5: how many people have been reached in the last day, where the limit is known (rules.md 3.6). Returns what is used
+/// of the platform's limits.
 pub fn messaging_gate(
     gates: &mut Gates,
     context: &Context<'_>,
@@ -41,8 +46,11 @@ pub fn messaging_gate(
     content: &Content,
     at: Timestamp,
 ) -> Limits {
+    let pair_rate =
+        (context.policy.pair_rate && !known.contact.is_group).then(|| known.waits_until(context, at).is_none());
+    let looked_at = Limits { pair_rate, throughput: known.throughput_ok(at), ..Limits::default() };
     let Some(people) = known.account.messaging_limit.and_then(MessagingLimit::people) else {
-        return Limits::default();
+        return looked_at;
     };
     let day = context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
     let own = limits::own(&known.number.id);
@@ -59,7 +67,7 @@ pub fn messaging_gate(
         let fresh = context.partition_time.since(as_of) <= context.policy.usage_fresh;
         gates.because(if fresh { Reason::MessagingLimit } else { Reason::MessagingLimitUnsure });
     }
-    Limits { messaging: Some(people), reached, budget: None }
+    Limits { messaging: Some(people), reached, ..looked_at }
 }
 
 /// After all gates of the platform's: the deployment's own budgets, where the message would be charged. A budget counts what

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use crate::codec::rate_card;
-use crate::config::{self, parse_date};
+use crate::config::{self, answer_within, parse_date};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{Budget, DecidedAt, NoOptIn, Over, Policy};
+use crate::domain::reference::Country;
 use crate::domain::rules::Rules;
-use crate::domain::rules::cards::{Card, Cards};
+use crate::domain::rules::cards::{Card, Cards, Column};
 use crate::domain::rules::markets::Market;
 use crate::domain::rules::tiers::{TierRow, Tiered, VolumeTiers};
 use crate::domain::time::Date;
@@ -27,6 +28,8 @@ const SAMPLE_CARDS: [(&str, &str); 4] = [
 /// What cannot be set so.
 pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), String> {
     let (mut policy, mut rules) = (policy.clone(), Rules::default());
+    // No limit is reached unless the vector names it: a thousand messages at one instant are none too many.
+    policy.pair_rate = false;
     let truth = |value: &str| value.parse::<bool>().map_err(|_| format!("`{value}` is neither true nor false"));
     for (name, value) in &given.settings {
         match name.as_str() {
@@ -63,8 +66,21 @@ pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), Strin
             }
             "one_template_after_window" => policy.one_template_after_window = truth(value)?,
             "utility_in_window_free" => rules.utility_in_window_free = Some(truth(value)?),
+            "pair_rate" => policy.pair_rate = truth(value)?,
+            "pacing_told_by_failures" => policy.pacing_told_by_failures = truth(value)?,
+            "free_entry_point_extends" => rules.entry_point_extends = truth(value)?,
+            "free_entry_point_answer" => {
+                rules.entry_point_answer =
+                    Some(answer_within(value).ok_or_else(|| format!("`{value}` is neither 24h nor service_window"))?);
+            }
             "rules_as_of" => {
                 rules.as_of = Some(parse_date(value).ok_or_else(|| format!("`{value}` is no date"))?);
+            }
+            other if other.starts_with("market_of_") => {
+                let country = Country::parse(&other["market_of_".len()..]);
+                let taken_for = country.zip(Market::named(&value.replace('_', " ")));
+                let taken_for = taken_for.ok_or_else(|| format!("`{other} {value}` names no country or no market"))?;
+                rules.unlisted.push(taken_for);
             }
             other => {
                 let row = other.strip_suffix("_opens_csw").unwrap_or_default();
@@ -111,6 +127,7 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
                     card.set_tiers(market, of, tiers.map_err(|mistakes| format!("{mistakes:?}"))?)
                         .map_err(|refused| refused.to_string())?;
                 }
+                card.set(market, Column::Call, Amount::from_millionths(1_000));
             }
             cards.add(card);
         }

@@ -59,6 +59,8 @@ impl Stage<'_> {
                 let from = known.iter().filter(|tier| tier.from == u64::from(*first)).map(|tier| tier.at).min();
                 (from != Some(began)).then(|| format!("{known:?}"))
             }
+            Expect::Bid(expected) if self.bid == Some(*expected) => None,
+            Expect::Bid(_) => Some(self.bid.map_or("no bid".to_owned(), |bid| bid.to_string())),
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
