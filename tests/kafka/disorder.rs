@@ -99,7 +99,9 @@ fn fold(deployment: &Deployment, reference: &Arc<Reference>, day: &Day, told: &m
     }
     let last = Timestamp::from_millis(heartbeat(day).occurred_at).expect("an instant");
     advance(&mut engine, last, &mut outputs);
-    outputs.iter().for_each(|output| tell(output, told));
+    for output in &outputs {
+        tell(output, told);
+    }
 }
 
 fn advance(engine: &mut Engine<Memory>, at: Timestamp, outputs: &mut Vec<Output>) {
