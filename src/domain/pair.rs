@@ -70,7 +70,9 @@ mod tests {
 
     fn burst(sent: &[i64]) -> Option<Burst> {
         let mut known = None;
-        sent.iter().for_each(|seconds| Burst::count(&mut known, at(*seconds)));
+        for seconds in sent {
+            Burst::count(&mut known, at(*seconds));
+        }
         known
     }
 

@@ -15,6 +15,7 @@ use super::time::{Millis, Timestamp, Zones};
 
 /// The choices of a deployment.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Policy {
     /// Which inbound events open the service window.
     pub openers: OpenerTable,

@@ -99,7 +99,9 @@ fn fold(deployment: &Deployment, reference: &Arc<Reference>, day: &Day, told: &m
     }
     let last = Timestamp::from_millis(heartbeat(day).occurred_at).expect("an instant");
     advance(&mut engine, last, &mut outputs);
-    outputs.iter().for_each(|output| tell(output, told));
+    for output in &outputs {
+        tell(output, told);
+    }
 }
 
 fn advance(engine: &mut Engine<Memory>, at: Timestamp, outputs: &mut Vec<Output>) {
@@ -120,7 +122,7 @@ fn tell(output: &Output, told: &mut Told) {
                 line.charged_at.millis(),
             );
             let about = format!("{}/{}", output.number.as_str(), charge.message.as_str());
-            stand(told, about, said, charge.reverses.is_some());
+            stand(told, &about, said, charge.reverses.is_some());
         }
         What::State(state) => {
             let contact = output.effect.contact.as_ref().expect("a contact's row");
@@ -145,11 +147,11 @@ fn said(words: [Option<&str>; 4], at: i64) -> String {
 }
 
 /// Notes a line, or that it was taken back. One stands at a time.
-fn stand(told: &mut Told, about: String, said: String, reverses: bool) {
+fn stand(told: &mut Told, about: &str, said: String, reverses: bool) {
     if reverses {
-        assert_eq!(told.lines.remove(&about), Some(said), "{about}: what is taken back is what stood");
+        assert_eq!(told.lines.remove(about), Some(said), "{about}: what is taken back is what stood");
     } else {
-        assert_eq!(told.lines.insert(about.clone(), said), None, "{about}: one line stands at a time");
+        assert_eq!(told.lines.insert(about.to_owned(), said), None, "{about}: one line stands at a time");
     }
 }
 
@@ -161,10 +163,13 @@ fn open(told: &mut Told, row: String, windows: Option<[Option<i64>; 5]>) {
     };
 }
 
+/// What is done with each record's key and value.
+type Each<'e> = &'e mut dyn FnMut(Option<&[u8]>, Option<&[u8]>);
+
 /// What stands on Kafka.
 fn read(deployment: &Deployment) -> Told {
     let mut told = Told::default();
-    let scan = |topic, each: &mut dyn FnMut(Option<&[u8]>, Option<&[u8]>)| {
+    let scan = |topic, each: Each<'_>| {
         let all = 0..deployment.plan.partitions;
         scan(deployment.bootstrap(), &deployment.topic(topic), all, Isolation::Committed, |read| {
             each(read.key, read.value);
@@ -178,7 +183,7 @@ fn read(deployment: &Deployment) -> Told {
         let words = [&line.category, &line.pricing_type, &line.free_reason, &line.billing_period].map(word);
         let said = said(words.each_ref().map(Option::as_deref), line.occurred_at);
         let about = format!("{}/{message}", word(&line.phone_number_id).expect("a number"));
-        stand(&mut told, about, said, line.reverses.is_some());
+        stand(&mut told, &about, said, line.reverses.is_some());
     });
     scan(Topic::WindowState, &mut |key, value| {
         let row = String::from_utf8(key.expect("a key").to_vec()).expect("a key of ours is text");
