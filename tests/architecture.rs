@@ -182,7 +182,7 @@ fn the_domain_is_pure() {
         }
         for line in code.lines().filter(|line| line.trim_start().starts_with("use ")) {
             let from = line.trim_start().trim_start_matches("use ");
-            if !["std::", "super::", "crate::domain", "self::", "eras::", "markets::"]
+            if !["std::", "super::", "crate::domain", "self::", "eras::", "international::", "markets::"]
                 .iter()
                 .any(|root| from.starts_with(root))
             {

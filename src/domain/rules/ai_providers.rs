@@ -5,29 +5,32 @@
 use crate::domain::time::Date;
 
 /// Countries in which answers are charged, and when.
-struct Row {
+#[derive(Debug)]
+pub struct AiProviderRow {
     /// The recipients' countries, in two letters each.
-    countries: &'static str,
+    pub countries: &'static str,
     /// The first day, in the account's zone.
-    from: Date,
+    pub from: Date,
     /// The first day after it, if it has ended.
-    until: Option<Date>,
+    pub until: Option<Date>,
+    /// Where the rule was read.
+    pub source: &'static str,
 }
 
-/// The rows. Source: AIP; the end of 2026-05-13 is midnight in the account's zone (CHG #394). That the European rows
+/// The rows. The end of 2026-05-13 is midnight in the account's zone. That the European rows
 /// hold again, as two readers of the page believe, is left out (rules.md 10 #29).
 #[rustfmt::skip]
-const ROWS: [Row; 3] = [
-    Row { countries: "IT", from: Date::new(2026, 2, 16), until: Some(Date::new(2026, 5, 13)) },
-    Row { countries: "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE LV LI LT LU MT NL NO PL PT RO SK SI ES SE",
-          from: Date::new(2026, 3, 11), until: Some(Date::new(2026, 5, 13)) },
-    Row { countries: "BR", from: Date::new(2026, 3, 11), until: None },
+pub const AI_PROVIDERS: [AiProviderRow; 3] = [
+    AiProviderRow { countries: "IT", from: Date::new(2026, 2, 16), until: Some(Date::new(2026, 5, 13)), source: "AIP; CHG #394" },
+    AiProviderRow { countries: "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE LV LI LT LU MT NL NO PL PT RO SK SI ES SE",
+          from: Date::new(2026, 3, 11), until: Some(Date::new(2026, 5, 13)), source: "AIP; CHG #394" },
+    AiProviderRow { countries: "BR", from: Date::new(2026, 3, 11), until: None, source: "AIP" },
 ];
 
 /// Whether answers to a country are charged on a day.
 #[must_use]
 pub fn charged(country: &str, date: Date) -> bool {
-    ROWS.iter().any(|row| {
+    AI_PROVIDERS.iter().any(|row| {
         row.from <= date
             && row.until.is_none_or(|until| date < until)
             && row.countries.split(' ').any(|listed| listed == country)

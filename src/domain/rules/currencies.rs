@@ -7,14 +7,22 @@ use crate::domain::time::Date;
 
 /// A currency that eligible customers of a country must pay in, and from which day, in the account's zone, what is sent
 /// from an account in another one is not delivered.
-struct Row {
-    currency: &'static str,
-    from: Date,
+#[derive(Debug)]
+pub struct CurrencyRow {
+    /// The currency.
+    pub currency: &'static str,
+    /// The first day.
+    pub from: Date,
+    /// Where the rule was read.
+    pub source: &'static str,
 }
 
-/// Source: PRICE. The last days to migrate are 2026-12-31 and 2027-06-30.
-const ROWS: [Row; 2] =
-    [Row { currency: "INR", from: Date::new(2027, 1, 1) }, Row { currency: "BRL", from: Date::new(2027, 7, 1) }];
+/// The rows.
+#[rustfmt::skip]
+pub const CURRENCIES: [CurrencyRow; 2] = [
+    CurrencyRow { currency: "INR", from: Date::new(2027, 1, 1), source: "PRICE: the last day to migrate is 2026-12-31" },
+    CurrencyRow { currency: "BRL", from: Date::new(2027, 7, 1), source: "PRICE: the last day to migrate is 2027-06-30" },
+];
 
 /// Whether the platform does not deliver for an account on a day, because it is eligible for a currency and pays in
 /// another.
@@ -23,7 +31,7 @@ pub fn is_refused(account: &Account, date: Date) -> bool {
     let Some((wanted, pays)) = account.must_pay_in.zip(account.currency) else {
         return false;
     };
-    wanted != pays && ROWS.iter().any(|row| Currency::parse(row.currency) == Some(wanted) && row.from <= date)
+    wanted != pays && CURRENCIES.iter().any(|row| Currency::parse(row.currency) == Some(wanted) && row.from <= date)
 }
 
 /// The currencies that the platform bills in (PRICE, rules.md 7.1), and how many of its smallest unit make one. Source: ISO

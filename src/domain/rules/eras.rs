@@ -114,6 +114,12 @@ pub const ERAS: [Era; 6] = [
 /// rules.md 1.7).
 pub const AGENT_CHARGED_FROM: Date = Date::new(2026, 8, 1);
 
+/// Where [`AGENT_CHARGED_FROM`] was read.
+pub const AGENT_SOURCE: &str = "NTM (rules.md 1.7)";
+
+/// Where the length of [`SERVICE_WINDOW`] was read.
+pub const SERVICE_WINDOW_SOURCE: &str = "CSW; PRICE: a window of hour 2 closes at hour 26 (rules.md 2.1)";
+
 impl Era {
     /// How conversations are charged, if they are.
     #[must_use]

@@ -57,7 +57,7 @@ const fn row(code: i32, class: Class, advice: &'static str, predictable: bool) -
 
 /// The codes, ascending. Source: ERR, read as rules.md 3.9 tells.
 #[rustfmt::skip]
-const ERRORS: [ErrorRow; 75] = [
+pub const ERRORS: [ErrorRow; 75] = [
     row(     0, Class::Account,   "fix", false),
     row(     1, Class::Server,    "back_off", false),
     row(     2, Class::Server,    "back_off", false),

@@ -242,6 +242,12 @@ pub struct MarketRow {
 }
 
 impl MarketRow {
+    /// Where the rule was read; `None` of a candidate's row, which names its file.
+    #[must_use]
+    pub fn source(self) -> Option<&'static str> {
+        SOURCES.iter().find(|(from, _)| *from == self.from).map(|(_, source)| *source)
+    }
+
     const fn key(self) -> i64 {
         key(self.dial, self.from)
     }
@@ -258,12 +264,19 @@ const OCT_2025: Date = Date::new(2025, 10, 1);
 const JUL_2026: Date = Date::new(2026, 7, 1);
 const OCT_2026: Date = Date::new(2026, 10, 1);
 
+/// Where the rows of [`LISTED`] were read, by their first days.
+const SOURCES: [(Date, &str); 4] = [
+    (FIRST, "CBP: the list of June 2023 to September 2025 (rules.md 7.2)"),
+    (OCT_2025, "PRICE: changes of October 2025"),
+    (JUL_2026, "PRICE: the list of 2026-07-01"),
+    (OCT_2026, "PRICE: changes of October 2026"),
+];
+
 /// What the platform's page lists: from which day, for which market, which dials. Append, never edit: a
 /// replay bills an old message by its old market. Kazakhstan (76 and 77) is in no row before its own and so
 /// was Other, never Russia (rules.md 10 #27).
 #[rustfmt::skip]
 const LISTED: &[(Date, &str, &[u16])] = &[
-    // CBP, the list of June 2023 to September 2025.
     (FIRST, "Argentina", &[54]), (FIRST, "Brazil", &[55]), (FIRST, "Chile", &[56]),
     (FIRST, "Colombia", &[57]), (FIRST, "Egypt", &[20]), (FIRST, "France", &[33]),
     (FIRST, "Germany", &[49]), (FIRST, "India", &[91]), (FIRST, "Indonesia", &[62]),
@@ -289,12 +302,9 @@ const LISTED: &[(Date, &str, &[u16])] = &[
         591, 506, 1809, 1829, 1849, 593, 503, 502, 509, 504, 1658, 1876, 505, 507, 595, 1787, 1939, 598, 58,
     ]),
     (FIRST, "Rest of Middle East", &[973, 964, 962, 965, 961, 968, 974, 967]),
-    // PRICE, changes of October 2025: Zimbabwe.
     (OCT_2025, "Rest of Africa", &[263]),
-    // PRICE, the list of 2026-07-01.
     (JUL_2026, "Hong Kong", &[852]), (JUL_2026, "Hungary", &[36]), (JUL_2026, "Poland", &[48]),
     (JUL_2026, "Qatar", &[974]), (JUL_2026, "Romania", &[40]), (JUL_2026, "Singapore", &[65]),
-    // PRICE, changes of October 2026.
     (OCT_2026, "Bangladesh", &[880]), (OCT_2026, "Iraq", &[964]), (OCT_2026, "Kazakhstan", &[76, 77]),
     (OCT_2026, "Kuwait", &[965]), (OCT_2026, "Morocco", &[212]), (OCT_2026, "Nepal", &[977]),
     (OCT_2026, "Oman", &[968]), (OCT_2026, "Sri Lanka", &[94]), (OCT_2026, "Ukraine", &[380]),
