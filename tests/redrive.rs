@@ -157,7 +157,9 @@ fn reconcile_tells_what_came_too_late_and_what_it_would_have_cost() {
     let ended = reconcile(&first.out, &["--out", &differences, "--post", &posted]);
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{told}{}", String::from_utf8_lossy(&ended.stderr));
-    for text in ["missing_webhook (1 too late)", "Came too late", "events.ndjson/0/2", "0.0625 USD", "1 ADJUSTMENT lines"] {
+    for text in
+        ["missing_webhook (1 too late)", "Came too late", "events.ndjson/0/2", "0.0625 USD", "1 ADJUSTMENT lines"]
+    {
         assert!(told.contains(text), "{text}: {told}");
     }
     let rows = std::fs::read_to_string(&differences).expect("written");
@@ -228,14 +230,15 @@ fn letters_of_a_topic_go_back_by_code_topic_and_day_and_each_refusal_says_why() 
     let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{errors}");
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
-    assert_eq!(told, "1 with `not_supported_yet` go back\n2 with `too_late` go back\n1 are of a record that goes back already\n");
+    assert_eq!(
+        told,
+        "1 with `not_supported_yet` go back\n2 with `too_late` go back\n1 are of a record that goes back already\n"
+    );
     assert!(errors.contains("wa.inbound, partition 0, offset 3: the letter has no payload"), "{errors}");
     assert!(errors.contains("wa.events, partition 0, offset 4: schema id 7 is not known here"), "{errors}");
     let back = std::fs::read_to_string(&out).expect("written");
-    let flags: Vec<Value> = back
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["admit_late"].clone())
-        .collect();
+    let flags: Vec<Value> =
+        back.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["admit_late"].clone()).collect();
     assert_eq!(flags, [json!(true), json!(true), json!(false)], "only what came too late is let in");
 
     for (arguments, count) in [
