@@ -247,11 +247,11 @@ fn compare(
             (None, None) => unknown.push(phone),
         }
     }
-    let rest: Vec<&String> = numbers.iter().filter(|number| !known.values().any(|id| id == number)).collect();
-    match (&unknown[..], &rest[..]) {
+    let ours: Vec<&String> = numbers.iter().collect();
+    match (&unknown[..], &ours[..]) {
         ([], _) => {}
-        // One number on either side is left, so they are the same.
-        ([phone], [id]) => {
+        // Each side has one number, so they are the same.
+        ([phone], [id]) if known.is_empty() => {
             known.insert(phone, id);
         }
         _ => {

@@ -299,9 +299,9 @@ mod tests {
             (r#"{"error": {"message": "x"}}"#, "ask again"),
             (r#"{"conversation_analytics": {}}"#, "ask the platform for `pricing_analytics`"),
             (r#"{"id": "1"}"#, "holds no `pricing_analytics`"),
-            (r#"{"start": 1, "end": 1, "volume": 1}"#, "data point 1: it ends before it starts"),
-            (r#"{"start": 1, "end": 2, "cost": 1}"#, "metric VOLUME"),
-            (r#"{"start": 1, "end": 2, "volume": 1, "cost": "x"}"#, "`cost` is no amount"),
+            (r#"{"start": 1790000000, "end": 1790000000, "volume": 1}"#, "data point 1: it ends before it starts"),
+            (r#"{"start": 1790000000, "end": 1790001800, "cost": 1}"#, "metric VOLUME"),
+            (r#"{"start": 1790000000, "end": 1790001800, "volume": 1, "cost": "x"}"#, "`cost` is no amount"),
             (r#"{"start": "x"}"#, "another type"),
         ] {
             let Unusable(why) = parse(text.as_bytes()).err().expect(text);
