@@ -376,7 +376,7 @@ fn reconcile(args: &ReconcileArgs) -> ExitCode {
         },
     };
     let source = config.as_ref().map_or_else(|| "tollgate".to_owned(), |config| config.name.clone());
-    let found = match reconcile::run(&options, config, zones) {
+    let found = match reconcile::run(&options, config, &zones) {
         Ok(found) => found,
         Err(mistakes) => return refuse(&mistakes),
     };

@@ -95,7 +95,7 @@ impl Reconciled {
 ///
 /// # Errors
 /// All that cannot be used, together.
-pub fn run(options: &Options, config: Option<Config>, zones: Zones) -> Result<Reconciled, Vec<Mistake>> {
+pub fn run(options: &Options, config: Option<Config>, zones: &Zones) -> Result<Reconciled, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let documents = read_documents(&options.analytics, &mut mistakes);
     let phones = read_numbers(&options.numbers, &mut mistakes);
@@ -122,14 +122,14 @@ pub fn run(options: &Options, config: Option<Config>, zones: Zones) -> Result<Re
     let (late, late_untold) = match config {
         Some(config) if !letters.is_empty() => {
             let files = replay::Options { accounts: options.accounts.clone(), ..replay::Options::default() };
-            let reference = files.prepare(&zones)?.reference;
+            let reference = files.prepare(zones)?.reference;
             late::lines(&letters, config, reference, Zones::new()).map_err(|mistake| vec![mistake])?
         }
         _ => (Vec::new(), untold),
     };
     let waiting: BTreeSet<_> = late.iter().map(Late::message).collect();
     let mut given_back = BTreeSet::new();
-    let mut ledger = Ledger::new(&exports, &zones);
+    let mut ledger = Ledger::new(&exports, zones);
     for path in &billing {
         inputs::each(path, &mut mistakes, |record| {
             let line = record.read().map_err(|problem| vec![problem])?;
@@ -148,7 +148,7 @@ pub fn run(options: &Options, config: Option<Config>, zones: Zones) -> Result<Re
     for (account, export) in &exports {
         let side = sides.remove(account).unwrap_or_default();
         match compare(account.as_deref(), export, side, &phones) {
-            Ok((compared, account)) => accounts.push(result(account, &compared, export, &late, &zones)),
+            Ok((compared, account)) => accounts.push(result(account, &compared, export, &late, zones)),
             Err(mistake) => mistakes.push(mistake),
         }
     }

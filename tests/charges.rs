@@ -12,10 +12,11 @@
 mod running;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use running::repository;
@@ -120,7 +121,8 @@ struct Sent {
     contact: u64,
     kind: Kind,
     end: End,
-    sent_at: i64,
+    /// When the platform took it.
+    begun_at: i64,
     /// When it was delivered, read or failed.
     ended_at: i64,
 }
@@ -135,7 +137,7 @@ fn sent(index: usize) -> Sent {
     // A few numbers answer so much that the month's free thousand runs out, in each zone.
     let few = kind == Kind::Service && below(index, 2, 3) != 0;
     let number = usize::try_from(below(index, 3, if few { 3 } else { NUMBERS as u64 })).expect("small");
-    let sent_at = match below(index, 4, 10) {
+    let begun_at = match below(index, 4, 10) {
         0..6 => START + below(index, 5, 60 * HOUR.unsigned_abs()),
         // The day in which the month ends in all three zones.
         6..9 => START + 60 * HOUR + below(index, 5, DAY.unsigned_abs()),
@@ -155,8 +157,8 @@ fn sent(index: usize) -> Sent {
             4..9 => End::Failed,
             _ => End::Delivered,
         },
-        sent_at,
-        ended_at: sent_at + 200 + below(index, 9, 3 * MINUTE.unsigned_abs()),
+        begun_at,
+        ended_at: begun_at + 200 + below(index, 9, 3 * MINUTE.unsigned_abs()),
     }
 }
 
@@ -198,9 +200,9 @@ fn told(count: usize) -> Vec<(i64, u32, Told)> {
             _ => below(index, what + 1, 5 * DAY.unsigned_abs()),
         };
         if message.kind == Kind::Service {
-            all.push((message.sent_at - 30 * MINUTE + below(index, 20, 5_000), place, Told::Inbound));
+            all.push((message.begun_at - 30 * MINUTE + below(index, 20, 5_000), place, Told::Inbound));
         }
-        for (what, at, told) in [(30, message.sent_at, Told::Accepted), (40, message.ended_at, Told::Ended)] {
+        for (what, at, told) in [(30, message.begun_at, Told::Accepted), (40, message.ended_at, Told::Ended)] {
             let first = at + late(what);
             all.push((first, place, told));
             if below(index, what + 2, 100) < 3 {
@@ -230,13 +232,13 @@ fn event(received_at: i64, index: usize, told: Told) -> Event<'static> {
     match told {
         Told::Inbound => {
             event.kind = "message".into();
-            event.occurred_at = message.sent_at - 30 * MINUTE;
+            event.occurred_at = message.begun_at - 30 * MINUTE;
             let id = format!("wamid.IN{index}").into();
             event.message = Some(Box::new(Message { message_id: id, r#type: "text".into(), ..Message::default() }));
         }
         Told::Accepted => {
             event.kind = "send_accepted".into();
-            event.occurred_at = message.sent_at;
+            event.occurred_at = message.begun_at;
             let content = match message.kind {
                 Kind::Service => {
                     Content { kind: "freeform".into(), message_type: Some("text".into()), ..Content::default() }
@@ -311,7 +313,7 @@ fn write_accounts(path: &Path) {
                 "facts": [fact("account", &account_id(number))]}),
             json!({"entity_type": "account", "entity_id": account_id(number), "facts": facts}),
         ] {
-            lines += &format!("{record}\n");
+            writeln!(lines, "{record}").expect("text");
         }
     }
     std::fs::write(path, lines).expect("written");
@@ -328,6 +330,9 @@ struct Total {
     unknown: i64,
     amount: Decimal,
 }
+
+/// The answers of a number in a month: when each was delivered, its id and its place.
+type Answers = Vec<(i64, String, usize)>;
 
 /// What the bill must come to. Volume discounts depend on counts per portfolio, market, category and month, so they are
 /// to be computed from these totals; the sample cards have no volume tiers, and the ledger must have no such line.
@@ -349,7 +354,7 @@ fn expected(count: usize) -> BTreeMap<Key, Total> {
         let instant = jiff::Timestamp::from_millisecond(at).expect("an instant");
         zones[number % 3].to_datetime(instant).strftime("%Y-%m").to_string()
     };
-    let mut answers: BTreeMap<(usize, String), Vec<(i64, String, usize)>> = BTreeMap::new();
+    let mut answers: BTreeMap<(usize, String), Answers> = BTreeMap::new();
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
     let mut add = |message: &Sent, free: bool| {
         let (market, currency) = (MARKETS[message.market].2, ZONES[message.number % 3].1);
@@ -431,6 +436,12 @@ fn billed(path: &Path) -> (BTreeMap<Key, Total>, u64, u64) {
     (totals, lines, reversals)
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it takes is told, and decides nothing")]
+fn measured<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (run(), start.elapsed())
+}
+
 #[test]
 fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
     let charges: usize = std::env::var("CHARGES").map_or(20_000, |text| text.parse().expect("CHARGES is a number"));
@@ -452,9 +463,8 @@ fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
         ..Options::default()
     };
     let prepared = options.prepare(&zones).expect("usable");
-    let begun = Instant::now();
-    let Ok(summary) = replay::run(config, &options, prepared, zones) else { panic!("the replay comes to its end") };
-    let took = begun.elapsed();
+    let (ended, took) = measured(|| replay::run(config, &options, prepared, zones));
+    let Ok(summary) = ended else { panic!("the replay comes to its end") };
     assert_eq!(summary.dead_letters, BTreeMap::new());
 
     let expected = expected(count);

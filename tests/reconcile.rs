@@ -131,7 +131,7 @@ fn files(lines: &str, figures: &str) -> Files {
 }
 
 fn run(options: &Options) -> Reconciled {
-    reconcile::run(options, None, Zones::new()).expect("usable")
+    reconcile::run(options, None, &Zones::new()).expect("usable")
 }
 
 fn found(reconciled: &Reconciled) -> Vec<Value> {
@@ -372,8 +372,8 @@ fn posted_adjustments_make_the_ledger_the_platforms() {
     let path = directory.path().join("posted.ndjson");
     reconcile::post(&run(&options), "test", &path).expect("written");
     let text = std::fs::read_to_string(&path).expect("written");
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let line = lines.into_iter().find(|line| line["rule"] == "missing_webhook").expect("a line");
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let line = lines.find(|line| line["rule"] == "missing_webhook").expect("a line");
     // The id is public: H(reference, account, from, to, number, country, category, type, tier, market, cause).
     assert_eq!(line["envelope"]["id"], "5050e6759afe30736e809e984be8f0d1");
     assert_eq!(line["reconciliation_ref"], "2026-10");
@@ -416,25 +416,31 @@ fn any_figures(draw: &mut Draw) -> (String, String) {
             let price = 40 + 10 * draw.below(3);
             if ours > 0 {
                 let more = ["", " price_source=platform", "", ""][usize::try_from(draw.below(4)).expect("small")];
-                lines +=
-                    &format!("{} {number} {country} {category} regular {ours} 0.{:04}{more}\n", span[0], ours * price);
+                writeln!(lines, "{} {number} {country} {category} regular {ours} 0.{:04}{more}", span[0], ours * price)
+                    .expect("text");
             }
             if theirs > 0 {
                 let (tier, off) = [("0:100", 0), ("0:100", 0), ("101:200", 5), ("-", 7)]
                     [usize::try_from(draw.below(4)).expect("small")];
                 let cost = theirs * (price - off);
-                figures += &format!(
-                    "{} {} {number} {country} {} REGULAR {tier} {theirs} 0.{cost:04}\n",
+                writeln!(
+                    figures,
+                    "{} {} {number} {country} {} REGULAR {tier} {theirs} 0.{cost:04}",
                     span[0],
                     span[1],
                     category.to_uppercase()
-                );
+                )
+                .expect("text");
             }
         }
     }
     if draw.below(2) == 0 {
-        lines +=
-            &format!("10-06T13:00 - - utility - 0 -0.00{:02} entry_type=DISCOUNT market=Brazil\n", 10 + draw.below(20));
+        writeln!(
+            lines,
+            "10-06T13:00 - - utility - 0 -0.00{:02} entry_type=DISCOUNT market=Brazil",
+            10 + draw.below(20)
+        )
+        .expect("text");
     }
     (lines, figures)
 }
@@ -475,8 +481,8 @@ fn whatever_the_figures_the_causes_add_up_and_adjustments_settle_them() {
 }
 
 fn refused(options: &Options) -> String {
-    let mistakes = reconcile::run(options, None, Zones::new()).err().expect("refused");
-    mistakes.iter().map(|mistake| format!("{mistake}\n")).collect()
+    let mistakes = reconcile::run(options, None, &Zones::new()).err().expect("refused");
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_delivery_that_came_too_late_gets_its_line_once_it_is_given_back() {
         assert_eq!(lines(&first), [charge("wamid.TIMELY")], "{what}");
 
         let back = at("back.ndjson");
-        let ended = redrive(&[first.out.clone()], &back, &[]);
+        let ended = redrive(std::slice::from_ref(&first.out), &back, &[]);
         assert_eq!(ended.status.code(), Some(0), "{what}: {}", String::from_utf8_lossy(&ended.stderr));
         assert_eq!(String::from_utf8_lossy(&ended.stdout), "1 with `too_late` go back\n", "{what}");
         if what.ends_with(".ndjson") {
@@ -173,7 +173,7 @@ fn reconcile_tells_what_came_too_late_and_what_it_would_have_cost() {
 
     // Once it is given back both sides are equal, and nothing is late any more.
     let back = at("back.ndjson");
-    redrive(&[first.out.clone()], &back, &[]);
+    redrive(std::slice::from_ref(&first.out), &back, &[]);
     let mut files = first.files.clone();
     files.push(back);
     let second = replay(directory.path(), "second", &files);
@@ -226,7 +226,7 @@ fn letters_of_a_topic_go_back_by_code_topic_and_day_and_each_refusal_says_why() 
     ];
     let letters = write(&directory.path().join("letters.ndjson"), letters.concat());
     let out = directory.path().join("back.ndjson");
-    let ended = redrive(&[letters.clone()], &out, &[]);
+    let ended = redrive(std::slice::from_ref(&letters), &out, &[]);
     let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{errors}");
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
@@ -248,10 +248,10 @@ fn letters_of_a_topic_go_back_by_code_topic_and_day_and_each_refusal_says_why() 
         (&["--from", "2026-10-08", "--until", "2026-10-09"], 1),
         (&["--error", "not_json"], 0),
     ] {
-        let ended = redrive(&[letters.clone()], &out, arguments);
+        let ended = redrive(std::slice::from_ref(&letters), &out, arguments);
         assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
         assert_eq!(std::fs::read_to_string(&out).expect("written").lines().count(), count, "{arguments:?}");
     }
-    let ended = redrive(&[directory.path().to_owned()], &out, &["--from", "soon"]);
+    let ended = redrive(std::slice::from_ref(&letters), &out, &["--from", "soon"]);
     assert_eq!(ended.status.code(), Some(2));
 }

@@ -182,19 +182,16 @@ impl Writers {
         }
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = from_json(bytes)?;
         let mut changed = Vec::with_capacity(bytes.len() + flag.len() + 8);
-        match fields.get(flag).map(|value| value.get()) {
-            Some(value) => {
-                // The value is a part of the record, so where it stands is the distance between the two.
-                let start = value.as_ptr().addr() - bytes.as_ptr().addr();
-                changed.extend_from_slice(&bytes[..start]);
-                changed.extend_from_slice(b"true");
-                changed.extend_from_slice(&bytes[start + value.len()..]);
-            }
-            None => {
-                let comma = if fields.is_empty() { "" } else { "," };
-                changed.extend_from_slice(format!("{{\"{flag}\":true{comma}").as_bytes());
-                changed.extend_from_slice(&bytes[1..]);
-            }
+        if let Some(value) = fields.get(flag).map(|value| value.get()) {
+            // The value is a part of the record, so where it stands is the distance between the two.
+            let start = value.as_ptr().addr() - bytes.as_ptr().addr();
+            changed.extend_from_slice(&bytes[..start]);
+            changed.extend_from_slice(b"true");
+            changed.extend_from_slice(&bytes[start + value.len()..]);
+        } else {
+            let comma = if fields.is_empty() { "" } else { "," };
+            changed.extend_from_slice(format!("{{\"{flag}\":true{comma}").as_bytes());
+            changed.extend_from_slice(&bytes[1..]);
         }
         Ok(Some(changed))
     }

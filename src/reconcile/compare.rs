@@ -87,6 +87,17 @@ pub struct Scope {
     pub period: Option<String>,
 }
 
+impl Scope {
+    /// The scope that a cell's discount belongs to.
+    fn of(dimensions: &Dimensions, market: Option<&String>, period: Option<&String>) -> Self {
+        Self {
+            market: market.filter(|_| dimensions.country.is_some()).cloned(),
+            category: dimensions.category.clone(),
+            period: period.cloned(),
+        }
+    }
+}
+
 /// Both sides of one account.
 #[derive(Debug, Default)]
 pub struct Account {
@@ -296,7 +307,7 @@ impl Account {
             differences.push(row(Cause::BidPrice, 0, Some(rest), joined(theirs)));
             return;
         }
-        let scope = self.scope(&key.1, ours);
+        let scope = Scope::of(&key.1, ours.market.as_ref(), ours.period.as_ref());
         let is_tiered = category.is_none_or(|category| TIERED.contains(&category));
         let beyond_first = theirs.tiers.keys().flatten().any(|tier| is_beyond_first(tier));
         if !is_tiered || !(beyond_first || self.discounts.contains_key(&scope)) || rest > 0 {
@@ -322,14 +333,6 @@ impl Account {
         }
     }
 
-    fn scope(&self, dimensions: &Dimensions, ours: &Ours) -> Scope {
-        Scope {
-            market: ours.market.clone().filter(|_| dimensions.country.is_some()),
-            category: dimensions.category.clone(),
-            period: ours.period.clone(),
-        }
-    }
-
     /// Sets the ledger's volume discounts off against what the platform charged below list: what they cover is no
     /// difference, and what is left is one of the whole scope.
     fn set_off(&self, differences: &mut Vec<Difference>) {
@@ -337,8 +340,7 @@ impl Account {
             let (mut below_list, mut span) = (0, self.span);
             let mut covered = Vec::new();
             differences.retain(|row| {
-                let market = row.market.clone().filter(|_| row.dimensions.country.is_some());
-                let of = Scope { market, category: row.dimensions.category.clone(), period: row.period.clone() };
+                let of = Scope::of(&row.dimensions, row.market.as_ref(), row.period.as_ref());
                 let is_covered = row.cause == Cause::Tier && of == *scope;
                 if is_covered {
                     below_list += row.amount.unwrap_or_default();
@@ -386,6 +388,9 @@ fn joined(theirs: &Theirs) -> Option<String> {
 
 type Key = (Bucket, Dimensions);
 
+/// Cells of one bucket and number, and how many messages the platform has more in each.
+type Group<'k> = Vec<(&'k Key, i64)>;
+
 /// Pairs of adjacent buckets of the same dimensions in which one side's surplus is the other's lack.
 fn boundaries<'k>(open: &BTreeMap<&'k Key, i64>) -> Vec<(&'k Key, &'k Key)> {
     let mut by_dimensions: BTreeMap<&Dimensions, Vec<(&'k Key, i64)>> = BTreeMap::new();
@@ -425,7 +430,7 @@ impl Alike {
 
 /// Messages that one side has in one cell and the other in another one of the same bucket and number.
 fn moved<'k>(open: &BTreeMap<&'k Key, i64>, alike: Alike) -> Vec<(&'k Key, &'k Key, i64)> {
-    let mut groups: BTreeMap<(Bucket, Option<&str>), Vec<(&'k Key, i64)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Bucket, Option<&str>), Group<'k>> = BTreeMap::new();
     for (key, more) in open {
         groups.entry((key.0, key.1.number.as_deref())).or_default().push((key, *more));
     }

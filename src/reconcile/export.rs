@@ -36,9 +36,9 @@ pub struct Has {
     pub phone: bool,
     /// COUNTRY.
     pub country: bool,
-    /// PRICING_CATEGORY.
+    /// `PRICING_CATEGORY`.
     pub category: bool,
-    /// PRICING_TYPE.
+    /// `PRICING_TYPE`.
     pub pricing_type: bool,
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use crate::codec::analytics;
 
     fn export(points: &[&str]) -> Result<Export, Contradiction> {
-        let documents = points.iter().map(|point| analytics::parse(point.as_bytes()).ok().expect("a point"));
+        let documents = points.iter().map(|point| analytics::parse(point.as_bytes()).expect("a point"));
         let exports = gather(documents.collect(), None, (None, None))?;
         Ok(exports.into_values().next().expect("an account"))
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::compare::Dimensions;
 use super::{AccountResult, Reconciled, amount};
 use crate::codec::text::Text;
+use crate::domain::money::Currency;
 use crate::domain::time::{Date, Timestamp};
 
 /// How many differences the table shows; all of them are in the file.
@@ -101,7 +102,7 @@ impl Reconciled {
                     cause: difference.cause.name(),
                     quantity: difference.quantity,
                     amount: difference.amount.map(written),
-                    currency: account.currency.as_ref().map(|currency| currency.as_str()),
+                    currency: account.currency.as_ref().map(Currency::as_str),
                     ours: Some(Figures {
                         count: sides.our_count,
                         amount: Some(written(sides.our_amount)),
@@ -234,7 +235,7 @@ impl Reconciled {
                 format!("{}/{}/{}", late.place.topic, late.place.partition, late.place.offset),
             ]);
         }
-        writeln!(f, "{}", rows)?;
+        writeln!(f, "{rows}")?;
         if self.late.len() > SHOWN {
             writeln!(f, "and {} more, which --out has", self.late.len() - SHOWN)?;
         }
@@ -245,14 +246,14 @@ impl Reconciled {
 impl AccountResult {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, span, ours, theirs, .. } = self;
-        let currency = self.currency.as_ref().map_or("", |currency| currency.as_str());
+        let currency = self.currency.as_ref().map_or("", Currency::as_str);
         let name = if id.is_empty() { "(not named)" } else { id };
         writeln!(f, "\nAccount {name}, {} to {} UTC", minute(span.start), minute(span.end))?;
         let mut totals = table(&["", "messages", "amount"], 2);
         totals.add_row(vec!["ledger".to_owned(), ours.0.to_string(), format!("{} {currency}", written(ours.1))]);
         let cost = theirs.1.map_or_else(|| "hidden".to_owned(), |cost| format!("{} {currency}", written(cost)));
         totals.add_row(vec!["platform".to_owned(), theirs.0.to_string(), cost]);
-        writeln!(f, "{}", totals)?;
+        writeln!(f, "{totals}")?;
         if self.differences.is_empty() {
             return writeln!(f, "No difference.");
         }
@@ -269,7 +270,7 @@ impl AccountResult {
             let quantity = signed(quantity.into(), &quantity.to_string());
             summary.add_row(vec![cause.name().to_owned(), count.to_string(), quantity, sum]);
         }
-        writeln!(f, "\n{}", summary)?;
+        writeln!(f, "\n{summary}")?;
         let header =
             ["from (UTC)", "to", "number", "country", "category", "type", "tier", "cause", "messages", "amount"];
         let mut rows = table(&header, 2);
@@ -293,7 +294,7 @@ impl AccountResult {
                 amount,
             ]);
         }
-        writeln!(f, "\n{}", rows)?;
+        writeln!(f, "\n{rows}")?;
         if self.differences.len() > SHOWN {
             writeln!(f, "and {} more, which --out has", self.differences.len() - SHOWN)?;
         }
