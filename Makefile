@@ -8,7 +8,7 @@ TOLLGATE = target/debug/tollgate
 MONTH_CONTACTS = 5000
 MONTH_EVENTS = 200000
 
-.PHONY: help demo build test lint disorder deadlines disk-full chaos kafka kafka-stop bench bench-stream sim fuzz clean
+.PHONY: help demo build test lint disorder charges deadlines disk-full chaos kafka kafka-stop bench bench-stream sim fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -56,6 +56,12 @@ DISORDER ?= 2000
 disorder: ## Histories whose events arrive in all orders, and in random ones: the same lines, the same windows
 	@deploy/needs.sh rust cc
 	DISORDER=$(DISORDER) $(CARGO) test --no-default-features --test disorder
+
+# So many messages are charged; `make test` charges 20,000.
+CHARGES ?= 1000000
+charges: ## A bill of fifty portfolios, three time zones and two months: equal to an independent one, to the last decimal
+	@deploy/needs.sh rust cc
+	CHARGES=$(CHARGES) $(CARGO) test --no-default-features --test charges -- --nocapture
 
 # So many windows close at one record; the test's own number, which `make test` takes, is 40,000.
 DEADLINES ?= 1000000

@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and what it comes to.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,10 +10,12 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
 use crate::domain::rules::cards::Card;
+use crate::domain::time::Timestamp;
 use crate::loadgen::{self, Calendar};
 use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
 use crate::zones::Zones;
+use crate::{reconcile, redrive};
 
 /// A gate and a toll for `WhatsApp` Business traffic: may this be sent now, and what does it cost?
 #[derive(Debug, Parser)]
@@ -29,6 +31,10 @@ enum Command {
     Replay(ReplayArgs),
     /// Play text timelines and compare verdicts and charges with what they expect
     Scenario(ScenarioArgs),
+    /// Compare the ledger with the platform's pricing analytics: what differs, and why
+    Reconcile(ReconcileArgs),
+    /// Give dead letters back: a file of events to replay
+    Redrive(RedriveArgs),
     /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
     Loadgen(LoadgenArgs),
     /// Run the stream processor on Kafka, exactly once
@@ -130,6 +136,70 @@ struct ScenarioArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 both sides are equal, 1 they differ, 2 something cannot be used.")]
+struct ReconcileArgs {
+    /// Answers of the platform's `pricing_analytics`, whole or its data points one per line (repeatable)
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    analytics: Vec<PathBuf>,
+    /// Lines of `wa.billing`, NDJSON or Avro, or the directory a replay wrote its outputs to (repeatable)
+    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
+    billing: Vec<PathBuf>,
+    /// Records of `wa.dead-letters`, besides those of such directories (repeatable)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    dead_letters: Vec<PathBuf>,
+    /// The platform's answer to `GET /<account>/phone_numbers`: which number has which id (repeatable)
+    #[arg(long, value_name = "FILE")]
+    numbers: Vec<PathBuf>,
+    /// The account that analytics are about which do not say
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// `start` of the request, in seconds: lines from here on count where the platform answered nothing
+    #[arg(long, value_name = "SECONDS")]
+    start: Option<i64>,
+    /// `end` of the request, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    end: Option<i64>,
+    /// Records of `wa.accounts`, for the price of what came too late (repeatable)
+    #[arg(long, value_name = "FILE")]
+    accounts: Vec<PathBuf>,
+    /// Where every difference goes, as NDJSON
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where ADJUSTMENT lines of `wa.billing` go that make the ledger the platform's: Avro if the name ends in .avro,
+    /// else NDJSON
+    #[arg(long, value_name = "FILE")]
+    post: Option<PathBuf>,
+    /// What the reconciliation is called; made from its figures otherwise
+    #[arg(long, value_name = "NAME")]
+    reference: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 all that were asked for go back, 1 some cannot, 2 something cannot be used.")]
+struct RedriveArgs {
+    /// Records of `wa.dead-letters`, NDJSON or Avro, or the directory a replay wrote its outputs to
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    /// The file of events and webhook bodies to write, which `tollgate replay` takes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Only letters with this code, such as `too_late` (repeatable)
+    #[arg(long, value_name = "CODE")]
+    error: Vec<String>,
+    /// Only letters that were read from this topic or file (repeatable)
+    #[arg(long, value_name = "NAME")]
+    topic: Vec<String>,
+    /// Only letters of this day (UTC) and later ones
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Only letters before this day (UTC)
+    #[arg(long, value_name = "DATE")]
+    until: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct LoadgenArgs {
     /// How many events, repeats included
     #[arg(long, value_name = "N")]
@@ -212,6 +282,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
+        Command::Reconcile(args) => reconcile(&args),
+        Command::Redrive(args) => redrive(&args),
         Command::Loadgen(args) => loadgen(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run_on_kafka(&args),
@@ -298,6 +370,97 @@ fn ended(end: Result<Vec<String>, Vec<Mistake>>) -> ExitCode {
     }
 }
 
+fn reconcile(args: &ReconcileArgs) -> ExitCode {
+    let zones = Zones::new();
+    let options = reconcile::Options {
+        analytics: args.analytics.clone(),
+        billing: args.billing.clone(),
+        dead_letters: args.dead_letters.clone(),
+        numbers: args.numbers.clone(),
+        account: args.account.clone(),
+        start: args.start,
+        end: args.end,
+        accounts: args.accounts.clone(),
+        reference: args.reference.clone(),
+    };
+    // Only the price of what came too late depends on it, and the name that posted lines carry.
+    let config = match &args.config.config {
+        None => None,
+        Some(path) => match config::load(Some(path), &args.config.overrides(), &zones) {
+            Ok(config) => Some(config),
+            Err(mistakes) => return refuse(&mistakes),
+        },
+    };
+    let source = config.as_ref().map_or_else(|| "tollgate".to_owned(), |config| config.name.clone());
+    let found = match reconcile::run(&options, config, &zones) {
+        Ok(found) => found,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let unwritable =
+        |path: &Path, error: std::io::Error| refuse(&[Mistake::new(path.display().to_string(), error.to_string())]);
+    if let Some(path) = &args.out {
+        let written = std::fs::File::create(path).map(std::io::BufWriter::new).and_then(|mut file| {
+            found.write(&mut file)?;
+            file.flush()
+        });
+        if let Err(error) = written {
+            return unwritable(path, error);
+        }
+    }
+    print!("{found}");
+    if let Some(path) = &args.post {
+        match reconcile::post(&found, &source, path) {
+            Ok(lines) => println!("\n{lines} ADJUSTMENT lines are in {}", path.display()),
+            Err(error) => return unwritable(path, error),
+        }
+    }
+    if found.is_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn redrive(args: &RedriveArgs) -> ExitCode {
+    let zones = Zones::new();
+    let mut mistakes = Vec::new();
+    let mut day = |option: &str, text: &Option<String>| {
+        let text = text.as_ref()?;
+        let at = midnight(&zones, text);
+        if at.is_none() {
+            mistakes.push(not_a_date(option, text));
+        }
+        at
+    };
+    let (from, until) = (day("--from", &args.from), day("--until", &args.until));
+    if !mistakes.is_empty() {
+        return refuse(&mistakes);
+    }
+    let options = redrive::Options {
+        files: args.files.clone(),
+        out: args.out.clone(),
+        errors: args.error.clone(),
+        topics: args.topic.clone(),
+        from,
+        until,
+    };
+    match redrive::run(&options) {
+        Ok(redriven) => {
+            print!("{redriven}");
+            for mistake in &redriven.refused {
+                eprintln!("error: {mistake}");
+            }
+            if redriven.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+/// The first instant of a day in UTC.
+fn midnight(zones: &Zones, date: &str) -> Option<Timestamp> {
+    config::parse_date(date).and_then(|date| zones.find("UTC").and_then(|utc| zones.first_instant(utc, date)))
+}
+
+fn not_a_date(option: &str, text: &str) -> Mistake {
+    Mistake::new(option, format!("`{text}` is no date; write `2026-09-20`"))
+}
+
 /// The generator's calendar: it knows days, and nothing else of the product.
 struct Days(Zones);
 
@@ -310,10 +473,8 @@ impl Calendar for Days {
 
 fn loadgen(args: &LoadgenArgs) -> ExitCode {
     let zones = Zones::new();
-    let midnight = config::parse_date(&args.start)
-        .and_then(|date| zones.find("UTC").and_then(|utc| zones.first_instant(utc, date)));
-    let Some(start) = midnight else {
-        return refuse(&[Mistake::new("--start", format!("`{}` is no date; write `2026-09-20`", args.start))]);
+    let Some(start) = midnight(&zones, &args.start) else {
+        return refuse(&[not_a_date("--start", &args.start)]);
     };
     let settings = loadgen::Settings {
         events: args.events,

@@ -1,6 +1,7 @@
 //! Bytes to domain and back: the records of the topics in their three framings, the platform's webhooks,
 //! rate cards, and the records of the store.
 
+pub mod analytics;
 pub mod ask;
 pub mod avro;
 pub mod charge;

@@ -9,6 +9,7 @@
 //! - [`zones`] are the time zones, compiled in.
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
 //! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
+//! - [`reconcile`] compares the ledger with the platform's own figures; [`redrive`] gives dead letters back.
 //! - `registry`, `metrics`, `health` and `http` stand around the stream processor: the schema registry's client, what is
 //!   measured, whether all is well, and the server that tells both.
 //! - [`loadgen`] makes traffic with the right answers beside it, and shares no rule with the domain.
@@ -30,6 +31,8 @@ pub mod kafka;
 pub mod loadgen;
 #[cfg(feature = "serving")]
 pub mod metrics;
+pub mod reconcile;
+pub mod redrive;
 #[cfg(feature = "serving")]
 pub mod registry;
 pub mod replay;

@@ -19,7 +19,7 @@ use std::thread;
 
 use tracing::{debug, info, trace, warn};
 
-use crate::codec::{avro, frame, ids, records, reference};
+use crate::codec::{ids, records, reference};
 use crate::config::{Config, Mistake};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
@@ -32,7 +32,7 @@ use crate::engine::{Advanced, Engine};
 use crate::store::{self, Store};
 use crate::zones::Zones;
 use decode::{Batch, Item, Merge, Start, Unit, Unreadable};
-use inputs::{Identity, Input, Place, RawRecord};
+use inputs::{Identity, RawRecord};
 pub use outputs::Format;
 use outputs::Outputs;
 use position::{OutputPosition, Position};
@@ -50,7 +50,7 @@ const ROOM: usize = 4096;
 pub const COMMIT_EVERY: u64 = 200_000;
 
 /// What to replay, and where to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The files; `-` is standard input.
     pub files: Vec<PathBuf>,
@@ -89,7 +89,8 @@ impl From<Mistake> for Failure {
 
 /// Everything given, looked at before anything is done.
 pub struct Prepared {
-    reference: Reference,
+    /// What is known of accounts and templates.
+    pub reference: Reference,
     identities: Vec<Identity>,
     digests: Vec<String>,
 }
@@ -144,37 +145,18 @@ fn digest(path: &Path) -> Option<String> {
     Some(ids::hex(ids::hash(&[&bytes])).as_str().to_owned())
 }
 
-/// Reads a file of reference records; every mistake gets the file and the line.
+/// Reads a file of reference records.
 fn read_records(
     path: &Path,
     mistakes: &mut Vec<Mistake>,
     mut learn: impl FnMut(&RawRecord<'_>) -> Result<(), Vec<reference::Mistake>>,
 ) {
-    let read = Arc::new(AtomicU64::new(0));
-    let mut input = match Input::open(path, Place::default(), &read) {
-        Ok(input) => input,
-        Err(error) => return mistakes.push(unreadable(path, &error)),
-    };
-    loop {
-        match input.next() {
-            Ok(None) => return,
-            Ok(Some(record)) => {
-                let place = format!("{}, line {}", path.display(), record.number);
-                let wrong = learn(&record).err().unwrap_or_default();
-                mistakes.extend(wrong.into_iter().map(|reference::Mistake(problem)| Mistake::new(&place, problem)));
-            }
-            Err(error) => return mistakes.push(unreadable(path, &error)),
-        }
-    }
+    let told = |wrong: Vec<reference::Mistake>| wrong.into_iter().map(|reference::Mistake(problem)| problem).collect();
+    inputs::each(path, mistakes, |record| learn(record).map_err(told));
 }
 
 fn decode_reference<'b, T: serde::Deserialize<'b>>(record: &RawRecord<'b>) -> Result<T, Vec<reference::Mistake>> {
-    let decoded = match (record.flaw, record.plan) {
-        (Some(_), _) => Err("it is no JSON object".to_owned()),
-        (None, Some(plan)) => avro::from_bytes(plan, &mut &*record.bytes).map_err(|error| error.to_string()),
-        (None, None) => frame::from_json(record.bytes).map_err(|error| error.to_string()),
-    };
-    decoded.map_err(|problem| vec![reference::Mistake(problem)])
+    record.read().map_err(|problem| vec![reference::Mistake(problem)])
 }
 
 /// Replays files.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -19,6 +19,8 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("worker", &["engine", "stream", "store", "codec", "domain", "zones"]),
     ("config", &["worker", "stream", "engine", "codec", "domain", "zones"]),
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
+    ("reconcile", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
+    ("redrive", &["replay", "codec", "domain", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
     ("registry", &[]),
@@ -33,7 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "metrics", "health", "http",
         ],
     ),
-    ("cli", &["run", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    ("cli", &["run", "replay", "reconcile", "redrive", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
@@ -49,8 +51,8 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs"]),
-    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs"]),
+    ("serde", &["codec", "config", "replay", "reconcile/report.rs", "loadgen", "registry.rs"]),
+    ("serde_json", &["codec", "replay", "reconcile", "redrive.rs", "loadgen", "cli.rs", "registry.rs"]),
     ("ureq", &["registry.rs"]),
     ("prometheus", &["metrics.rs"]),
     ("axum", &["http.rs"]),
@@ -64,7 +66,7 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("toml", &["config"]),
     ("clap", &["cli.rs"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
-    ("comfy_table", &["replay/summary.rs"]),
+    ("comfy_table", &["replay/summary.rs", "reconcile/report.rs"]),
     ("ariadne", &["scenario.rs"]),
     ("mimalloc", &["main.rs"]),
     ("tempfile", &["replay.rs"]),

@@ -17,7 +17,7 @@ use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 
 pub use container::{Blocks, Codec, ContainerWriter, Header};
-pub use decode::{from_bytes, skip};
+pub use decode::{boolean, from_bytes, skip};
 pub use encode::to_bytes;
 
 /// Why bytes and schema do not go together.

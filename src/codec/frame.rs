@@ -1,10 +1,12 @@
 //! The three framings of a record, told apart by their first bytes: Confluent's registry (`00` and the
 //! schema's id), Avro single-object (`C3 01` and the schema's fingerprint), and JSON (`{`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::avro::{self, Plan};
 use super::schema::RecordSchema;
@@ -140,23 +142,71 @@ impl Writers {
     /// # Errors
     /// What keeps it from being read.
     pub fn read<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, Error> {
-        let (plan, mut rest) = match bytes {
-            [] => return Err(Error::Empty),
-            [REGISTRY, a, b, c, d, rest @ ..] => {
-                let id = u32::from_be_bytes([*a, *b, *c, *d]);
-                (self.by_id.get(&id).ok_or(Error::UnknownId(id))?, rest)
-            }
-            [first, second, rest @ ..] if [*first, *second] == SINGLE_OBJECT => {
-                let (fingerprint, rest) = rest.split_first_chunk::<8>().ok_or(Error::Avro(avro::Error::Truncated))?;
-                let plan = self.by_fingerprint.get(fingerprint);
-                (plan.ok_or(Error::UnknownFingerprint(*fingerprint))?, rest)
-            }
-            [b'{', ..] => return from_json(bytes),
-            _ => return Err(Error::UnknownFraming),
+        let Some((plan, mut rest)) = self.unframe(bytes)? else {
+            return from_json(bytes);
         };
         let record = avro::from_bytes(plan, &mut rest).map_err(Error::Avro)?;
         if rest.is_empty() { Ok(record) } else { Err(Error::TrailingBytes) }
     }
+
+    /// What a frame holds, and the schema it was written with; nothing for JSON, which has no frame.
+    fn unframe<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&Plan, &'a [u8])>, Error> {
+        match bytes {
+            [] => Err(Error::Empty),
+            [REGISTRY, a, b, c, d, rest @ ..] => {
+                let id = u32::from_be_bytes([*a, *b, *c, *d]);
+                Ok(Some((self.by_id.get(&id).ok_or(Error::UnknownId(id))?, rest)))
+            }
+            [first, second, rest @ ..] if [*first, *second] == SINGLE_OBJECT => {
+                let (fingerprint, rest) = rest.split_first_chunk::<8>().ok_or(Error::Avro(avro::Error::Truncated))?;
+                let plan = self.by_fingerprint.get(fingerprint);
+                Ok(Some((plan.ok_or(Error::UnknownFingerprint(*fingerprint))?, rest)))
+            }
+            [b'{', ..] => Ok(None),
+            _ => Err(Error::UnknownFraming),
+        }
+    }
+
+    /// Sets a flag of a record, in whatever framing it comes, and leaves every other byte as it is. In Avro the flag is
+    /// one byte where the writer's schema has it; in JSON its value is replaced, or the field is put first. Returns
+    /// nothing where the record was written with a schema that has no such flag.
+    ///
+    /// # Errors
+    /// What keeps the record from being read.
+    pub fn with_flag(&self, bytes: &[u8], flag: &str) -> Result<Option<Vec<u8>>, Error> {
+        if let Some((plan, rest)) = self.unframe(bytes)? {
+            let from_end = avro::boolean(plan, flag, rest).map_err(Error::Avro)?.map(|at| rest.len() - at);
+            let mut changed = bytes.to_vec();
+            let place = from_end.and_then(|from_end| bytes.len().checked_sub(from_end));
+            return Ok(place.and_then(|place| changed.get_mut(place)).map(|byte| *byte = 1).map(|()| changed));
+        }
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = from_json(bytes)?;
+        let mut changed = Vec::with_capacity(bytes.len() + flag.len() + 8);
+        if let Some(value) = fields.get(flag).map(|value| value.get()) {
+            // The value is a part of the record, so where it stands is the distance between the two.
+            let start = value.as_ptr().addr() - bytes.as_ptr().addr();
+            changed.extend_from_slice(&bytes[..start]);
+            changed.extend_from_slice(b"true");
+            changed.extend_from_slice(&bytes[start + value.len()..]);
+        } else {
+            let comma = if fields.is_empty() { "" } else { "," };
+            changed.extend_from_slice(format!("{{\"{flag}\":true{comma}").as_bytes());
+            changed.extend_from_slice(&bytes[1..]);
+        }
+        Ok(Some(changed))
+    }
+}
+
+/// The single-object frame that names a schema, which is put before a record of a container that is to stand alone: a
+/// container has one schema for all.
+///
+/// # Errors
+/// If the text is no schema.
+pub fn single_object(schema: &str) -> Result<[u8; 10], avro::Error> {
+    let mut frame = [0; 10];
+    frame[..2].copy_from_slice(&SINGLE_OBJECT);
+    frame[2..].copy_from_slice(&avro::fingerprint(schema)?);
+    Ok(frame)
 }
 
 /// Appends a record in a framing.
@@ -188,10 +238,7 @@ impl Framer {
         let mut prefix = Vec::new();
         match framing {
             Framing::Json => {}
-            Framing::SingleObject => {
-                prefix.extend_from_slice(&SINGLE_OBJECT);
-                prefix.extend_from_slice(&avro::fingerprint(schema.text)?);
-            }
+            Framing::SingleObject => prefix.extend_from_slice(&single_object(schema.text)?),
             Framing::Registry(id) => {
                 prefix.push(REGISTRY);
                 prefix.extend_from_slice(&id.to_be_bytes());
@@ -211,5 +258,60 @@ impl Framer {
         }
         out.extend_from_slice(&self.prefix);
         avro::to_bytes(record, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{records, schema};
+
+    fn event() -> records::Event<'static> {
+        records::Event {
+            kind: "heartbeat".into(),
+            phone_number_id: "1".into(),
+            occurred_at: 1_790_000_000_000,
+            ..records::Event::default()
+        }
+    }
+
+    /// The record with its flag set, and how many of its bytes are others than before.
+    fn flagged(writers: &Writers, bytes: &[u8]) -> (bool, usize) {
+        let changed = writers.with_flag(bytes, "admit_late").expect("readable").expect("a schema with the flag");
+        let record: records::Event<'_> = writers.read(&changed).expect("readable");
+        let same = record == records::Event { admit_late: true, ..event() };
+        (same, bytes.iter().zip(&changed).filter(|(before, after)| before != after).count())
+    }
+
+    #[test]
+    fn a_flag_is_set_in_every_framing_and_nothing_else_changes() {
+        let mut writers = Writers::of(schema::EVENT).expect("a schema");
+        writers.add_registered(7, schema::EVENT.text).expect("a schema");
+        for framing in [Framing::SingleObject, Framing::Registry(7)] {
+            let mut bytes = Vec::new();
+            write(&event(), schema::EVENT, framing, &mut bytes).expect("written");
+            assert_eq!(flagged(&writers, &bytes), (true, 1), "{framing:?}");
+        }
+        for (before, after) in [
+            ("{}", r#"{"admit_late":true}"#),
+            ("{ \"a\" : [1] }\n", "{\"admit_late\":true, \"a\" : [1] }\n"),
+            (
+                r#"{"a":{"admit_late":false}, "admit_late" : false, "b":"é"}"#,
+                r#"{"a":{"admit_late":false}, "admit_late" : true, "b":"é"}"#,
+            ),
+        ] {
+            let changed = writers.with_flag(before.as_bytes(), "admit_late").expect("readable").expect("JSON");
+            assert_eq!(String::from_utf8(changed).expect("UTF-8"), after);
+        }
+    }
+
+    #[test]
+    fn a_record_written_with_a_schema_without_the_flag_is_left_alone() {
+        let schema = r#"{"type": "record", "name": "Event", "fields": [{"name": "kind", "type": "string"}]}"#;
+        let mut writers = Writers::default();
+        writers.add(schema).expect("a schema");
+        let bytes = [&single_object(schema).expect("a schema")[..], b"\x02x"].concat();
+        assert_eq!(writers.with_flag(&bytes, "admit_late"), Ok(None));
+        assert_eq!(writers.with_flag(b"\0\0\0\0\x09x", "admit_late"), Err(Error::UnknownId(9)));
     }
 }

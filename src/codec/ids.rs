@@ -236,6 +236,14 @@ pub fn outcome(
     hash(&[number, about.as_bytes(), participant.as_bytes(), outcome.as_bytes(), revision.bytes()])
 }
 
+/// An adjustment's id: H(reconciliation reference, dimensions).
+#[must_use]
+pub fn adjustment(reference: &str, dimensions: &[&str]) -> [u8; 16] {
+    let mut fields = vec![reference.as_bytes()];
+    fields.extend(dimensions.iter().map(|dimension| dimension.as_bytes()));
+    hash(&fields)
+}
+
 /// A dead letter's id: H(topic, partition, offset), and the part if only a part of the record is meant. The
 /// one id that says where something was read.
 #[must_use]

@@ -81,11 +81,19 @@ impl<'a> Parsed<'a> {
     }
 
     /// Reads the parts in order. `fallback` is the time given to what carries none, in milliseconds: the
-    /// arrival of the body, or the latest time known before it.
+    /// arrival of the body, or the latest time known before it. An `admit_late` beside the body's fields is meant for all
+    /// events in it.
     #[must_use]
     pub fn parts(&self, settings: &Settings, fallback: Option<i64>) -> Vec<Part<'a>> {
         let mut reader = Reader { settings, fallback, path: String::new(), parts: Vec::new() };
         reader.body(&self.0);
+        if self.0.admit_late.boolean() == Some(true) {
+            for part in &mut reader.parts {
+                if let Part::Event(event) = part {
+                    event.admit_late = true;
+                }
+            }
+        }
         reader.parts
     }
 }

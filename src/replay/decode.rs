@@ -197,11 +197,12 @@ impl Source {
         let Some(record) = self.input.next()? else {
             return Ok(None);
         };
-        let RawRecord { number, bytes, size, flaw, plan } = record;
+        let RawRecord { number, bytes, size, flaw, plan, frame } = record;
         let mut decoding = Decoding { settings, high: self.high, received_at: None, items: Vec::new() };
         let keep = settings.keep_bytes && flaw != Some(Flaw::TooLong);
         if keep {
             self.kept.clear();
+            self.kept.extend_from_slice(frame);
             self.kept.extend_from_slice(bytes);
         }
         match (flaw, plan) {

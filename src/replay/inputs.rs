@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::avro::{self, Plan};
+use crate::codec::frame;
+use crate::config::Mistake;
 
 /// The longest record accepted: well above the platform's largest batch of a thousand updates.
 const LONGEST: usize = 16 << 20;
@@ -72,6 +74,51 @@ pub struct RawRecord<'b> {
     pub flaw: Option<Flaw>,
     /// The schema it was written with, in a container.
     pub plan: Option<&'b Plan>,
+    /// What is put before its bytes where it stands alone: the name of that schema.
+    pub frame: &'b [u8],
+}
+
+impl<'b> RawRecord<'b> {
+    /// Reads it as a record of ours.
+    ///
+    /// # Errors
+    /// Why it is none, without any of its content.
+    pub fn read<T: Deserialize<'b>>(&self) -> Result<T, String> {
+        match (self.flaw, self.plan) {
+            (Some(_), _) => Err("it is no JSON object".to_owned()),
+            (None, Some(plan)) => avro::from_bytes(plan, &mut &*self.bytes).map_err(|error| error.to_string()),
+            (None, None) => frame::from_json(self.bytes).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// How many mistakes of one file are told: more would tell nothing new.
+const MOST_MISTAKES: usize = 20;
+
+/// Hands every record of a file to whoever wants it. Every mistake gets the file and the line.
+pub fn each(path: &Path, mistakes: &mut Vec<Mistake>, mut take: impl FnMut(&RawRecord<'_>) -> Result<(), Vec<String>>) {
+    let unreadable =
+        |error: &io::Error| Mistake::new(path.display().to_string(), format!("it cannot be read: {error}"));
+    let read = Arc::new(AtomicU64::new(0));
+    let mut input = match Input::open(path, Place::default(), &read) {
+        Ok(input) => input,
+        Err(error) => return mistakes.push(unreadable(&error)),
+    };
+    let known = mistakes.len();
+    loop {
+        match input.next() {
+            Ok(None) => return,
+            Ok(Some(record)) => {
+                let place = format!("{}, line {}", path.display(), record.number);
+                let wrong = take(&record).err().unwrap_or_default();
+                mistakes.extend(wrong.into_iter().map(|problem| Mistake::new(&place, problem)));
+            }
+            Err(error) => return mistakes.push(unreadable(&error)),
+        }
+        if mistakes.len() >= known + MOST_MISTAKES {
+            return mistakes.push(Mistake::new(path.display().to_string(), "there may be more; mend these first"));
+        }
+    }
 }
 
 /// What is wrong with a record before anyone looks into it.
@@ -248,7 +295,7 @@ impl JsonInput {
             let bytes = trim(&self.record);
             (bytes, bytes.len() as u64)
         };
-        Ok(Some(RawRecord { number, bytes, size, flaw, plan: None }))
+        Ok(Some(RawRecord { number, bytes, size, flaw, plan: None, frame: &[] }))
     }
 
     /// Reads the rest of an object whose first line is in `record`.
@@ -326,6 +373,7 @@ impl Depth {
 pub struct AvroInput {
     blocks: avro::Blocks<Source>,
     plan: Plan,
+    frame: [u8; 10],
     block: Vec<u8>,
     at: usize,
     left: u64,
@@ -335,9 +383,10 @@ pub struct AvroInput {
 impl AvroInput {
     fn open(source: Source, place: Place) -> io::Result<Self> {
         let blocks = avro::Blocks::open(source)?;
-        let plan = Plan::parse(&blocks.header().schema)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        let mut input = Self { blocks, plan, block: Vec::new(), at: 0, left: 0, number: 0 };
+        let invalid = |error: avro::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        let plan = Plan::parse(&blocks.header().schema).map_err(invalid)?;
+        let frame = frame::single_object(&blocks.header().schema).map_err(invalid)?;
+        let mut input = Self { blocks, plan, frame, block: Vec::new(), at: 0, left: 0, number: 0 };
         while input.number < place.records {
             if input.next()?.is_none() {
                 let why = "it ends before the place where the former run stopped";
@@ -363,7 +412,7 @@ impl AvroInput {
         self.number += 1;
         let bytes = &self.block[start..self.at];
         let size = bytes.len() as u64;
-        Ok(Some(RawRecord { number: self.number, bytes, size, flaw: None, plan: Some(&self.plan) }))
+        Ok(Some(RawRecord { number: self.number, bytes, size, flaw: None, plan: Some(&self.plan), frame: &self.frame }))
     }
 }
 

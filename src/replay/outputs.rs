@@ -11,9 +11,10 @@ use crate::codec::schema::{self, RecordSchema};
 use crate::engine::publish::Record;
 
 /// How records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// A JSON object per line.
+    #[default]
     Ndjson,
     /// An Avro object container file.
     Avro,

@@ -28,6 +28,25 @@ pub fn skip(plan: &Plan, input: &mut &[u8]) -> Result<(), Error> {
     pass(plan, plan.root, input, 0)
 }
 
+/// Where in a record's bytes a field stands that is a boolean; nothing if the schema has no such field.
+///
+/// # Errors
+/// If the bytes are not what the writer's schema says.
+pub fn boolean(plan: &Plan, name: &str, bytes: &[u8]) -> Result<Option<usize>, Error> {
+    let Node::Record(fields) = &plan.nodes[plan.root] else {
+        return Ok(None);
+    };
+    let mut rest = bytes;
+    for field in &fields.all {
+        let before = bytes.len() - rest.len();
+        pass(plan, field.node, &mut rest, 0)?;
+        if field.name == name {
+            return Ok(matches!(plan.nodes[field.node], Node::Boolean).then_some(before));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes an integer in Avro's zigzag form from the front.
 pub(super) fn long(input: &mut &[u8]) -> Result<i64, Error> {
     let mut value: u64 = 0;

@@ -280,8 +280,8 @@ macro_rules! shapes {
 }
 
 shapes! {
-    /// The whole body (rules.md 6.1). `received_at` is ours: when whoever kept the body received it.
-    Body { object: Lax<'a>, received_at: Lax<'a>, entry: Many<Entry<'a>> }
+    /// The whole body (rules.md 6.1). `received_at` is ours: when whoever kept the body received it; `admit_late` too.
+    Body { object: Lax<'a>, received_at: Lax<'a>, admit_late: Lax<'a>, entry: Many<Entry<'a>> }
 
     /// One account's changes.
     Entry { id: Lax<'a>, time: Lax<'a>, changes: Many<Change<'a>> }
