@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and what it comes to.
 
+mod forecast;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ enum Command {
     Scenario(ScenarioArgs),
     /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
     Loadgen(LoadgenArgs),
+    /// Tell what a campaign would come to before it is sent: verdicts and price of a list of recipients
+    Forecast(forecast::ForecastArgs),
     /// Run the stream processor on Kafka, exactly once
     #[cfg(feature = "kafka")]
     Run(ConfigArgs),
@@ -208,6 +212,7 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
         Command::Loadgen(args) => loadgen(&args),
+        Command::Forecast(args) => forecast::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run_on_kafka(&args),
         #[cfg(feature = "kafka")]

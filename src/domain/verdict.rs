@@ -21,7 +21,7 @@ use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {
     /// Send it.
     Allowed,
@@ -435,6 +435,18 @@ impl Gates {
 /// Answers an ask; one that is `throttled` with that alone.
 #[must_use]
 pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
+    let verdict = judge(context, known, ask, asked_at, throttled);
+    // What is possible rests on what is known of the account, whatever the content.
+    if context.reference_stale {
+        return verdict;
+    }
+    let alternatives = alternatives(context, known, &ask.content, verdict.evaluate_for);
+    Verdict { alternatives, ..verdict }
+}
+
+/// Answers an ask as [`decide`] does, without looking for what else is possible.
+#[must_use]
+pub fn judge(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
     let at = ask.evaluate_for.unwrap_or(asked_at);
     let template = match &ask.content {
         Content::Template(template) => known.template(context, template, at),
@@ -482,8 +494,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
         asked_at,
         evaluate_for: at,
         valid_until: ends.into_iter().flatten().min(),
-        // What is possible rests on what is known of the account, whatever the content.
-        alternatives: if context.reference_stale { Vec::new() } else { alternatives(context, known, &ask.content, at) },
+        alternatives: Vec::new(),
         windows,
         price,
         consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
