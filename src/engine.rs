@@ -7,6 +7,7 @@
 
 pub mod forecast;
 mod home;
+mod look;
 mod meta;
 pub mod publish;
 mod sent;

@@ -9,6 +9,7 @@
 //! - [`zones`] are the time zones, compiled in.
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
 //! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
+//! - [`explain`] tells why something is as it is: the events behind it, the rule, the arithmetic.
 //! - [`forecast`] asks what a list of messages would come to.
 //! - `registry`, `metrics`, `health` and `http` stand around the stream processor: the schema registry's client, what is
 //!   measured, whether all is well, and the server that tells both.
@@ -22,6 +23,7 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod explain;
 pub mod forecast;
 #[cfg(feature = "serving")]
 pub mod health;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -19,6 +19,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("worker", &["engine", "stream", "store", "codec", "domain", "zones"]),
     ("config", &["worker", "stream", "engine", "codec", "domain", "zones"]),
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
+    ("explain", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
     ("forecast", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
@@ -34,7 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
             "metrics", "health", "http",
         ],
     ),
-    ("cli", &["run", "forecast", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    ("cli", &["run", "explain", "forecast", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
@@ -49,8 +50,8 @@ const HOMES: [(&str, &[&str]); 31] = [
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs", "forecast.rs"]),
-    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "registry.rs", "forecast.rs"]),
+    ("serde", &["codec", "config", "replay", "loadgen", "registry.rs", "explain.rs", "forecast.rs"]),
+    ("serde_json", &["codec", "replay", "loadgen", "cli.rs", "cli/", "registry.rs", "forecast.rs"]),
     ("ureq", &["registry.rs"]),
     ("prometheus", &["metrics.rs"]),
     ("axum", &["http.rs"]),

@@ -447,6 +447,48 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
 /// Answers an ask as [`decide`] does, without looking for what else is possible.
 #[must_use]
 pub fn judge(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
+    let Weighed { mut gates, template, price, windows } = weigh(context, known, ask, asked_at);
+    if throttled {
+        gates = Gates(vec![Reason::Throttled.into()]);
+    }
+    let (answer, reasons, warnings) = gates.answer();
+    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
+    Verdict {
+        request: ask.request.clone(),
+        content: ask.content.clone(),
+        template,
+        answer,
+        reasons,
+        warnings,
+        asked_at,
+        evaluate_for: ask.evaluate_for.unwrap_or(asked_at),
+        valid_until: ends.into_iter().flatten().min(),
+        alternatives: Vec::new(),
+        windows,
+        price,
+        consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
+        reference_watermark: context.reference.watermark(),
+    }
+}
+
+/// Every reason that holds of an ask, in order of precedence: those that decide, and those that they outweigh.
+#[must_use]
+pub fn considered(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Vec<Cited> {
+    let Gates(mut cited) = weigh(context, known, ask, asked_at).gates;
+    cited.sort_by_key(|cited| cited.reason);
+    cited
+}
+
+/// What an answer is made of.
+struct Weighed {
+    gates: Gates,
+    template: Option<TemplateView>,
+    price: Preview,
+    windows: Windows,
+}
+
+/// Passes all gates, and looks up the price.
+fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Weighed {
     let at = ask.evaluate_for.unwrap_or(asked_at);
     let template = match &ask.content {
         Content::Template(template) => known.template(context, template, at),
@@ -479,27 +521,7 @@ pub fn judge(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Times
     if context.reference_stale {
         gates.doubt_reference();
     }
-    if throttled {
-        gates = Gates(vec![Reason::Throttled.into()]);
-    }
-    let (answer, reasons, warnings) = gates.answer();
-    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at)];
-    Verdict {
-        request: ask.request.clone(),
-        content: ask.content.clone(),
-        template,
-        answer,
-        reasons,
-        warnings,
-        asked_at,
-        evaluate_for: at,
-        valid_until: ends.into_iter().flatten().min(),
-        alternatives: Vec::new(),
-        windows,
-        price,
-        consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
-        reference_watermark: context.reference.watermark(),
-    }
+    Weighed { gates, template, price, windows }
 }
 
 fn open_end(window: WindowAt) -> Option<Timestamp> {

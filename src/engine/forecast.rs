@@ -55,18 +55,18 @@ impl<S: Store> Engine<S> {
     /// If the store cannot be read.
     pub fn forecast(&self, question: &Question, mut tell: impl FnMut(&Judged<'_>)) -> Result<Standing, store::Error> {
         let asked_at = question.asked_at;
-        let entry = self.number_index.get(&question.number).and_then(|index| self.numbers.get(index.0 as usize));
-        let number = entry.map_or_else(|| Number::new(question.number.clone()), |entry| entry.number.clone());
+        let is_known = self.number_index.contains_key(&question.number);
+        let number = self.number(&question.number);
         let named = question.account.as_ref();
         let account = Homes::default().account(&self.setup, &self.reference, &number, named, asked_at);
-        let stale = Stale { input: self.stale.input || entry.is_none(), ..self.stale };
+        let stale = Stale { input: self.stale.input || !is_known, ..self.stale };
         let now = self.meta.partition_time.unwrap_or(asked_at);
         let context = context_of(&self.setup, &self.reference, &self.zones, stale, now);
         let standing = Standing {
             partition_time: self.meta.partition_time,
             reference_watermark: self.reference.watermark(),
             evaluated_for: question.evaluate_for.unwrap_or(asked_at),
-            number_known: entry.is_some(),
+            number_known: is_known,
         };
         let mut campaigns: Vec<Campaign<'_>> =
             question.candidates.iter().map(|_| Campaign::new(context, &account, number.clone())).collect();
@@ -88,6 +88,12 @@ impl<S: Store> Engine<S> {
             }
         }
         Ok(standing)
+    }
+
+    /// A copy of what is remembered of a number.
+    pub(super) fn number(&self, id: &NumberId) -> Number {
+        let entry = self.number_index.get(id).and_then(|index| self.numbers.get(index.0 as usize));
+        entry.map_or_else(|| Number::new(id.clone()), |entry| entry.number.clone())
     }
 
     /// A person as an ask would find them; somebody never heard of is a contact nothing is known of.

@@ -76,7 +76,7 @@ impl Watch for () {}
 /// A state, and the files whose events are yet to be folded on top of it.
 pub struct Refold {
     engine: Engine<Rows>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
     merge: Merge,
     paths: Vec<Arc<str>>,
     records: u64,
@@ -130,7 +130,7 @@ impl Refold {
         })?;
         Ok(Self {
             engine,
-            publisher: Publisher::new(setup, Zones::new(), config.name, config.enforced),
+            publisher: Arc::new(Publisher::new(setup, Zones::new(), config.name, config.enforced)),
             merge,
             paths: inputs.iter().map(|input| Arc::from(input.identity.path.as_str())).collect(),
             records,
@@ -146,7 +146,7 @@ impl Refold {
 
     /// What makes records of it.
     #[must_use]
-    pub const fn publisher(&self) -> &Publisher {
+    pub const fn publisher(&self) -> &Arc<Publisher> {
         &self.publisher
     }
 
