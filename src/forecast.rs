@@ -6,10 +6,11 @@ mod table;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::codec::records;
+use crate::codec::{forecast as record, ids, records};
 use crate::config::{Config, Mistake};
 use crate::domain::forecast::Totals;
 use crate::domain::time::Timestamp;
@@ -77,6 +78,48 @@ pub fn run(
     Ok(())
 }
 
+/// The questions of a list as records, asked now. Those of a table have ids of this moment, so that nobody else's answers
+/// are taken for theirs.
+///
+/// # Errors
+/// All mistakes of the list.
+#[allow(clippy::disallowed_methods, reason = "a question is asked now")]
+pub fn questions(asking: &Asking) -> Result<Vec<records::ForecastRequested<'static>>, Vec<Mistake>> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(Timestamp::EARLIEST);
+    let list = list::read(&asking.list, &Terms { asked_at: now, ..asking.terms.clone() })?;
+    let mut written = Vec::new();
+    for (place, listed) in list.questions.iter().enumerate() {
+        let (nanos, process) = (since.as_nanos().to_be_bytes(), std::process::id().to_be_bytes());
+        let about = [listed.question.request.as_str().as_bytes(), &nanos, &process, &place.to_be_bytes()];
+        let id = ids::hex(ids::hash(&about));
+        let own = listed.question.request.as_str();
+        let records = record::write(&listed.question, |part| match (listed.is_named, part) {
+            (true, 0) => own.to_owned(),
+            (true, part) => format!("{own}-{part}"),
+            (false, part) => format!("{}-{part}", id.as_str()),
+        });
+        if records.len() > 1 {
+            eprintln!(
+                "The list is asked in {} questions: each counts the month's free deliveries from where they stand.",
+                records.len()
+            );
+        }
+        written.extend(records);
+    }
+    Ok(written)
+}
+
+/// Prints a record of an answer.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn print(answer: &records::ForecastAnswer<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, answer)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
 fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
     let file = File::create(path);
     file.map(BufWriter::new).map_err(|error| {
@@ -133,8 +176,7 @@ impl Answer {
             folded: i64::try_from(self.records).ok(),
         };
         for record in refold.publisher().forecast(asked, self.standing, &self.parts) {
-            serde_json::to_writer(&mut *out, &record)?;
-            out.write_all(b"\n")?;
+            print(&record, out)?;
         }
         Ok(())
     }

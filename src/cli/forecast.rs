@@ -16,6 +16,7 @@ use crate::replay::{self, Failure, Format, Options};
 use crate::zones::{Zones, parse_instant};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct ForecastArgs {
     /// The campaign list: CSV whose first line names the columns (`phone` or `user_id`, and if wanted `template`,
     /// `language`, `category`, `kind`), or records of `wa.forecasts` as NDJSON
@@ -54,6 +55,19 @@ pub(super) struct ForecastArgs {
     /// Where every recipient's answer goes, as NDJSON with the line of the list
     #[arg(long, value_name = "FILE")]
     recipients: Option<PathBuf>,
+    /// Ask whoever runs the stream processor of this configuration (`--config`), through `wa.forecasts`; the answers are
+    /// printed as records, as they come
+    #[cfg(feature = "kafka")]
+    #[arg(long, conflicts_with_all = ["state", "replay", "accounts", "templates", "recipients"])]
+    kafka: bool,
+    /// How many seconds to wait for the answers
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "kafka")]
+    wait: u64,
+    /// With --kafka, list every recipient's answer besides the totals
+    #[cfg(feature = "kafka")]
+    #[arg(long, requires = "kafka")]
+    per_recipient: bool,
     /// Print the answer as records of `wa.forecast-answers`, not as a table
     #[arg(long)]
     json: bool,
@@ -106,7 +120,7 @@ impl ForecastArgs {
         if at == Some(None) {
             mistakes.push(Mistake::new("--at", NO_INSTANT));
         }
-        if self.state.is_none() && self.replay.is_empty() {
+        if self.state.is_none() && self.replay.is_empty() && !self.is_for_kafka() {
             mistakes.push(Mistake::new(
                 "forecast",
                 "say what to ask: --state with the state of a replay, or --replay with files of events",
@@ -118,7 +132,7 @@ impl ForecastArgs {
             candidates,
             at: at.flatten(),
             asked_at: Timestamp::EARLIEST,
-            per_recipient: self.recipients.is_some(),
+            per_recipient: self.recipients.is_some() || self.lists_recipients(),
         };
         let (list, recipients) = (self.list.clone(), self.recipients.clone());
         mistakes.extend(list::read(&list, &terms).err().unwrap_or_default());
@@ -127,6 +141,43 @@ impl ForecastArgs {
         }
         Ok(Asking { list, terms, recipients, json: self.json })
     }
+}
+
+#[cfg(feature = "kafka")]
+impl ForecastArgs {
+    const fn is_for_kafka(&self) -> bool {
+        self.kafka
+    }
+
+    const fn lists_recipients(&self) -> bool {
+        self.per_recipient
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+impl ForecastArgs {
+    const fn is_for_kafka(&self) -> bool {
+        false
+    }
+
+    const fn lists_recipients(&self) -> bool {
+        false
+    }
+}
+
+/// Sends a list's questions, and prints the answers.
+#[cfg(feature = "kafka")]
+fn ask(config: &config::Config, asking: &Asking, wait: u64) -> ExitCode {
+    let questions = match forecast::questions(asking) {
+        Ok(questions) => questions,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let mut out = std::io::stdout().lock();
+    let wait = std::time::Duration::from_secs(wait);
+    super::ended(
+        crate::run::forecast::ask(config, &questions, wait, |answer| forecast::print(answer, &mut out))
+            .map(|()| Vec::new()),
+    )
 }
 
 /// What is said of a text that is no instant.
@@ -167,6 +218,10 @@ pub(super) fn run(args: &ForecastArgs) -> ExitCode {
             return refuse(&mistakes);
         }
     };
+    #[cfg(feature = "kafka")]
+    if args.kafka {
+        return ask(&config, &asking, args.wait);
+    }
     match forecast::run(config, &asking, &options, prepared, zones, &mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Mistakes(mistakes)) => refuse(&mistakes),

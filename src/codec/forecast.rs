@@ -2,9 +2,11 @@
 
 use super::event::{Invalid, content, id, identity, instant, optional};
 use super::records;
-use crate::domain::content::Content;
+use crate::codec::text::Text;
+use crate::domain::content::{Category, Content};
 use crate::domain::forecast::{Candidate, MOST_CANDIDATES, MOST_RECIPIENTS, Question};
 use crate::domain::id::{AccountId, Identity, NumberId, RequestId};
+use crate::domain::time::Timestamp;
 
 /// How many mistakes of one record are told.
 const TOLD: usize = 20;
@@ -105,6 +107,59 @@ pub fn said(said: &records::Content<'_>) -> Result<Content, Invalid> {
     content(said, "content.kind")
 }
 
+/// The records of a question: one for every [`MOST_RECIPIENTS`] recipients and for every content of a list that says
+/// itself what is sent. `request` names each of them by its place.
+pub fn write(question: &Question, request: impl Fn(usize) -> String) -> Vec<records::ForecastRequested<'static>> {
+    let text = |text: &str| Text::copied(text);
+    let mut same: Vec<(Vec<records::Content<'static>>, Vec<records::Person<'static>>)> = Vec::new();
+    for (place, identity) in question.recipients.iter().enumerate() {
+        let said: Vec<_> =
+            question.candidates.iter().filter_map(|candidate| candidate.to(place)).map(written).collect();
+        let person = records::Person {
+            wa_id: identity.phone.as_ref().map(|id| text(id.as_str())),
+            user_id: identity.scoped.as_ref().map(|id| text(id.as_str())),
+            parent_user_id: identity.parent.as_ref().map(|id| text(id.as_str())),
+        };
+        match same.iter_mut().find(|(known, people)| *known == said && people.len() < MOST_RECIPIENTS) {
+            Some((_, people)) => people.push(person),
+            None => same.push((said, vec![person])),
+        }
+    }
+    let record = |(place, (candidates, recipients))| records::ForecastRequested {
+        request_id: request(place).into(),
+        phone_number_id: text(question.number.as_str()),
+        account_id: question.account.as_ref().map(|id| text(id.as_str())),
+        occurred_at: question.asked_at.millis(),
+        received_at: None,
+        evaluate_for: question.evaluate_for.map(Timestamp::millis),
+        recipients,
+        candidates,
+        per_recipient: question.per_recipient,
+    };
+    same.into_iter().enumerate().map(record).collect()
+}
+
+fn written(said: &Content) -> records::Content<'static> {
+    let text = |text: &str| Text::copied(text);
+    let named = |category: &Category| text(category.name());
+    records::Content {
+        kind: said.name().into(),
+        message_type: None,
+        category: match said {
+            Content::DirectSend(category) => Some(named(category)),
+            Content::Template(_) | Content::Freeform | Content::Reaction | Content::Agent => None,
+        },
+        template: match said {
+            Content::Template(template) => Some(records::Template {
+                name: text(&template.name),
+                language: text(&template.language),
+                category: template.category.as_ref().map(named),
+            }),
+            Content::DirectSend(_) | Content::Freeform | Content::Reaction | Content::Agent => None,
+        },
+    }
+}
+
 /// A question that cannot be understood, and yet deserves an answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Malformed {
@@ -162,6 +217,34 @@ impl std::fmt::Debug for Malformed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_is_written_as_it_is_read_and_a_list_that_says_what_is_sent_as_several() {
+        let person = |number: usize| records::Person {
+            wa_id: Some(format!("5511955{number:06}").into()),
+            ..records::Person::default()
+        };
+        let record = records::ForecastRequested {
+            request_id: "sale 0".into(),
+            phone_number_id: "1".into(),
+            occurred_at: 1_791_288_000_000,
+            evaluate_for: Some(1_791_288_000_001),
+            recipients: (0..3).map(person).collect(),
+            candidates: vec![
+                written(&Content::DirectSend(Category::Utility)),
+                records::Content { kind: "freeform".into(), ..records::Content::default() },
+            ],
+            per_recipient: true,
+            ..records::ForecastRequested::default()
+        };
+        let question = parse(&record).expect("a question");
+        assert!(write(&question, |place| format!("sale {place}")) == [record]);
+        let own = vec![Content::Freeform, Content::Reaction, Content::Freeform];
+        let question = Question { candidates: vec![Candidate::Each(own)], ..question };
+        let written = write(&question, |place| place.to_string());
+        let said: Vec<_> = written.iter().map(|it| (it.request_id.as_str(), it.recipients.len())).collect();
+        assert_eq!(said, [("0", 2), ("1", 1)]);
+    }
 
     #[test]
     fn all_mistakes_are_told_together_and_none_repeats_what_it_is_about() {

@@ -1,7 +1,7 @@
 //! What somebody wants explained, looked for while everything is folded: whom it is about, and which message or ask.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::codec::ids::{self, hex};
 use crate::domain::effect::What;
@@ -51,7 +51,7 @@ pub struct Finder {
     hash: Option<[u8; 16]>,
     /// The only number that is looked at.
     number: Option<NumberId>,
-    publisher: Arc<Publisher>,
+    publisher: Rc<Publisher>,
     /// What was found.
     pub found: BTreeMap<Subject, Focus>,
     /// When the first record arrived, and the last.
@@ -63,7 +63,7 @@ pub struct Finder {
 impl Finder {
     /// A search for what somebody typed.
     #[must_use]
-    pub fn new(text: &str, number: Option<NumberId>, publisher: Arc<Publisher>) -> Self {
+    pub fn new(text: &str, number: Option<NumberId>, publisher: Rc<Publisher>) -> Self {
         let text = text.trim().to_owned();
         let phone = text.trim_start_matches('+').to_owned();
         let hash = ids::from_hex(&text);
@@ -120,7 +120,7 @@ impl Finder {
         (focus != Focus::default()).then_some(focus)
     }
 
-    fn add(&mut self, subject: Subject, focus: Focus) {
+    fn add(&mut self, subject: Subject, focus: &Focus) {
         let known = self.found.entry(subject).or_default();
         known.whole |= focus.whole;
         focus.messages.iter().for_each(|id| known.message(id));
@@ -151,7 +151,7 @@ impl Finder {
             }
             if focus != Focus::default() {
                 let subject = ((*output.number).clone(), contact.key);
-                self.add(subject, focus);
+                self.add(subject, &focus);
             }
         }
     }
@@ -195,13 +195,13 @@ impl Watch for Finder {
         if let Some(focus) = self.meant_by(&event.event)
             && let Some(key) = engine.key_of(event)?
         {
-            self.add((event.event.number.clone(), key), focus);
+            self.add((event.event.number.clone(), key), &focus);
         }
         if self.hash.is_some() {
             self.look_at(outputs);
             // Not everything that is folded tells of its contact.
             if let Some(key) = engine.key_of(event)?.filter(|key| hex(key.0).as_str() == self.text) {
-                self.add((event.event.number.clone(), key), Focus { whole: true, ..Focus::default() });
+                self.add((event.event.number.clone(), key), &Focus { whole: true, ..Focus::default() });
             }
         }
         Ok(())

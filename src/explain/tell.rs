@@ -134,18 +134,13 @@ pub fn effect(effect: &Effect, publisher: &Publisher, rules: &Rules, zones: &Zon
 }
 
 fn window(edge: &WindowEdge) -> String {
-    let mut told = format!("{} {}", edge.window.id(), edge.transition.name());
-    told += &match edge.closed_at {
+    let until = match edge.closed_at {
         Some(at) => format!(" at {}", instant(at)),
         None => format!(": from {} until {}", instant(edge.opened_at), instant(edge.expires_at)),
     };
-    if let Some(reason) = edge.reason {
-        told += &format!(" ({})", reason.name());
-    }
-    if let Some(former) = edge.corrects {
-        told += &format!(", announced before as from {}", instant(former));
-    }
-    told
+    let reason = edge.reason.map_or_else(String::new, |reason| format!(" ({})", reason.name()));
+    let former = edge.corrects.map_or_else(String::new, |at| format!(", announced before as from {}", instant(at)));
+    format!("{} {}{until}{reason}{former}", edge.window.id(), edge.transition.name())
 }
 
 fn outcome(told: &Outcome) -> String {
@@ -231,21 +226,16 @@ pub fn reason(cited: &Cited, decides: bool, find: &impl Fn([u8; 16]) -> Option<S
         ReasonEffect::Permits => "permits",
         ReasonEffect::Warns => "warns",
     };
-    let mut told = format!("{:>2}. {} {does}", rank + 1, cited.reason.code());
-    if let Some(code) = cited.reason.platform_code() {
-        told += &format!(", as the platform's code {code} would");
-    }
-    if let Some(fact) = &cited.fact {
-        told += &format!(", by {fact}");
-    }
-    if let Some(id) = cited.evidence {
+    let platform = cited.reason.platform_code();
+    let platform = platform.map_or_else(String::new, |code| format!(", as the platform's code {code} would"));
+    let fact = cited.fact.as_ref().map_or_else(String::new, |fact| format!(", by {fact}"));
+    let evidence = cited.evidence.map_or_else(String::new, |id| {
         let place = find(id.0).map_or_else(|| "which is not in these files".to_owned(), |place| format!("at {place}"));
-        told += &format!(", by event {} {place}", hex(id.0).as_str());
-    }
-    if !decides && cited.reason.effect() != ReasonEffect::Warns {
-        told += "; outweighed";
-    }
-    told
+        format!(", by event {} {place}", hex(id.0).as_str())
+    });
+    let outweighed = !decides && cited.reason.effect() != ReasonEffect::Warns;
+    let outweighed = if outweighed { "; outweighed" } else { "" };
+    format!("{:>2}. {} {does}{platform}{fact}{evidence}{outweighed}", rank + 1, cited.reason.code())
 }
 
 /// A rule row with its first day and where it was read.

@@ -1,7 +1,7 @@
 //! What touched somebody, event by event: rows before and after, and what the fold told in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::find::{Focus, Subject};
 use super::tell;
@@ -115,7 +115,7 @@ impl Trace {
 pub struct Tracer {
     /// Of each of them, what was written down.
     pub traces: BTreeMap<Subject, Trace>,
-    publisher: Arc<Publisher>,
+    publisher: Rc<Publisher>,
     policy: Policy,
     rules: Rules,
     zones: Zones,
@@ -134,7 +134,7 @@ struct Before {
 impl Tracer {
     /// Writes down what touches those who were found.
     #[must_use]
-    pub fn new(found: BTreeMap<Subject, Focus>, publisher: Arc<Publisher>, (policy, rules): (Policy, Rules)) -> Self {
+    pub fn new(found: BTreeMap<Subject, Focus>, publisher: Rc<Publisher>, (policy, rules): (Policy, Rules)) -> Self {
         let traces = found.into_iter().map(|(subject, focus)| (subject, Trace { focus, ..Trace::default() }));
         let (traces, zones) = (traces.collect(), Zones::new());
         Self { traces, publisher, policy, rules, zones, before: None, places: BTreeMap::new() }

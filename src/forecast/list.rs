@@ -39,6 +39,8 @@ pub struct Listed {
     pub question: Question,
     /// The line of each recipient; in a record of questions all have its own.
     pub lines: Vec<u64>,
+    /// Whether the list gives it its id.
+    pub is_named: bool,
 }
 
 /// A list as it was read.
@@ -135,7 +137,8 @@ impl Reading<'_> {
                     let per_recipient = question.per_recipient || self.terms.per_recipient;
                     let evaluate_for = self.terms.at.or(question.evaluate_for);
                     let question = Question { evaluate_for, per_recipient, ..question };
-                    list.questions.push(Listed { lines: vec![line; question.recipients.len()], question });
+                    let lines = vec![line; question.recipients.len()];
+                    list.questions.push(Listed { question, lines, is_named: true });
                 }
                 Err(mistakes) => mistakes.as_slice().iter().for_each(|mistake| self.wrong(line, mistake)),
             }
@@ -205,7 +208,7 @@ impl Reading<'_> {
             candidates,
             per_recipient: self.terms.per_recipient,
         };
-        List { questions: vec![Listed { question, lines }], unused }
+        List { questions: vec![Listed { question, lines, is_named: false }], unused }
     }
 
     fn recipient<'r>(&mut self, line: u64, cell: &impl Fn(Column) -> Option<&'r str>) -> Option<Identity> {

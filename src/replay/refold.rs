@@ -1,6 +1,7 @@
 //! A state to ask: that of a former replay, events of files folded on top of it, or both. What is folded stays in memory
 //! or in a directory of its own; the state on disk is left as it is.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -76,7 +77,7 @@ impl Watch for () {}
 /// A state, and the files whose events are yet to be folded on top of it.
 pub struct Refold {
     engine: Engine<Rows>,
-    publisher: Arc<Publisher>,
+    publisher: Rc<Publisher>,
     merge: Merge,
     paths: Vec<Arc<str>>,
     records: u64,
@@ -130,7 +131,7 @@ impl Refold {
         })?;
         Ok(Self {
             engine,
-            publisher: Arc::new(Publisher::new(setup, Zones::new(), config.name, config.enforced)),
+            publisher: Rc::new(Publisher::new(setup, Zones::new(), config.name, config.enforced)),
             merge,
             paths: inputs.iter().map(|input| Arc::from(input.identity.path.as_str())).collect(),
             records,
@@ -146,7 +147,7 @@ impl Refold {
 
     /// What makes records of it.
     #[must_use]
-    pub const fn publisher(&self) -> &Arc<Publisher> {
+    pub const fn publisher(&self) -> &Rc<Publisher> {
         &self.publisher
     }
 

@@ -69,6 +69,8 @@ pub struct Plan {
     pub pointers: bool,
     /// Where its schema registry is, if it has one.
     pub registry: Option<String>,
+    /// Whether it answers campaign questions.
+    pub questions: bool,
 }
 
 impl Default for Plan {
@@ -85,6 +87,7 @@ impl Default for Plan {
             access: None,
             pointers: false,
             registry: None,
+            questions: false,
         }
     }
 }
@@ -199,7 +202,9 @@ impl Deployment {
             "contacts_changelog",
             "messages_changelog",
         ];
-        let topics: String = named.map(|what| format!("{what} = \"{}\"\n", topic(what))).concat();
+        let asked = ["forecasts", "forecast_answers"].into_iter().filter(|_| self.plan.questions);
+        let topics: String =
+            named.into_iter().chain(asked).map(|what| format!("{what} = \"{}\"\n", topic(what))).collect();
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n{deployment}\n\
              [prices]\nrate_cards = [{}, {}]\n\

@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod deadlines;
 mod edge;
+mod forecast;
 mod headers;
 mod identity;
 mod members;
