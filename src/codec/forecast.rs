@@ -225,7 +225,7 @@ mod tests {
             ..records::Person::default()
         };
         let record = records::ForecastRequested {
-            request_id: "sale 0".into(),
+            request_id: "sale-0".into(),
             phone_number_id: "1".into(),
             occurred_at: 1_791_288_000_000,
             evaluate_for: Some(1_791_288_000_001),
@@ -238,7 +238,7 @@ mod tests {
             ..records::ForecastRequested::default()
         };
         let question = parse(&record).expect("a question");
-        assert!(write(&question, |place| format!("sale {place}")) == [record]);
+        assert!(write(&question, |place| format!("sale-{place}")) == [record]);
         let own = vec![Content::Freeform, Content::Reaction, Content::Freeform];
         let question = Question { candidates: vec![Candidate::Each(own)], ..question };
         let written = write(&question, |place| place.to_string());
