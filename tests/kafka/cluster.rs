@@ -47,6 +47,7 @@ pub fn shared_broker() -> Arc<Broker> {
 
 /// What a deployment is like.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Plan {
     /// Names its topics and its group.
     pub name: &'static str,
@@ -203,8 +204,9 @@ impl Deployment {
             "messages_changelog",
         ];
         let asked = ["forecasts", "forecast_answers"].into_iter().filter(|_| self.plan.questions);
-        let topics: String =
-            named.into_iter().chain(asked).map(|what| format!("{what} = \"{}\"\n", topic(what))).collect();
+        let named: Vec<&str> = named.into_iter().chain(asked).collect();
+        let topics: Vec<String> = named.into_iter().map(|what| format!("{what} = \"{}\"\n", topic(what))).collect();
+        let topics = topics.concat();
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n{deployment}\n\
              [prices]\nrate_cards = [{}, {}]\n\

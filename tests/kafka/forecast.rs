@@ -43,8 +43,8 @@ fn campaigns_are_answered_by_who_folds_the_events_and_each_once() {
     loader.finish();
     let folder = tempfile::tempdir().expect("a folder");
     let list = folder.path().join("list.csv");
-    let phones: String = (0..40).map(|person| format!("5511{person:09}\n")).collect();
-    std::fs::write(&list, format!("phone\n{phones}")).expect("written");
+    let phones: Vec<String> = (0..40).map(|person| format!("5511{person:09}\n")).collect();
+    std::fs::write(&list, format!("phone\n{}", phones.concat())).expect("written");
     let limit = Duration::from_mins(2);
     let mut processes = [deployment.start("a")];
     deployment.wait_until_drained(&mut processes, limit);
