@@ -1,5 +1,8 @@
 //! The command line: what may be typed, and what it comes to.
 
+mod explain;
+mod forecast;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +40,10 @@ enum Command {
     Redrive(RedriveArgs),
     /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
     Loadgen(LoadgenArgs),
+    /// Tell why: the events of a contact with what each changed, and the rule, card and arithmetic of a verdict or message
+    Explain(explain::ExplainArgs),
+    /// Tell what a campaign would come to before it is sent: verdicts and price of a list of recipients
+    Forecast(forecast::ForecastArgs),
     /// Run the stream processor on Kafka, exactly once
     #[cfg(feature = "kafka")]
     Run(ConfigArgs),
@@ -285,6 +292,8 @@ pub fn run() -> ExitCode {
         Command::Reconcile(args) => reconcile(&args),
         Command::Redrive(args) => redrive(&args),
         Command::Loadgen(args) => loadgen(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Forecast(args) => forecast::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run_on_kafka(&args),
         #[cfg(feature = "kafka")]

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod avro;
 pub mod charge;
 pub mod event;
+pub mod forecast;
 pub mod frame;
 pub mod ids;
 pub mod partitioner;

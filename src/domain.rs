@@ -13,6 +13,7 @@ pub mod effect;
 pub mod entry_point;
 pub mod event;
 pub mod fold;
+pub mod forecast;
 pub mod id;
 pub mod ledger;
 pub mod message;

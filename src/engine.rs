@@ -5,8 +5,10 @@
 //! [`Engine::fold`] folds the record, and [`Engine::commit`] makes everything so far durable, with the
 //! caller's own position in the same batch. What the caller publishes it must have made durable before.
 
+pub mod forecast;
 mod home;
 pub mod ledger;
+mod look;
 mod meta;
 pub mod publish;
 mod sent;

@@ -4,6 +4,7 @@
 //! that is out of range, and takes no record for good whose checksum is wrong. Rebalances are only taken down by
 //! its callback; the worker answers them in its own time.
 
+pub mod asker;
 mod group;
 mod native;
 mod producer;

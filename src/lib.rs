@@ -10,6 +10,8 @@
 //! - [`config`] is the configuration as typed and as needed, all mistakes together.
 //! - [`replay`] drives the engine over files, [`scenario`] over timelines written as text.
 //! - [`reconcile`] compares the ledger with the platform's own figures; [`redrive`] gives dead letters back.
+//! - [`explain`] tells why something is as it is: the events behind it, the rule, the arithmetic.
+//! - [`forecast`] asks what a list of messages would come to.
 //! - `registry`, `metrics`, `health` and `http` stand around the stream processor: the schema registry's client, what is
 //!   measured, whether all is well, and the server that tells both.
 //! - [`loadgen`] makes traffic with the right answers beside it, and shares no rule with the domain.
@@ -22,6 +24,8 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod explain;
+pub mod forecast;
 #[cfg(feature = "serving")]
 pub mod health;
 #[cfg(feature = "serving")]

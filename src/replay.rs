@@ -8,6 +8,7 @@ mod decode;
 pub mod inputs;
 mod outputs;
 mod position;
+pub mod refold;
 mod summary;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use outputs::Format;
 use outputs::Outputs;
 use position::{OutputPosition, Position};
 use summary::Counts;
+pub(crate) use summary::table;
 pub use summary::{BillRow, Summary, VerdictRow};
 use writer::{Letter, Told, Writer};
 

@@ -2,6 +2,7 @@
 
 mod aside;
 mod disk;
+pub mod forecast;
 mod freshness;
 mod identity;
 mod reference;
@@ -67,6 +68,7 @@ pub fn run(config: Config, stop: &Arc<AtomicBool>) -> Result<(), Vec<Mistake>> {
         framers,
         inputs: stream.inputs.clone(),
         charges: names.name(Topic::Charges).to_owned(),
+        forecasts: Some(names.name(Topic::Forecasts).to_owned()).filter(|name| !name.is_empty()),
         partitions,
         partitioner: stream.partitioner,
         arrival: if stream.arrival_by_field { Arrival::Field } else { Arrival::Log },
@@ -356,6 +358,9 @@ fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> R
     // Whoever else reads the input finds heartbeats among the records of its producers, and must be able to read them.
     if stream.heartbeats && !stream.arrival_by_field {
         written.push((Topic::Input(0), schema::EVENT));
+    }
+    if stream.topics.iter().any(|(topic, _)| *topic == Topic::ForecastAnswers) {
+        written.push((Topic::ForecastAnswers, schema::FORECAST_ANSWER));
     }
     let mut framings = std::collections::BTreeMap::new();
     let mut asked = 0;

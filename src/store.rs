@@ -185,3 +185,25 @@ pub trait Store {
         None
     }
 }
+
+impl Store for Box<dyn Store> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        (**self).scan(prefix, from, limit)
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        (**self).commit(batch)
+    }
+
+    fn time_is(&self, partition_time: crate::domain::time::Timestamp) {
+        (**self).time_is(partition_time);
+    }
+
+    fn told(&self) -> Option<Told> {
+        (**self).told()
+    }
+}

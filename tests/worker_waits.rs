@@ -67,6 +67,8 @@ struct Script {
     committed: BTreeMap<Slot, Committed>,
     /// What committed transactions have published.
     published: Vec<(Slot, Vec<u8>)>,
+    /// How many commits are refused from now on.
+    refused: usize,
     aborts: usize,
 }
 
@@ -206,6 +208,10 @@ impl Log for Script {
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
+        if self.refused > 0 {
+            self.refused -= 1;
+            return Err(Failure::Abort("the test refuses it".to_owned()));
+        }
         self.committed.extend(std::mem::take(&mut self.positions));
         for (slot, value) in std::mem::take(&mut self.open) {
             if slot.topic == Topic::Charges {
@@ -698,4 +704,159 @@ fn a_deadline_that_makes_the_fold_panic_is_left_out_and_told_and_the_rest_goes_o
     }
     let (edges, expected) = (ids(&log, Topic::Windows), ids(&well, Topic::Windows));
     assert!(edges.is_subset(&expected) && edges.len() >= expected.len() - 2, "{} of {}", edges.len(), expected.len());
+}
+
+const QUESTIONS: Slot = Slot { topic: Topic::Forecasts, partition: Partition(0) };
+
+/// A question about so many people, whose numbers end in their places in the list.
+fn question(request: &str, people: u32) -> Vec<u8> {
+    let recipients: Vec<Value> = (0..people).map(|person| json!({ "wa_id": format!("44770090{person:04}") })).collect();
+    let question = json!({
+        "request_id": request, "phone_number_id": "731840265519304", "occurred_at": START + 1_000, "recipients": recipients,
+        "candidates": [{ "kind": "freeform" }],
+    });
+    question.to_string().into_bytes()
+}
+
+/// A person writes.
+fn inbound(person: u32, after: i64) -> Vec<u8> {
+    let message = json!({ "message_id": format!("wamid.{person}"), "type": "text" });
+    let event = json!({
+        "kind": "message", "phone_number_id": "731840265519304", "occurred_at": START + after,
+        "contact": { "wa_id": format!("44770090{person:04}") }, "message": message,
+    });
+    event.to_string().into_bytes()
+}
+
+/// A worker that answers questions, and a log where 200 people have written.
+fn with_questions() -> Script {
+    let mut log = script(1, 1);
+    log.entries.insert(QUESTIONS, Vec::new());
+    for person in 0..200 {
+        log.add(input(0, 0), i64::from(person), inbound(person, i64::from(person)));
+    }
+    log
+}
+
+fn answering(log: Script) -> Worker<Script, InMemory> {
+    let shared = Shared { forecasts: Some("questions".to_owned()), ..shared(1, 1, Arrival::Log) };
+    Worker::new(log, InMemory, Arc::new(shared), Latest::default(), no_schemas()).expect("a worker")
+}
+
+/// A verdict, its reason, and how many there are.
+type Total = (String, String, i64);
+
+/// What was answered: the question, up to where the events were folded, and how many may be written to, and may not.
+fn forecasts(log: &Script) -> Vec<(String, i64, Vec<Total>)> {
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let total =
+        |total: &Value| (text(total, "verdict"), text(total, "reason"), total["recipients"].as_i64().unwrap_or(0));
+    let answer = |answer: &Value| {
+        let totals = answer["totals"].as_array().into_iter().flatten().map(total).collect();
+        (text(answer, "request_id"), answer["answered_at_offset"].as_i64().unwrap_or(-1), totals)
+    };
+    log.lines(Topic::ForecastAnswers).iter().map(answer).collect()
+}
+
+fn total(verdict: &str, reason: &str, recipients: i64) -> Total {
+    (verdict.to_owned(), reason.to_owned(), recipients)
+}
+
+#[test]
+fn a_question_waits_until_the_live_input_is_at_its_end() {
+    let mut log = with_questions();
+    log.add(QUESTIONS, 0, question("spring", 250));
+    log.withheld.insert(input(0, 0), 120);
+    let mut worker = answering(log);
+    for _ in 0..2_000 {
+        worker.turn().expect("nothing that happens is a reason to halt");
+    }
+    let folded = |log: &Script| log.committed.get(&input(0, 0)).map(|committed| committed.next.offset());
+    assert_eq!(folded(worker.log()), Some(120), "what comes is folded");
+    assert_eq!(forecasts(worker.log()), [], "there is more to fold");
+    worker.log().withheld.clear();
+    until_folded(&mut worker);
+    let answered = total("allowed", "service_window_open", 200);
+    let refused = total("blocked", "service_window_never_opened", 50);
+    assert_eq!(forecasts(worker.log()), [("spring".to_owned(), 200, vec![answered, refused])]);
+    let aside = worker.log().lines(Topic::DeadLetters).len() + worker.log().aborts;
+    assert_eq!(aside, 0);
+}
+
+#[test]
+fn a_question_that_comes_while_there_is_more_to_fold_is_read_again() {
+    let mut log = with_questions();
+    let mut worker = answering(std::mem::take(&mut log));
+    until_folded(&mut worker);
+    for _ in 0..20 {
+        worker.turn().expect("nothing that happens is a reason to halt");
+    }
+    // The questions are being read by now, and more events are there than come.
+    worker.log().add(QUESTIONS, 300, question("summer", 1));
+    worker.log().add(input(0, 0), 300, inbound(200, 300));
+    worker.log().withheld.insert(input(0, 0), 200);
+    worker.log().told.clear();
+    for _ in 0..200 {
+        worker.turn().expect("nothing that happens is a reason to halt");
+    }
+    assert_eq!(forecasts(worker.log()), []);
+    assert_eq!(worker.log().told, [Told::Pause([QUESTIONS].into())], "it is not read on");
+    worker.log().withheld.clear();
+    until_folded(&mut worker);
+    assert_eq!(worker.log().told[1], Told::Resume([(QUESTIONS, 0)].into()));
+    assert_eq!(forecasts(worker.log()), [("summer".to_owned(), 201, vec![total("allowed", "service_window_open", 1)])]);
+}
+
+#[test]
+fn a_question_is_answered_once_whatever_becomes_of_a_transaction() {
+    let mut log = with_questions();
+    for number in 0..5 {
+        log.add(QUESTIONS, number, question(&format!("question-{number}"), 10));
+    }
+    let mut worker = answering(log);
+    for _ in 0..20 {
+        worker.log().refused = 1;
+        for _ in 0..3 {
+            worker.turn().expect("nothing that happens is a reason to halt");
+        }
+    }
+    until_folded(&mut worker);
+    assert!(worker.log().aborts > 0, "some were refused");
+    let answers: Vec<String> = forecasts(worker.log()).into_iter().map(|(request, ..)| request).collect();
+    assert_eq!(answers, (0..5).map(|number| format!("question-{number}")).collect::<Vec<_>>());
+    assert_eq!(worker.log().committed[&QUESTIONS].next, NextOffset::at(5).expect("an offset"));
+}
+
+#[test]
+fn a_question_that_nobody_understands_is_a_dead_letter_and_answered() {
+    let mut log = with_questions();
+    let mut people = question("autumn", 3);
+    people.truncate(people.len() - 1);
+    log.add(QUESTIONS, 0, "no question");
+    log.add(QUESTIONS, 1, people);
+    log.add(QUESTIONS, 2, r#"{"request_id": "winter", "phone_number_id": "731840265519304", "recipients": [{}, {}]}"#);
+    log.add(QUESTIONS, 3, question("spring", 1));
+    let mut worker = answering(log);
+    until_folded(&mut worker);
+    let letters = worker.log().lines(Topic::DeadLetters);
+    let codes: Vec<&str> = letters.iter().filter_map(|letter| letter["error"].as_str()).collect();
+    assert_eq!(codes, ["unknown_framing", "not_json", "unknown_shape"]);
+    assert!(letters.iter().all(|letter| letter["original_topic"] == "questions"), "{letters:?}");
+    assert_eq!(
+        forecasts(worker.log()),
+        [
+            ("winter".to_owned(), 200, vec![total("unknown", "malformed", 2)]),
+            ("spring".to_owned(), 200, vec![total("allowed", "service_window_open", 1)]),
+        ]
+    );
+}
+
+#[test]
+fn of_a_number_that_was_never_heard_of_nobody_knows_the_windows() {
+    let mut log = script(1, 1);
+    log.entries.insert(QUESTIONS, Vec::new());
+    log.add(QUESTIONS, 0, question("spring", 2));
+    let mut worker = answering(log);
+    until_folded(&mut worker);
+    assert_eq!(forecasts(worker.log()), [("spring".to_owned(), 0, vec![total("unknown", "stale_input", 2)])]);
 }

@@ -96,11 +96,15 @@ pub struct Arrived {
     pub received_at: Option<Timestamp>,
 }
 
-fn missing(field: &'static str) -> Invalid {
+pub(super) const fn missing(field: &'static str) -> Invalid {
     Invalid { field, problem: Problem::Missing }
 }
 
-fn id<T>(field: &'static str, text: &Text<'_>, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Invalid> {
+pub(super) fn id<T>(
+    field: &'static str,
+    text: &Text<'_>,
+    parse: fn(&str) -> Result<T, InvalidId>,
+) -> Result<T, Invalid> {
     parse(text.as_str()).map_err(|invalid| Invalid { field, problem: Problem::Id(invalid) })
 }
 
@@ -113,7 +117,7 @@ fn word<'t>(field: &'static str, text: &'t Text<'_>) -> Result<&'t str, Invalid>
     Some(text.as_str()).filter(|word| word.len() <= LONGEST_WORD).ok_or(Invalid { field, problem })
 }
 
-fn optional<T>(
+pub(super) fn optional<T>(
     field: &'static str,
     text: Option<&Text<'_>>,
     parse: fn(&str) -> Result<T, InvalidId>,
@@ -121,7 +125,7 @@ fn optional<T>(
     text.map(|text| id(field, text, parse)).transpose()
 }
 
-fn instant(field: &'static str, millis: i64) -> Result<Timestamp, Invalid> {
+pub(super) fn instant(field: &'static str, millis: i64) -> Result<Timestamp, Invalid> {
     Timestamp::from_millis(millis).ok_or(Invalid { field, problem: Problem::Instant })
 }
 
@@ -150,7 +154,7 @@ pub fn parse(record: &records::Event<'_>, key: &DeploymentKey) -> Result<Arrived
     Ok(Arrived { event: Some(event), occurred_at, received_at })
 }
 
-fn identity(person: &records::Person<'_>, section: &'static str) -> Result<Option<Identity>, Invalid> {
+pub(super) fn identity(person: &records::Person<'_>, section: &'static str) -> Result<Option<Identity>, Invalid> {
     let field = |contact: &'static str, participant: &'static str| {
         if section == "contact" { contact } else { participant }
     };
@@ -334,7 +338,7 @@ fn time_to_live(field: &'static str, seconds: Option<i64>) -> Result<Option<Mill
 }
 
 /// The old names of free-form content are taken too: what the session API called a session message.
-fn content(content: &records::Content<'_>, field: &'static str) -> Result<Content, Invalid> {
+pub(super) fn content(content: &records::Content<'_>, field: &'static str) -> Result<Content, Invalid> {
     let named = |field, category: &Option<Text<'_>>| {
         category.as_ref().map(|category| word(field, category).map(Category::parse)).transpose()
     };

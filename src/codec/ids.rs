@@ -244,6 +244,13 @@ pub fn adjustment(reference: &str, dimensions: &[&str]) -> [u8; 16] {
     hash(&fields)
 }
 
+/// A forecast answer's id: H(number, request id, chunk).
+#[must_use]
+pub fn forecast_answer(number: &str, request: &str, chunk: i32) -> [u8; 16] {
+    let chunk = Decimal::new(i64::from(chunk));
+    hash(&[number.as_bytes(), request.as_bytes(), chunk.bytes()])
+}
+
 /// A dead letter's id: H(topic, partition, offset), and the part if only a part of the record is meant. The
 /// one id that says where something was read.
 #[must_use]
@@ -360,6 +367,7 @@ mod tests {
             outcome(&number, "wamid.TEST", None, "delivered", 0),
             dead_letter("wa.events", 3, 42, None),
             key.alias(&number, Alias::Phone, "12025550143"),
+            forecast_answer(number.as_str(), "campaign-1", 2),
         ];
         let written: Vec<String> = ids.into_iter().map(|id| hex(id).as_str().to_owned()).collect();
         let golden = include_str!("../../tests/golden/ids.txt");

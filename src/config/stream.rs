@@ -49,6 +49,8 @@ struct RawTopics {
     dead_letters: Option<String>,
     usage: Option<String>,
     charges: Option<String>,
+    forecasts: Option<String>,
+    forecast_answers: Option<String>,
     contacts_changelog: Option<String>,
     messages_changelog: Option<String>,
 }
@@ -320,6 +322,7 @@ impl Builder<'_> {
         if inputs.is_empty() || inputs.len() > 100 {
             self.wrong("kafka.topics.events", "name between one and a hundred topics");
         }
+        let topics_of_questions = (topics.forecasts, topics.forecast_answers);
         let named = [
             (Topic::Accounts, topics.accounts, "wa.accounts"),
             (Topic::Templates, topics.templates, "wa.templates"),
@@ -337,6 +340,17 @@ impl Builder<'_> {
         let mut topics: Vec<(Topic, String)> =
             (0..).zip(&inputs).map(|(index, name)| (Topic::Input(index), name.clone())).collect();
         topics.extend(named.map(|(topic, name, default)| (topic, name.unwrap_or_else(|| default.to_owned()))));
+        // Questions are answered where their topic is named.
+        if let Some(forecasts) = topics_of_questions.0 {
+            topics.push((Topic::Forecasts, forecasts));
+            let answers = topics_of_questions.1.unwrap_or_else(|| "wa.forecast-answers".into());
+            topics.push((Topic::ForecastAnswers, answers));
+        } else if topics_of_questions.1.is_some() {
+            self.wrong(
+                "kafka.topics.forecast_answers",
+                "name `kafka.topics.forecasts` too: without questions there are no answers",
+            );
+        }
         let mut names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
         names.sort_unstable();
         if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(name, next)| name == next) {

@@ -24,7 +24,7 @@ use super::window::WindowAt;
 pub use used::{BudgetUse, Limits};
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {
     /// Send it.
     Allowed,
@@ -487,6 +487,64 @@ impl Gates {
 /// Answers an ask; one that is `throttled` with that alone.
 #[must_use]
 pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
+    let verdict = judge(context, known, ask, asked_at, throttled);
+    // What is possible rests on what is known of the account, whatever the content.
+    if context.reference_stale {
+        return verdict;
+    }
+    let alternatives = alternatives(context, known, &ask.content, verdict.evaluate_for);
+    Verdict { alternatives, ..verdict }
+}
+
+/// Answers an ask as [`decide`] does, without looking for what else is possible.
+#[must_use]
+pub fn judge(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp, throttled: bool) -> Verdict {
+    let Weighed { mut gates, template, price, windows, limits, waits_until } = weigh(context, known, ask, asked_at);
+    if throttled {
+        gates = Gates(vec![Reason::Throttled.into()]);
+    }
+    let (answer, reasons, warnings) = gates.answer();
+    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at), waits_until];
+    Verdict {
+        request: ask.request.clone(),
+        content: ask.content.clone(),
+        template,
+        answer,
+        reasons,
+        warnings,
+        asked_at,
+        evaluate_for: ask.evaluate_for.unwrap_or(asked_at),
+        valid_until: ends.into_iter().flatten().min(),
+        alternatives: Vec::new(),
+        windows,
+        price,
+        consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
+        limits,
+        reference_watermark: context.reference.watermark(),
+    }
+}
+
+/// Every reason that holds of an ask, in order of precedence: those that decide, and those that they outweigh.
+#[must_use]
+pub fn considered(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Vec<Cited> {
+    let Gates(mut cited) = weigh(context, known, ask, asked_at).gates;
+    cited.sort_by_key(|cited| cited.reason);
+    cited
+}
+
+/// What an answer is made of.
+struct Weighed {
+    gates: Gates,
+    template: Option<TemplateView>,
+    price: Preview,
+    windows: Windows,
+    limits: Limits,
+    /// When the person can be written to again, if not at the instant asked for.
+    waits_until: Option<Timestamp>,
+}
+
+/// Passes all gates, and looks up the price.
+fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp) -> Weighed {
     let at = ask.evaluate_for.unwrap_or(asked_at);
     let template = match &ask.content {
         Content::Template(template) => known.template(context, template, at),
@@ -522,29 +580,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     if context.reference_stale {
         gates.doubt_reference();
     }
-    if throttled {
-        gates = Gates(vec![Reason::Throttled.into()]);
-    }
-    let (answer, reasons, warnings) = gates.answer();
-    let ends = [open_end(windows.service), windows.free.map(|free| free.expires_at), waits_until];
-    Verdict {
-        request: ask.request.clone(),
-        content: ask.content.clone(),
-        template,
-        answer,
-        reasons,
-        warnings,
-        asked_at,
-        evaluate_for: at,
-        valid_until: ends.into_iter().flatten().min(),
-        // What is possible rests on what is known of the account, whatever the content.
-        alternatives: if context.reference_stale { Vec::new() } else { alternatives(context, known, &ask.content, at) },
-        windows,
-        price,
-        consent: (known.contact.consent.all.clone(), known.contact.consent.marketing.clone()),
-        limits,
-        reference_watermark: context.reference.watermark(),
-    }
+    Weighed { gates, template, price, windows, limits, waits_until }
 }
 
 fn open_end(window: WindowAt) -> Option<Timestamp> {

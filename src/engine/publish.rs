@@ -3,6 +3,8 @@
 //! The conversation's charges are priced here, at list, so this is also where a charge becomes an entry of
 //! the ledger.
 
+pub mod forecast;
+
 use std::sync::Arc;
 
 use super::ledger::{Booked, PostedDiscount, TierUsed, Used};

@@ -4,6 +4,7 @@
 //! are in the store and have not been used for a while make room. While nothing was ever dropped the table
 //! holds all there is, and a row that is not in it is known not to exist without asking the store.
 
+use std::borrow::Cow;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
@@ -71,6 +72,22 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
                 Ok(place.insert(Box::new(Row { value, changed: false, used: true })))
             }
         }
+    }
+
+    /// A row as it is, for those who only look: what is not in memory is read and not kept.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn peek(&self, key: K, store: &impl Store) -> Result<Option<Cow<'_, V>>, store::Error>
+    where
+        V: Clone,
+    {
+        if let Some(row) = self.rows.get(&key) {
+            return Ok(row.value.as_ref().map(Cow::Borrowed));
+        }
+        let record = if self.complete { None } else { store.get(&(self.format.key)(key))? };
+        let value = record.map(|record| (self.format.read)(&record)).transpose();
+        value.map(|value| value.map(Cow::Owned)).map_err(|error| store::Error::Row { kind: self.format.kind, error })
     }
 
     /// Takes note that a row is to be written. Call it once after the row was changed.
@@ -161,6 +178,8 @@ mod tests {
         table.trim();
         assert!(table.rows.len() <= 1_000);
         for key in 0..3_000 {
+            let seen = table.peek(key, &store).expect("memory never fails").map(Cow::into_owned);
+            assert_eq!(seen, Some(key * 2), "whoever looks finds it too");
             assert_eq!(table.row(key, &store).expect("memory never fails").value, Some(key * 2));
         }
     }

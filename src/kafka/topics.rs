@@ -186,10 +186,15 @@ fn settings(topic: Topic) -> Vec<Setting> {
             // What cannot be put in a dead letter whole needs room for the letter around it.
             must("max.message.bytes", Must::BeAtLeast(RECORD + 65_536), "a letter is larger than the record in it"),
         ]),
-        Topic::Input(_) => {
+        Topic::Input(_) | Topic::Forecasts => {
             settings.push(must("retention.ms", Must::BeAtLeast(7 * DAY), "what was not read in time is lost"));
         }
-        Topic::Charges | Topic::Verdicts | Topic::Billing | Topic::Windows | Topic::Outcomes => {}
+        Topic::Charges
+        | Topic::Verdicts
+        | Topic::Billing
+        | Topic::Windows
+        | Topic::Outcomes
+        | Topic::ForecastAnswers => {}
     }
     settings
 }

@@ -90,6 +90,12 @@ impl Position {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// Whether the settings of a configuration are those it was made with; accounts and templates may be others.
+    #[must_use]
+    pub fn is_of(&self, settings: &str) -> bool {
+        self.fingerprint.strip_prefix(settings).is_some_and(|rest| rest.starts_with(" ["))
+    }
+
     /// Goes on from here with the files given now: those of the former run first, in their order, then new
     /// ones.
     ///

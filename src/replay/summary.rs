@@ -412,7 +412,8 @@ impl Summary {
     }
 }
 
-fn table<const N: usize>(head: [&str; N], right: &[usize]) -> Table {
+/// A table for people, with these columns pushed to the right.
+pub(crate) fn table<const N: usize>(head: [&str; N], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
     for column in right {

@@ -45,7 +45,11 @@ const fn output(topic: Topic) -> Option<usize> {
         Topic::Outcomes => 5,
         Topic::DeadLetters => 6,
         Topic::Usage => 7,
-        Topic::Input(_) | Topic::Contacts | Topic::Messages | Topic::Accounts | Topic::Templates => return None,
+        // Behind all others, where there are any.
+        Topic::ForecastAnswers => OUTPUTS.len(),
+        Topic::Forecasts | Topic::Input(_) | Topic::Contacts | Topic::Messages | Topic::Accounts | Topic::Templates => {
+            return None;
+        }
     })
 }
 
@@ -64,9 +68,11 @@ impl Recorder {
         let name = |topic: Topic| names.name(topic).to_owned();
         let mut inputs = shared.inputs.clone();
         inputs.push(shared.charges.clone());
+        inputs.extend(shared.forecasts.clone());
+        let answers = shared.forecasts.iter().map(|_| name(Topic::ForecastAnswers));
         let worker = metrics.worker(&metrics::Names {
             inputs,
-            outputs: OUTPUTS.map(name).to_vec(),
+            outputs: OUTPUTS.map(name).into_iter().chain(answers).collect(),
             changelogs: [Topic::Contacts, Topic::Messages].map(name).to_vec(),
             recycled: recycled::ALL.into_iter().chain(TAINTS).collect(),
         });
@@ -80,7 +86,11 @@ impl Observer for Recorder {
     }
 
     fn read(&mut self, topic: Topic) {
-        let place = if let Topic::Input(input) = topic { usize::from(input) } else { self.inputs };
+        let place = match topic {
+            Topic::Input(input) => usize::from(input),
+            Topic::Forecasts => self.inputs + 1,
+            _ => self.inputs,
+        };
         self.tally.consumed(place, 1);
     }
 

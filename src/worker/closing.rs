@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use super::observe::Steps;
 use super::position::Position;
+use super::questions::Questions;
 use super::{Disk, Duty, HELD, ROOM_AGAIN, Trouble, Worker, in_transaction};
 use crate::codec::state::WriteFormat;
 use crate::store::keys::{self, Changelog};
@@ -122,7 +123,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
     /// It is for transactions that were not committed, which is certain once state and positions agree.
     fn sweep(&mut self) -> Result<(), Trouble> {
         self.log.begin()?;
-        for topic in Topic::WRITTEN {
+        let answers = self.shared.forecasts.iter().map(|_| Topic::ForecastAnswers);
+        for topic in Topic::WRITTEN.into_iter().chain(answers) {
             for partition in (0..self.shared.partitions).map(Partition) {
                 self.log.produce(Slot { topic, partition }, Some(SWEPT), None).map_err(in_transaction)?;
             }
@@ -297,6 +299,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
             {
                 task.committed(committed);
             }
+            if slot.topic == Topic::Forecasts
+                && let Some(task) = self.questions.get_mut(&slot.partition)
+            {
+                task.committed(committed);
+            }
         }
         // Whatever a store says, it is committed, and all others must keep it.
         let mut kept = Ok(());
@@ -322,6 +329,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         for task in self.ledgers.values_mut() {
             task.rewind();
         }
+        self.questions.values_mut().for_each(Questions::rewind);
         self.stale = true;
         opened
     }
@@ -375,6 +383,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
             if let Some(task) = self.ledgers.get_mut(&slot.partition) {
                 *task = Ledger::joining();
+            }
+            if let Some(task) = self.questions.get_mut(&slot.partition) {
+                task.forget();
             }
         }
     }

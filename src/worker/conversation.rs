@@ -16,9 +16,12 @@ use crate::codec::ids::DeploymentKey;
 use crate::codec::{charge, event, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
+use crate::domain::forecast::Question;
 use crate::domain::reference::Reference;
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::verdict::{Answer, Reason};
+use crate::engine::forecast::Standing;
+use crate::engine::publish::forecast::Parts;
 use crate::engine::publish::{Problem, Record};
 use crate::engine::{Advanced, Deadline, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
@@ -487,6 +490,41 @@ impl<L: Log, D: Disk> Worker<L, D> {
             }
         }
         Ok(())
+    }
+
+    /// Whether everything that the inputs of a partition hold is folded, as far as is known.
+    pub(super) fn is_at_end(&mut self, partition: Partition) -> Result<bool, Trouble> {
+        let task = self.running(partition).filter(|task| task.awaits.is_none() && task.merge.is_empty());
+        let Some(read) = task.map(|task| task.read.clone()) else {
+            return Ok(false);
+        };
+        for (input, read) in (0..).zip(read) {
+            let slot = Slot { topic: Topic::Input(input), partition };
+            let glance = self.log.glance(slot);
+            let end = match glance.end.map_or_else(|| self.log.end(slot), Ok) {
+                Ok(end) => end,
+                Err(Failure::Busy(_)) => return Ok(false),
+                Err(failure) => return Err(failure.into()),
+            };
+            // Markers and aborted records have offsets, and never come.
+            if Some(read).max(glance.reached) < Some(end) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Judges a campaign by the present rows of a partition; nothing, where they are not there.
+    pub(super) fn forecast(
+        &mut self,
+        partition: Partition,
+        question: &Question,
+        parts: &mut Parts,
+    ) -> Result<Option<Standing>, Trouble> {
+        let Some(engine) = self.running(partition).and_then(|task| task.engine.as_ref()) else {
+            return Ok(None);
+        };
+        Ok(Some(engine.forecast(question, |judged| parts.add(judged))?))
     }
 
     /// Folds one record of an input.

@@ -136,6 +136,11 @@ impl Merge {
         (0..self.inputs.len()).filter(|input| self.inputs[*input].waiting.is_empty()).collect()
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.iter().all(|input| input.waiting.is_empty())
+    }
+
     /// Takes the record that is next, if it is certain which that is, or somebody has waited long enough.
     pub fn pop(&mut self, now: Duration) -> Option<Next> {
         let first = |input: &Input| input.waiting.front()?.record.heads().first().map(|head| head.appended_at);

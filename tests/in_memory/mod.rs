@@ -53,6 +53,7 @@ pub fn shared() -> Shared {
         framers: Framers::new(|_| Framing::SingleObject).expect("schemas of ours"),
         inputs: config.stream.inputs,
         charges: "charges".to_owned(),
+        forecasts: None,
         partitions: 1,
         partitioner: Partitioner::default(),
         arrival: Arrival::Log,

@@ -47,6 +47,7 @@ pub fn shared_broker() -> Arc<Broker> {
 
 /// What a deployment is like.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Plan {
     /// Names its topics and its group.
     pub name: &'static str,
@@ -69,6 +70,8 @@ pub struct Plan {
     pub pointers: bool,
     /// Where its schema registry is, if it has one.
     pub registry: Option<String>,
+    /// Whether it answers campaign questions.
+    pub questions: bool,
 }
 
 impl Default for Plan {
@@ -85,6 +88,7 @@ impl Default for Plan {
             access: None,
             pointers: false,
             registry: None,
+            questions: false,
         }
     }
 }
@@ -200,7 +204,10 @@ impl Deployment {
             "contacts_changelog",
             "messages_changelog",
         ];
-        let topics: String = named.map(|what| format!("{what} = \"{}\"\n", topic(what))).concat();
+        let asked = ["forecasts", "forecast_answers"].into_iter().filter(|_| self.plan.questions);
+        let named: Vec<&str> = named.into_iter().chain(asked).collect();
+        let topics: Vec<String> = named.into_iter().map(|what| format!("{what} = \"{}\"\n", topic(what))).collect();
+        let topics = topics.concat();
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n{deployment}\n\
              [prices]\nrate_cards = [{}, {}]\n\

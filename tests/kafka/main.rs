@@ -12,6 +12,7 @@ mod cluster;
 mod deadlines;
 mod disorder;
 mod edge;
+mod forecast;
 mod headers;
 #[path = "../histories/mod.rs"]
 mod histories;

@@ -99,6 +99,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         .expect("our schemas are schemas"),
         inputs: (0..inputs).map(|index| format!("input-{index}")).collect(),
         charges: "charges".to_owned(),
+        forecasts: None,
         partitions,
         arrival,
         keep_payload: random.happens(5_000),

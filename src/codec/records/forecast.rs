@@ -28,6 +28,8 @@ records! {
         chunks: i32,
         answered_at_offset: Option<i64>,
         reference_watermark: Option<i64>,
+        partition_time: Option<i64>,
+        evaluated_for: Option<i64>,
         totals: Vec<ForecastTotal<'a>>,
         #[serde(default)]
         recipients: Vec<ForecastRecipient<'a>>,
@@ -44,6 +46,9 @@ records! {
         recipients: i64,
         amount: Option<Text<'a>>,
         currency: Option<Text<'a>>,
+        unit_price: Option<Text<'a>>,
+        free_reason: Option<Text<'a>>,
+        unknown_reason: Option<Text<'a>>,
     }
 
     /// The answer for one recipient.
