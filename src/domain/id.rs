@@ -107,7 +107,8 @@ text_id! {
     PortfolioId, plain
 }
 text_id! {
-    /// A person's phone number as the platform writes it: 7 to 15 digits, no plus sign.
+    /// A person's phone number as the platform writes it: 7 to 15 digits, no plus sign. What is another spelling of the
+    /// same number in Argentina or Brazil is read as one.
     WaId, phone
 }
 text_id! {
@@ -139,11 +140,21 @@ text_id! {
 shown! { NumberId AccountId PortfolioId }
 hidden! { WaId ScopedUserId ParentUserId MessageId RequestId GroupId Participant }
 
+/// A phone number, in the one form that stands for all its spellings.
 fn phone(text: &str) -> Result<Box<str>, InvalidId> {
-    if (7..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.into())
-    } else {
-        Err(InvalidId::NotAPhone)
+    if !(7..=15).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidId::NotAPhone);
+    }
+    match text.as_bytes() {
+        // A mobile number of Argentina has a 9 behind the calling code, and is dialled within the country without it.
+        // Ten digits follow, of which no mobile number shares any with another line's.
+        [b'5', b'4', next, ..] if text.len() == 12 && *next != b'9' => Ok(["549", &text[2..]].concat().into()),
+        // Mobile numbers of Brazil got a ninth digit, a 9, from 2012 to 2016; older accounts still show eight. Those begin
+        // with 6 to 9, and other lines with 2 to 5.
+        [b'5', b'5', _, _, b'6'..=b'9', ..] if text.len() == 12 => {
+            Ok([&text[..4], "9", &text[4..]].concat().into())
+        }
+        _ => Ok(text.into()),
     }
 }
 
@@ -221,6 +232,23 @@ mod tests {
         assert_eq!(NumberId::parse(""), Err(InvalidId::Empty));
         assert_eq!(RequestId::parse("a b"), Err(InvalidId::Character));
         assert_eq!(MessageId::parse(&"x".repeat(513)), Err(InvalidId::TooLong));
+    }
+
+    #[test]
+    fn the_spellings_of_a_number_are_one_number() {
+        let written = |text: &str| WaId::parse(text).map(|phone| phone.as_str().to_owned());
+        for (text, number) in [
+            ("541155551234", "5491155551234"),
+            ("5491155551234", "5491155551234"),
+            ("543515551234", "5493515551234"),
+            ("551187654321", "5511987654321"),
+            ("5511987654321", "5511987654321"),
+            ("551133334444", "551133334444"),
+            ("54911555512", "54911555512"),
+            ("12025550143", "12025550143"),
+        ] {
+            assert_eq!(written(text).as_deref(), Ok(number));
+        }
     }
 
     #[test]
