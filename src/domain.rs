@@ -13,6 +13,7 @@ pub mod entry_point;
 pub mod event;
 pub mod fold;
 pub mod id;
+pub mod identity;
 pub mod message;
 pub mod money;
 pub mod number;

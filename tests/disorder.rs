@@ -218,7 +218,10 @@ fn windows(store: &Memory) -> String {
     let rows = store.scan(&[keys::CONTACT], &[], usize::MAX).expect("memory never fails");
     let mut contacts = BTreeMap::new();
     for (_, row) in rows {
-        let (_, contact) = state::read_contact(&row).expect("a row of ours");
+        let row = state::read_contact_row(&row).expect("a row of ours");
+        let Some(contact) = row.contact() else {
+            continue;
+        };
         let present = contact.window.present().map(|present| (present.opened_at, present.expires_at));
         let open = contact.entry.open.as_ref().map(|open| (open.span, open.confirmed, open.expiry));
         let waiting = contact.entry.eligible.as_ref().map(|click| (click.clicked_at, click.deadline));

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::identity::Rank;
+
 /// Why a text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidId {
@@ -151,9 +153,7 @@ fn phone(text: &str) -> Result<Box<str>, InvalidId> {
         [b'5', b'4', next, ..] if text.len() == 12 && *next != b'9' => Ok(["549", &text[2..]].concat().into()),
         // Mobile numbers of Brazil got a ninth digit, a 9, from 2012 to 2016; older accounts still show eight. Those begin
         // with 6 to 9, and other lines with 2 to 5.
-        [b'5', b'5', _, _, b'6'..=b'9', ..] if text.len() == 12 => {
-            Ok([&text[..4], "9", &text[4..]].concat().into())
-        }
+        [b'5', b'5', _, _, b'6'..=b'9', ..] if text.len() == 12 => Ok([&text[..4], "9", &text[4..]].concat().into()),
         _ => Ok(text.into()),
     }
 }
@@ -173,6 +173,10 @@ pub struct EventId(pub [u8; 16]);
 /// A contact as outputs name it: a keyed hash, equal on every replay with the same deployment key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContactKey(pub [u8; 16]);
+
+/// One name of a contact, hashed with the deployment's key: for a person the contact key they would have by it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AliasHash(pub [u8; 16]);
 
 /// A contact as the state names it: given in order of first sight, so that several aliases can point to
 /// one contact and a message can outlive a change of alias.
@@ -201,13 +205,18 @@ impl Identity {
         (phone.is_some() || scoped.is_some() || parent.is_some()).then_some(Self { phone, scoped, parent })
     }
 
-    /// The name the contact key is made of: the phone number if known, else the scoped id, else its parent.
+    /// The best of these names: the phone number if known, else the scoped id, else its parent.
     #[must_use]
     pub fn canonical(&self) -> &str {
-        let phone = self.phone.as_ref().map(WaId::as_str);
-        let scoped = self.scoped.as_ref().map(ScopedUserId::as_str);
-        let parent = self.parent.as_ref().map(ParentUserId::as_str);
-        phone.or(scoped).or(parent).unwrap_or_default()
+        self.names().next().map_or("", |(_, name)| name)
+    }
+
+    /// The names, best first.
+    pub fn names(&self) -> impl Iterator<Item = (Rank, &str)> {
+        let phone = self.phone.as_ref().map(|phone| (Rank::Phone, phone.as_str()));
+        let scoped = self.scoped.as_ref().map(|scoped| (Rank::Scoped, scoped.as_str()));
+        let parent = self.parent.as_ref().map(|parent| (Rank::Parent, parent.as_str()));
+        [phone, scoped, parent].into_iter().flatten()
     }
 }
 

@@ -7,7 +7,7 @@ mod weigh;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::parse::{Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use super::parse::{Happening, Inbound, Mistake, Outbound, Person, Pricing, StatusLine, Step, Vector, When};
 use crate::codec::event;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
@@ -17,7 +17,7 @@ use crate::config::parse_date;
 use crate::domain::billing::{self, Agreement, Charge, EntryKind, Price};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
-use crate::domain::id::{MessageId, RequestId};
+use crate::domain::id::{ContactKey, MessageId, RequestId};
 use crate::domain::policy::Policy;
 use crate::domain::rules::eras::{Era, FreeConversations, era};
 use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
@@ -74,6 +74,12 @@ struct Stage<'v> {
     names: HashMap<String, String>,
     sent: usize,
     asked: usize,
+    /// The names that the step being played gives, if it gives any.
+    by: Option<String>,
+    /// Whom the last output of the step is about.
+    about: Option<ContactKey>,
+    /// Why the step has closed windows.
+    closed: Vec<&'static str>,
     later: Vec<Later>,
     differences: Vec<Difference>,
 }
@@ -118,6 +124,9 @@ impl<'v> Stage<'v> {
             names: HashMap::new(),
             sent: 0,
             asked: 0,
+            by: None,
+            about: None,
+            closed: Vec::new(),
             later: Vec::new(),
             differences: Vec::new(),
         })
@@ -290,12 +299,20 @@ impl<'v> Stage<'v> {
             (None, None) => Some("12025550143".to_owned()),
         };
         let mut event = self.base(kind, number, at);
-        event.contact = Some(records::Person {
-            wa_id: phone.filter(|_| by != Some("id")).map(Into::into),
-            user_id: given.scoped.clone().filter(|_| by != Some("phone")).map(Into::into),
-            parent_user_id: None,
+        event.contact = Some(match by {
+            Some(names) if !["phone", "id"].contains(&names) => person(names),
+            by => records::Person {
+                wa_id: phone.filter(|_| by != Some("id")).map(Into::into),
+                user_id: given.scoped.clone().filter(|_| by != Some("phone")).map(Into::into),
+                parent_user_id: None,
+            },
         });
         event
+    }
+
+    fn about_person(&self, kind: &'static str, person: &Person) -> Result<Event<'static>, Mistake> {
+        let at = person.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
+        Ok(self.about_contact(kind, "P1", at, person.by.as_deref()))
     }
 
     /// Folds an event and takes in what it tells.
@@ -327,6 +344,7 @@ impl<'v> Stage<'v> {
     fn take_in(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             self.told += 1;
+            self.about = output.effect.contact.map(|contact| contact.key).or(self.about);
             match output.effect.what {
                 What::Verdict(verdict) => self.verdicts.push(*verdict),
                 What::Charge(charge) => {
@@ -359,6 +377,7 @@ impl<'v> Stage<'v> {
     }
 
     fn take_in_edge(&mut self, edge: &WindowEdge) {
+        self.closed.extend(edge.reason.map(CloseReason::name));
         let WindowKind::Conversation(kind) = edge.window else {
             return;
         };
@@ -399,21 +418,27 @@ impl<'v> Stage<'v> {
         self.now = self.now.max(when);
         let (told, asked) = (self.told, self.verdicts.len());
         let mut messages = Vec::new();
+        (self.about, self.closed) = (None, Vec::new());
+        self.by = step.event.by().map(str::to_owned);
         match &step.event {
             Happening::In(inbound) => self.inbound(inbound)?,
             Happening::Call(kind) => self.call(kind)?,
             Happening::Out(out) => messages = self.send(when, out)?,
             Happening::Status(line) => messages.push(self.status(line)?),
-            Happening::Preference(value) => {
-                let mut event = self.about_contact("preference", "P1", when, None);
+            Happening::Erase(person) => {
+                let event = self.about_person("contact_erased", person)?;
+                self.fold(&event)?;
+            }
+            Happening::Preference(value, person) => {
+                let mut event = self.about_person("preference", person)?;
                 event.preference = Some(Box::new(records::Preference {
                     category: "marketing_messages".into(),
                     value: value.clone().into(),
                 }));
                 self.fold(&event)?;
             }
-            Happening::Consent(scope, given) => {
-                let mut event = self.about_contact("consent", "P1", when, None);
+            Happening::Consent(scope, given, person) => {
+                let mut event = self.about_person("consent", person)?;
                 let state = if *given { "given" } else { "withdrawn" };
                 event.consent = Some(Box::new(records::Consent {
                     scope: scope.clone().into(),
@@ -478,8 +503,14 @@ impl<'v> Stage<'v> {
         if kind == "system" {
             let mut event = self.about_contact("identity_change", &number, at, inbound.by.as_deref());
             let r#type = detail.unwrap_or("user_changed_number").to_owned().into();
-            event.identity_change =
-                Some(Box::new(records::IdentityChange { r#type, ..records::IdentityChange::default() }));
+            let after = inbound.becomes.as_deref().map(person).unwrap_or_default();
+            event.identity_change = Some(Box::new(records::IdentityChange {
+                message_id: None,
+                r#type,
+                new_wa_id: after.wa_id,
+                new_user_id: after.user_id,
+                new_parent_user_id: after.parent_user_id,
+            }));
             return self.fold(&event);
         }
         let mut event = self.about_contact("message", &number, at, inbound.by.as_deref());
@@ -548,7 +579,8 @@ impl<'v> Stage<'v> {
     fn ask(&mut self, when: Timestamp, out: &Outbound) -> Result<String, Mistake> {
         self.asked += 1;
         let request = format!("ask-{}", self.asked);
-        let mut event = self.about_contact("send_requested", out.number.as_deref().unwrap_or("P1"), when, None);
+        let number = out.number.as_deref().unwrap_or("P1");
+        let mut event = self.about_contact("send_requested", number, when, out.by.as_deref());
         event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
         to_group(&mut event, out);
         event.send_requested = Some(Box::new(records::SendRequested {
@@ -564,7 +596,7 @@ impl<'v> Stage<'v> {
     fn deliver(&mut self, when: Timestamp, out: &Outbound, message: &str, request: &str) -> Result<(), Mistake> {
         let number = out.number.as_deref().unwrap_or("P1").to_owned();
         let account = out.account.clone().unwrap_or_else(|| "A".into());
-        let mut accepted = self.about_contact("send_accepted", &number, when, None);
+        let mut accepted = self.about_contact("send_accepted", &number, when, out.by.as_deref());
         accepted.account_id = Some(account.clone().into());
         to_group(&mut accepted, out);
         accepted.send_accepted = Some(Box::new(records::SendAccepted {
@@ -589,7 +621,7 @@ impl<'v> Stage<'v> {
         stages.extend(out.pricing.iter().filter(|(stage, _)| stage == "read").map(|_| "read"));
         for stage in stages {
             let at = if stage == "sent" { sent_at } else { delivered_at };
-            let mut event = self.about_contact("status", &number, at, None);
+            let mut event = self.about_contact("status", &number, at, out.by.as_deref());
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
@@ -631,7 +663,7 @@ impl<'v> Stage<'v> {
     fn status(&mut self, line: &StatusLine) -> Result<String, Mistake> {
         let message = self.name("wamid", Some(&line.name));
         let at = line.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
-        let mut event = self.about_contact("status", "P1", at, None);
+        let mut event = self.about_contact("status", "P1", at, line.by.as_deref());
         if line.nobody {
             event.contact = None;
         }
@@ -639,6 +671,20 @@ impl<'v> Stage<'v> {
         self.fold(&event)?;
         Ok(message)
     }
+}
+
+/// A person by names as the text writes them.
+fn person(names: &str) -> records::Person<'static> {
+    let mut person = records::Person::default();
+    for name in names.split('+') {
+        let place = match name {
+            parent if parent.contains(".ENT.") => &mut person.parent_user_id,
+            scoped if scoped.contains('.') => &mut person.user_id,
+            _ => &mut person.wa_id,
+        };
+        *place = Some(name.to_owned().into());
+    }
+    person
 }
 
 /// The id of a group's participant: every other one shows a phone number, the rest scoped ids.

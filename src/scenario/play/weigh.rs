@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::{Difference, Stage, midnight};
 use crate::domain::billing::{Allowance, Charge, Price, Toll};
 use crate::domain::conversation::ConversationKind;
+use crate::domain::id::{ContactKey, NumberId, WaId};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
 use crate::domain::time::{Millis, Span, Timestamp};
@@ -50,6 +51,14 @@ impl Stage<'_> {
             Expect::Window(..) | Expect::WindowUntil(_) | Expect::NoWindow | Expect::Free(..) | Expect::NoFree => {
                 self.window_differs(expect)?
             }
+            Expect::Key(name) => {
+                let found = Some(self.key_of(name)?) == self.about;
+                (!found).then(|| "the key that another name makes".to_owned())
+            }
+            Expect::Closes(reason) => {
+                let found = self.closed.contains(&reason.as_str());
+                (!found).then(|| format!("windows closed for {:?}", self.closed))
+            }
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
@@ -80,7 +89,8 @@ impl Stage<'_> {
     /// Asks about free text, for the windows that the answer shows; the question changes nothing.
     fn window_differs(&mut self, expect: &Expect) -> Result<Option<String>, Mistake> {
         let before = self.told;
-        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() })?;
+        let by = self.by.clone();
+        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, by, ..Outbound::default() })?;
         self.told = before;
         let Some(verdict) = self.verdicts.pop() else {
             return Ok(Some("no answer".into()));
@@ -106,6 +116,13 @@ impl Stage<'_> {
             Some(span) => format!("{name}[{},{})", self.hours(span.start), self.hours(span.end)),
             None => format!("no {name}"),
         }))
+    }
+
+    /// The contact key that one of a person's names makes alone.
+    fn key_of(&self, name: &str) -> Result<ContactKey, Mistake> {
+        let number = NumberId::parse("P1").map_err(|invalid| self.wrong(invalid.to_string()))?;
+        let name = WaId::parse(name).map_or_else(|_| name.to_owned(), |phone| phone.as_str().to_owned());
+        Ok(self.key.contact(&number, &name, 0))
     }
 
     /// An instant as the text writes it.
