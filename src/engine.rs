@@ -230,6 +230,8 @@ struct Recalled {
     is_known: bool,
     /// Whom they are about.
     contact: Option<ContactNumber>,
+    /// Whom the request is about, where that was another contact when it was asked about.
+    asked: Option<ContactNumber>,
     /// Under which instant the message is noted among those of its contact.
     noted_at: Option<Timestamp>,
 }
@@ -566,7 +568,7 @@ impl<S: Store> Engine<S> {
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
         }
-        let Whose { who, disturbed: united } = self.whose(prepared, known.contact, index)?;
+        let Whose { who, disturbed: united } = self.whose(prepared, &known, index)?;
         let contact_number = match who {
             Who::Contact(number) => Some(number),
             Who::Nobody => None,
@@ -650,7 +652,14 @@ impl<S: Store> Engine<S> {
             row.value.take_if(|request| request.forgotten_at <= now);
             if let Some(request) = &row.value {
                 recalled.is_known = true;
-                recalled.contact = recalled.contact.or(request.asked.as_ref().map(|asked| asked.contact));
+                let asked = request.asked.as_ref().map(|asked| asked.contact);
+                recalled.contact = recalled.contact.or(asked);
+                recalled.asked = asked.filter(|asked| recalled.contact != Some(*asked));
+                // The message that the API made of it was seen first.
+                if let (None, Some(key)) = (recalled.contact, request.message) {
+                    let message = &self.messages.row(key, &self.store)?.value;
+                    recalled.contact = message.as_ref().and_then(|message| message.contact);
+                }
             }
         }
         Ok(recalled)

@@ -234,7 +234,8 @@ fn windows(store: &Memory) -> String {
             .map(|it| (it.kind, it.span, it.closed))
             .collect();
         let told = format!(
-            "{:?} {present:?} entry {open:?} {:?} {waiting:?} {roles:?} {open_conversations:?}\n",
+            "{:?}: {:?} {present:?} entry {open:?} {:?} {waiting:?} {roles:?} {open_conversations:?}\n",
+            contact.key,
             contact.window.stretches(),
             contact.entry.past,
         );
@@ -262,11 +263,66 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
         }
     }
     events.truncate(most);
+    if draw.one_in(2) {
+        name_people(draw, start + step * span / 2, &mut events);
+    }
     let parse = |record: &records::Event<'static>| {
         let event = event::parse(record, &world.key).expect("an event").event.expect("it is for us");
         Prepared::new(event, &world.key)
     };
     events.iter().map(parse).collect()
+}
+
+/// Has events name people by some of the names that they had at the time: a number, an id and its parent, and from an
+/// instant on another number and another id, which the platform announces.
+fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
+    let names = |phone: &str, changed: bool| records::Person {
+        wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
+        user_id: Some(format!("US.{phone}{}", u8::from(changed)).into()),
+        parent_user_id: Some(format!("US.ENT.{phone}").into()),
+    };
+    // All reports on a message name somebody as they were called when it was sent: of a message that is known only kinds of
+    // name are looked at that its contact does not have.
+    let mut sent = BTreeMap::new();
+    for event in &*events {
+        if let Some(accepted) = &event.send_accepted {
+            sent.insert(accepted.message_id.as_str().to_owned(), event.occurred_at);
+        }
+    }
+    for event in &mut *events {
+        let Some(phone) = event.contact.as_ref().and_then(|contact| contact.wa_id.as_ref()) else {
+            continue;
+        };
+        let about = event.status.as_ref().and_then(|status| status.message_id.as_ref());
+        let at = about.and_then(|message| sent.get(message.as_str())).copied().unwrap_or(event.occurred_at);
+        let all = names(phone.as_str(), at >= change);
+        let kept = 1 + draw.below(7);
+        event.contact = Some(records::Person {
+            wa_id: all.wa_id.filter(|_| kept & 1 != 0),
+            user_id: all.user_id.filter(|_| kept & 2 != 0),
+            parent_user_id: all.parent_user_id.filter(|_| kept & 4 != 0),
+        });
+    }
+    // One event in the history announces the change, whatever it was.
+    if let Some(event) = events.last_mut() {
+        let phone = PHONES[0];
+        let (before, after) = (names(phone, false), names(phone, true));
+        let told = draw.below(3);
+        *event = records::Event {
+            contact: Some(records::Person {
+                user_id: before.user_id.filter(|_| told != 0),
+                wa_id: before.wa_id.filter(|_| told != 1),
+                parent_user_id: None,
+            }),
+            identity_change: Some(Box::new(records::IdentityChange {
+                r#type: "user_changed_number".into(),
+                new_wa_id: after.wa_id.filter(|_| told != 1),
+                new_user_id: after.user_id.filter(|_| told != 0),
+                ..records::IdentityChange::default()
+            })),
+            ..base("identity_change", phone, change)
+        };
+    }
 }
 
 fn base(kind: &'static str, phone: &'static str, at: i64) -> records::Event<'static> {
@@ -414,7 +470,9 @@ fn shuffled(draw: &mut Draw, count: usize) -> Vec<usize> {
 fn show(history: &[Prepared], order: &[usize]) -> String {
     order.iter().fold(String::new(), |mut told, index| {
         let event = &history[*index].event;
-        let _ = writeln!(told, "  {:?} {:?}", event.occurred_at, event.happening);
+        // The people are invented.
+        let names: Vec<_> = event.names().map(|(_, name)| name).collect();
+        let _ = writeln!(told, "  {:?} {} {:?}", event.occurred_at, names.join(" "), event.happening);
         told
     })
 }

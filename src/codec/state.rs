@@ -228,7 +228,8 @@ fn write_chain(w: &mut Writer<'_>, chain: &Chain) {
     for Join { alias, again, at, event, how, left } in joins {
         let same = told == Some((*at, *event));
         w.byte(alias.rank as u8);
-        w.flags(&[*how == How::Announced, same, again.is_some(), left.is_some()]);
+        w.byte(*how as u8);
+        w.flags(&[same, again.is_some(), left.is_some()]);
         w.array(alias.hash.0);
         if !same {
             w.instant(*at);
@@ -255,7 +256,8 @@ fn read_chain(r: &mut Reader<'_>) -> Result<Box<Chain>> {
     let mut told = None;
     let joins = r.list(|r| {
         let rank = NameRank::from_index(r.byte()?).ok_or(Error::Damaged("a kind of name"))?;
-        let [announced, same, again, left] = r.flags()?;
+        let how = How::from_index(r.byte()?).ok_or(Error::Damaged("a way to learn a name"))?;
+        let [same, again, left] = r.flags()?;
         let hash = AliasHash(r.array()?);
         if !same {
             told = Some((r.instant()?, EventId(r.array()?)));
@@ -268,7 +270,7 @@ fn read_chain(r: &mut Reader<'_>) -> Result<Box<Chain>> {
             })?,
             at,
             event,
-            how: if announced { How::Announced } else { How::Together },
+            how,
             left: r.when(left, Reader::instant)?,
         })
     })?;

@@ -4,6 +4,8 @@
 //! that were ever seen together are one person (rules.md 6.5); the [`Chain`] says when, and by which event, each joined the
 //! others. Which name the contact's key is made of depends on the set of them alone.
 
+use std::collections::BTreeSet;
+
 use super::id::{AliasHash, ContactKey, ContactNumber, EventId};
 use super::time::Timestamp;
 
@@ -55,11 +57,27 @@ pub struct Alias {
 
 /// How a name joined the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum How {
     /// An event gave it together with another.
     Together,
-    /// The platform announced it.
-    Announced,
+    /// The platform announced it as the name before a change.
+    Former,
+    /// The platform announced it as the name after a change.
+    Latter,
+}
+
+impl How {
+    /// The way by its number, as stored records keep it.
+    #[must_use]
+    pub const fn from_index(index: u8) -> Option<Self> {
+        match index {
+            0 => Some(Self::Together),
+            1 => Some(Self::Former),
+            2 => Some(Self::Latter),
+            _ => None,
+        }
+    }
 }
 
 /// A name that joined others, or that others joined.
@@ -175,12 +193,15 @@ impl Chain {
         self.absorbed.extend(absorbed);
     }
 
-    /// The platform announced that these names are one person's, whatever else has told of it.
-    pub fn announce(&mut self, names: &[Alias], at: Timestamp, event: EventId) {
-        for join in self.joins.iter_mut().filter(|join| join.left.is_none() && names.contains(&join.alias)) {
-            if join.how == How::Together {
-                (join.how, join.at, join.event) = (How::Announced, at, event);
-            }
+    /// The platform announced a change from some names to others, whatever else has told of them.
+    pub fn announce(&mut self, former: &[Alias], latter: &[Alias], at: Timestamp, event: EventId) {
+        for join in self.joins.iter_mut().filter(|join| join.left.is_none() && join.how == How::Together) {
+            let how = match join.alias {
+                alias if former.contains(&alias) => How::Former,
+                alias if latter.contains(&alias) => How::Latter,
+                _ => continue,
+            };
+            (join.how, join.at, join.event) = (how, at, event);
         }
     }
 
@@ -192,18 +213,24 @@ impl Chain {
     }
 
     /// Whether an event that gives a phone number of this contact's together with other names speaks of somebody else: the
-    /// contact has ids for life, and none of them is among those names. Where the platform announced the number, ids from
-    /// before that say nothing: a new number comes with a new scoped id (rules.md 6.5).
+    /// contact had another id of the same kind at that time, and no id for life is common to both. Between two changes that
+    /// the platform has announced a person has the same ids: with a new number comes a new scoped id (rules.md 6.5).
     #[must_use]
-    pub fn contradicts(&self, phone: Alias, named: &[Alias]) -> bool {
-        let Some(known) = self.find(phone) else {
-            return false;
-        };
-        let from = (known.how == How::Announced).then_some(known.at);
+    pub fn contradicts(&self, named: &[Alias], at: Timestamp) -> bool {
         let ids = || self.present().filter(|join| join.alias.rank.is_for_life());
-        named.iter().any(|alias| alias.rank.is_for_life())
-            && !ids().any(|join| named.contains(&join.alias))
-            && ids().any(|join| from.is_none_or(|from| join.at >= from))
+        let of_event = self.changes_before(at, How::Latter);
+        let is_other = |join: &Join| {
+            named.iter().any(|alias| alias.rank == join.alias.rank)
+                && self.changes_before(join.at, join.how) == of_event
+        };
+        !ids().any(|join| named.contains(&join.alias)) && ids().any(is_other)
+    }
+
+    /// How many changes that were announced had happened when a name was seen.
+    fn changes_before(&self, at: Timestamp, how: How) -> usize {
+        let changes = self.joins.iter().filter(|join| join.how != How::Together).map(|join| join.at);
+        let before = changes.filter(|change| if how == How::Former { *change < at } else { *change <= at });
+        before.collect::<BTreeSet<_>>().len()
     }
 }
 
@@ -250,7 +277,7 @@ mod tests {
             join(Rank::Parent, 1, 0, How::Together),
             join(Rank::Phone, 9, 1, How::Together),
             join(Rank::Scoped, 2, 2, How::Together),
-            join(Rank::Phone, 7, 3, How::Announced),
+            join(Rank::Phone, 7, 3, How::Latter),
         ];
         let mut backwards = joins;
         backwards.reverse();
@@ -267,16 +294,16 @@ mod tests {
     fn a_number_with_another_id_is_somebody_else_unless_the_platform_announced_it() {
         let (phone, ours, other) = (alias(Rank::Phone, 1), alias(Rank::Scoped, 2), alias(Rank::Scoped, 3));
         let together = [join(Rank::Phone, 1, 0, How::Together), join(Rank::Scoped, 2, 0, How::Together)];
-        assert!(chain(&together).contradicts(phone, &[phone, other]));
-        assert!(!chain(&together).contradicts(phone, &[phone, ours]));
-        assert!(!chain(&together).contradicts(phone, &[phone]), "a number alone says nothing");
+        assert!(chain(&together).contradicts(&[phone, other], at(9)));
+        assert!(!chain(&together).contradicts(&[phone, ours], at(9)));
+        assert!(!chain(&together).contradicts(&[phone], at(9)), "a number alone says nothing");
         let later = [join(Rank::Scoped, 2, 0, How::Together), join(Rank::Phone, 1, 5, How::Together)];
-        assert!(chain(&later).contradicts(phone, &[phone, other]));
-        let announced = [join(Rank::Scoped, 2, 0, How::Together), join(Rank::Phone, 1, 5, How::Announced)];
-        assert!(!chain(&announced).contradicts(phone, &[phone, other]));
-        let mut twice = chain(&announced);
-        twice.join(join(Rank::Scoped, 3, 6, How::Together));
-        assert!(twice.contradicts(phone, &[phone, alias(Rank::Scoped, 4)]), "one new id comes with a new number");
+        assert!(chain(&later).contradicts(&[phone, other], at(9)));
+        let mut announced = chain(&[join(Rank::Scoped, 2, 0, How::Together), join(Rank::Phone, 1, 5, How::Latter)]);
+        assert!(!announced.contradicts(&[phone, other], at(5)));
+        assert!(announced.contradicts(&[phone, other], at(4)), "before the change the ids were those of before");
+        announced.join(join(Rank::Scoped, 3, 6, How::Together));
+        assert!(announced.contradicts(&[phone, alias(Rank::Scoped, 4)], at(9)), "one new id comes with a new number");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Contacts, Engine, LOOKED_BACK, Output, Prepared, aliases_of, arm, context_of, forget, publish_into};
+use super::{
+    Contacts, Engine, LOOKED_BACK, Output, Prepared, Recalled, aliases_of, arm, context_of, forget, publish_into,
+};
 use crate::codec::ids;
 use crate::codec::state::{AliasRow, ContactRow, NumberIndex};
 use crate::domain::contact::{Choice, Consent, ConsentSource, Contact};
@@ -80,16 +82,16 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Whose an event is; `known` is the contact of the message that it is about.
+    /// Whose an event is; `known` is what is known of the message and the request that it is about.
     pub(super) fn whose(
         &mut self,
         prepared: &Prepared,
-        known: Option<ContactNumber>,
+        known: &Recalled,
         index: NumberIndex,
     ) -> Result<Whose, store::Error> {
         let event = &prepared.event;
-        let mut base = None;
-        if let Some(mut number) = known {
+        let (mut base, mut asked) = (None, None);
+        if let Some(mut number) = known.contact {
             // An event that gives a kind of name which the contact does not have is hardly ever seen; all others need no
             // look at the names.
             let identity = event.contact.as_ref().filter(|_| event.group.is_none());
@@ -103,7 +105,10 @@ impl<S: Store> Engine<S> {
                     None => return Ok(Who::Forgotten.into()),
                 }
             };
-            if !is_news {
+            if let Some(other) = known.asked {
+                asked = here(&mut self.contacts, other, &self.store)?.filter(|other| *other != number);
+            }
+            if !is_news && asked.is_none() {
                 return Ok(Who::Contact(number).into());
             }
             base = Some(number);
@@ -115,21 +120,23 @@ impl<S: Store> Engine<S> {
             match self.aliases.row(alias.hash, &self.store)?.value {
                 Some(AliasRow::Of(contact)) if found.is_none_or(|found| found == contact) => found = Some(contact),
                 Some(AliasRow::Of(_) | AliasRow::Suppressed(_)) => {
-                    return self.identify(event, &aliases, base, index);
+                    return self.identify(event, &aliases, [base, asked], index);
                 }
                 None => all_known = false,
             }
         }
         match (found, &*aliases) {
             (None, []) => Ok(Who::Nobody.into()),
-            (Some(contact), _) if all_known && !event.is_announcement() => Ok(Who::Contact(contact).into()),
+            (Some(contact), _) if all_known && asked.is_none() && !event.is_announcement() => {
+                Ok(Who::Contact(contact).into())
+            }
             (None, [alias]) => {
                 let (number, contact) = self.new_contact(event, *alias);
                 self.keep_alias(alias.hash, AliasRow::Of(number))?;
                 self.contacts.row(number, &self.store)?.value = Some(ContactRow::Here(index, contact));
                 Ok(Who::Contact(number).into())
             }
-            _ => self.identify(event, &aliases, base, index),
+            _ => self.identify(event, &aliases, [base, asked], index),
         }
     }
 
@@ -171,7 +178,7 @@ impl<S: Store> Engine<S> {
         &mut self,
         event: &Event,
         aliases: &[Alias],
-        base: Option<ContactNumber>,
+        base: [Option<ContactNumber>; 2],
         index: NumberIndex,
     ) -> Result<Whose, store::Error> {
         let named = self.gather(event, aliases, base)?;
@@ -244,8 +251,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// Finds out whom an event's names point to, and which names are to be theirs.
-    fn gather(&mut self, event: &Event, aliases: &[Alias], base: Option<ContactNumber>) -> Result<Named, store::Error> {
-        let mut named = Named { contacts: base.into_iter().collect(), ..Named::default() };
+    fn gather(
+        &mut self,
+        event: &Event,
+        aliases: &[Alias],
+        base: [Option<ContactNumber>; 2],
+    ) -> Result<Named, store::Error> {
+        let mut named = Named { contacts: base.into_iter().flatten().collect(), ..Named::default() };
         let mut phones = Vec::new();
         for (place, alias) in aliases.iter().enumerate() {
             match &self.aliases.row(alias.hash, &self.store)?.value {
@@ -275,7 +287,8 @@ impl<S: Store> Engine<S> {
                 others.extend(row.as_ref().and_then(ContactRow::contact).into_iter().flat_map(Contact::names));
             }
             let chain = self.contact(holder)?.and_then(|contact| contact.chain.as_deref());
-            let other = chain.filter(|chain| chain.contradicts(phone, &others)).and_then(|chain| chain.find(phone));
+            let other =
+                chain.filter(|chain| chain.contradicts(&others, event.occurred_at)).and_then(|chain| chain.find(phone));
             match other {
                 // An id that came with the number after the change came with the change.
                 Some(join) if is_announced && join.at >= event.occurred_at => {
@@ -332,7 +345,7 @@ impl<S: Store> Engine<S> {
         number: ContactNumber,
         chain: &mut Chain,
     ) -> Result<(Consent, Vec<Alias>), store::Error> {
-        let how = if event.is_announcement() { How::Announced } else { How::Together };
+        let (before, after) = aliases.split_at(event.contact.as_ref().map_or(0, |identity| identity.names().count()));
         let (mut refused, mut new) = (Consent::default(), Vec::new());
         for alias in named.names.iter().copied() {
             if chain.find(alias).is_some() || !chain.has_room(alias.rank) {
@@ -346,12 +359,12 @@ impl<S: Store> Engine<S> {
                 refused.absorb(suppressed.refused.clone());
             }
             let (at, event) = (event.occurred_at, event.id);
-            chain.join(Join { alias, again, at, event, how, left: None });
+            chain.join(Join { alias, again, at, event, how: How::Together, left: None });
             self.keep_alias(alias.hash, AliasRow::Of(number))?;
             new.push(alias);
         }
         if event.is_announcement() {
-            chain.announce(aliases, event.occurred_at, event.id);
+            chain.announce(before, after, event.occurred_at, event.id);
         } else if !named.taken.is_empty() {
             chain.unsettled = chain.unsettled.max(Some(event.occurred_at));
         }
