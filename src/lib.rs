@@ -21,6 +21,7 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod erasure;
 #[cfg(feature = "serving")]
 pub mod health;
 #[cfg(feature = "serving")]

@@ -38,6 +38,12 @@ impl Default for Zones {
     }
 }
 
+/// An instant as RFC 3339 writes it, such as `2026-11-02T09:30:00Z`; nothing for any other text.
+#[must_use]
+pub fn instant(text: &str) -> Option<Timestamp> {
+    Timestamp::from_millis(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+}
+
 impl Zones {
     /// All zones of the database.
     #[must_use]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -33,7 +33,8 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "metrics", "health", "http",
         ],
     ),
-    ("cli", &["run", "replay", "scenario", "loadgen", "config", "codec", "domain", "zones"]),
+    ("erasure", &["config", "codec", "domain", "zones"]),
+    ("cli", &["run", "replay", "scenario", "loadgen", "erasure", "config", "codec", "domain", "zones"]),
 ];
 
 /// An outside crate, and the files or folders it may be named in.

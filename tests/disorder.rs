@@ -273,51 +273,46 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
     events.iter().map(parse).collect()
 }
 
-/// Has events name people by some of the names that they had at the time: a number, an id and its parent, and from an
-/// instant on another number and another id, which the platform announces.
+/// Has events name people by some of the names that they had at the time: a number, an id and its parent, and one person
+/// from an instant on by another number and another id, which the platform announces.
 fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
     let names = |phone: &str, changed: bool| records::Person {
         wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
         user_id: Some(format!("US.{phone}{}", u8::from(changed)).into()),
         parent_user_id: Some(format!("US.ENT.{phone}").into()),
     };
-    // All reports on a message name somebody as they were called when it was sent: of a message that is known only kinds of
-    // name are looked at that its contact does not have.
-    let mut sent = BTreeMap::new();
-    for event in &*events {
-        if let Some(accepted) = &event.send_accepted {
-            sent.insert(accepted.message_id.as_str().to_owned(), event.occurred_at);
-        }
-    }
     for event in &mut *events {
         let Some(phone) = event.contact.as_ref().and_then(|contact| contact.wa_id.as_ref()) else {
             continue;
         };
-        let about = event.status.as_ref().and_then(|status| status.message_id.as_ref());
-        let at = about.and_then(|message| sent.get(message.as_str())).copied().unwrap_or(event.occurred_at);
-        let all = names(phone.as_str(), at >= change);
-        let kept = 1 + draw.below(7);
+        let changes = phone.as_str() == PHONES[0];
+        let all = names(phone.as_str(), changes && event.occurred_at >= change);
+        // Of a message that is known only kinds of name are looked at that its contact does not have, so that of two names
+        // of a kind the second may be overlooked: reports on messages name who has two by what does not change.
+        let is_report = event.status.is_some() || event.send_accepted.is_some();
+        let kept = if changes && is_report { 4 } else { 1 + draw.below(7) };
         event.contact = Some(records::Person {
             wa_id: all.wa_id.filter(|_| kept & 1 != 0),
             user_id: all.user_id.filter(|_| kept & 2 != 0),
             parent_user_id: all.parent_user_id.filter(|_| kept & 4 != 0),
         });
     }
-    // One event in the history announces the change, whatever it was.
+    // The last one announces the change, by the ids: a number that was seen with both before they are known to be one
+    // person's is taken for a recycled one, and two numbers alone do not undo that (decision 13).
     if let Some(event) = events.last_mut() {
         let phone = PHONES[0];
         let (before, after) = (names(phone, false), names(phone, true));
-        let told = draw.below(3);
+        let with_numbers = draw.one_in(2);
         *event = records::Event {
             contact: Some(records::Person {
-                user_id: before.user_id.filter(|_| told != 0),
-                wa_id: before.wa_id.filter(|_| told != 1),
+                user_id: before.user_id,
+                wa_id: before.wa_id.filter(|_| with_numbers),
                 parent_user_id: None,
             }),
             identity_change: Some(Box::new(records::IdentityChange {
                 r#type: "user_changed_number".into(),
-                new_wa_id: after.wa_id.filter(|_| told != 1),
-                new_user_id: after.user_id.filter(|_| told != 0),
+                new_wa_id: after.wa_id.filter(|_| with_numbers),
+                new_user_id: after.user_id,
                 ..records::IdentityChange::default()
             })),
             ..base("identity_change", phone, change)

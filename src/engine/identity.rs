@@ -108,7 +108,7 @@ impl<S: Store> Engine<S> {
             if let Some(other) = known.asked {
                 asked = here(&mut self.contacts, other, &self.store)?.filter(|other| *other != number);
             }
-            if !is_news && asked.is_none() {
+            if !is_news && asked.is_none() && prepared.aliases.is_none() {
                 return Ok(Who::Contact(number).into());
             }
             base = Some(number);
@@ -231,7 +231,7 @@ impl<S: Store> Engine<S> {
         }
         let (refused, new) = self.give_names(event, aliases, &named, number, &mut chain)?;
         let is_merge = !others.is_empty();
-        let former = (!is_new).then_some(contact.origin);
+        let (former, armed) = ((!is_new).then_some(contact.origin), contact.armed);
         let mut contact = self.call(event, &account, index, (contact, others), &chain, (is_new, &new));
         contact.consent.absorb(refused);
         for choice in inherited {
@@ -241,12 +241,17 @@ impl<S: Store> Engine<S> {
         // The only name of a contact is the one that its key is made of.
         let is_plain = chain.joins.len() == 1 && chain.joins.iter().all(|join| join.again.is_none());
         contact.chain = (!is_plain).then(|| Box::new(chain));
-        arm(&mut self.timers, number, &mut contact, self.setup.policy.closing_lead);
+        // Whoever's announcements go on, the timer is that of this number.
+        contact.armed = armed;
         let disturbs = is_merge || former.is_some_and(|former| former != contact.origin);
         self.keep_contact(number, Some(ContactRow::Here(index, contact)))?;
         // What was sent to either was sent to both.
         let since = disturbs.then_some(Timestamp::EARLIEST);
         let disturbed = since.map(|since| self.look_back(event, &account, index, number, since)).transpose()?;
+        if let Some(contact) = self.contacts.row(number, &self.store)?.value.as_mut().and_then(ContactRow::contact_mut)
+        {
+            arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
+        }
         Ok(Whose { who: Who::Contact(number), disturbed: disturbed.unwrap_or_default() })
     }
 
