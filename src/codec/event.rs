@@ -175,9 +175,7 @@ impl Reader<'_, '_> {
             "message" => self.message(record.message.as_ref().ok_or(missing("message"))?),
             "call" => self.call(record.call.as_ref().ok_or(missing("call"))?),
             "preference" => self.preference(record.preference.as_ref().ok_or(missing("preference"))?),
-            "identity_change" => {
-                self.identity_change(record.identity_change.as_ref().ok_or(missing("identity_change"))?)
-            }
+            "identity_change" => identity_change(record.identity_change.as_ref().ok_or(missing("identity_change"))?),
             "send_requested" => self.send_requested(record.send_requested.as_ref().ok_or(missing("send_requested"))?),
             "send_accepted" => send_accepted(record.send_accepted.as_ref().ok_or(missing("send_accepted"))?),
             "status" => status(record.status.as_ref().ok_or(missing("status"))?),
@@ -231,15 +229,6 @@ impl Reader<'_, '_> {
             ("marketing_messages", "resume") => Happening::MarketingPreference(Preference::Resume),
             (category, value) => Happening::Unknown(format!("preference/{category}/{value}").into()),
         })
-    }
-
-    /// Whatever the platform calls the change: what it names the person by now is theirs, as what it named them by before.
-    fn identity_change(&self, change: &records::IdentityChange<'_>) -> Result<Happening, Invalid> {
-        let phone = optional("identity_change.new_wa_id", change.new_wa_id.as_ref(), WaId::parse)?;
-        let scoped = optional("identity_change.new_user_id", change.new_user_id.as_ref(), ScopedUserId::parse)?;
-        let parent =
-            optional("identity_change.new_parent_user_id", change.new_parent_user_id.as_ref(), ParentUserId::parse)?;
-        Ok(Happening::IdentityChanged(Identity::new(phone, scoped, parent).map(Box::new)))
     }
 
     fn consent(&self, consent: &records::Consent<'_>) -> Result<Happening, Invalid> {
@@ -311,6 +300,15 @@ impl Reader<'_, '_> {
         let name = record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str());
         of(record.kind.as_str(), &[person().as_str(), name], at)
     }
+}
+
+/// Whatever the platform calls the change: what it names the person by now is theirs, as what it named them by before.
+fn identity_change(change: &records::IdentityChange<'_>) -> Result<Happening, Invalid> {
+    let phone = optional("identity_change.new_wa_id", change.new_wa_id.as_ref(), WaId::parse)?;
+    let scoped = optional("identity_change.new_user_id", change.new_user_id.as_ref(), ScopedUserId::parse)?;
+    let parent =
+        optional("identity_change.new_parent_user_id", change.new_parent_user_id.as_ref(), ParentUserId::parse)?;
+    Ok(Happening::IdentityChanged(Identity::new(phone, scoped, parent).map(Box::new)))
 }
 
 fn participant_text<'t>(person: &'t records::Person<'_>) -> &'t str {

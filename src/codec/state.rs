@@ -117,6 +117,7 @@ fn first_or_newest(r: &mut Reader<'_>) -> Result<u8> {
 
 /// The row of a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "nearly every row is a contact, in a box of the table's")]
 pub enum ContactRow {
     /// The contact, and the number it belongs to.
     Here(NumberIndex, Contact),

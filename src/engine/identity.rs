@@ -17,7 +17,7 @@ use crate::codec::state::{AliasRow, ContactRow, NumberIndex};
 use crate::domain::contact::{Choice, Consent, ConsentSource, Contact};
 use crate::domain::event::{ConsentGiven, ConsentScope, Event, Happening, Preference};
 use crate::domain::fold::{self, Called};
-use crate::domain::id::{AliasHash, ContactKey, ContactNumber, MessageId, MessageKey};
+use crate::domain::id::{AliasHash, ContactKey, ContactNumber, Identity, MessageId, MessageKey};
 use crate::domain::identity::{Again, Alias, Chain, How, Join, Rank, Suppressed};
 use crate::domain::reference::Account;
 use crate::domain::rules::markets::Origin;
@@ -98,7 +98,7 @@ impl<S: Store> Engine<S> {
             let is_news = loop {
                 match &self.contacts.row(number, &self.store)?.value {
                     Some(ContactRow::Here(_, contact)) => {
-                        let mut names = identity.into_iter().flat_map(|identity| identity.names());
+                        let mut names = identity.into_iter().flat_map(Identity::names);
                         break !contact.is_group && names.any(|(rank, _)| !contact.is_known_by(rank));
                     }
                     Some(ContactRow::Moved(to)) => number = *to,
