@@ -14,6 +14,7 @@ use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
 use crate::domain::rules::cards::Card;
 use crate::domain::time::Timestamp;
+use crate::erasure;
 use crate::loadgen::{self, Calendar};
 use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
@@ -50,6 +51,8 @@ enum Command {
     /// Look at the topics on Kafka, or make them as they must be
     #[cfg(feature = "kafka")]
     Topics(TopicsArgs),
+    /// Forget a person: writes the event that has them erased, for a replay or for the input topic
+    Erase(EraseArgs),
     /// Check a configuration and its rate cards, and report all mistakes together
     Check(ConfigArgs),
 }
@@ -235,6 +238,23 @@ struct LoadgenArgs {
     answers: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct EraseArgs {
+    /// The business number whose contact is to be forgotten, by the platform's id of it
+    #[arg(long, value_name = "ID")]
+    number: String,
+    /// File with the person's names, one a line: phone number, scoped id or parent id; `-` is standard input, which no
+    /// history of commands remembers. Every name that is known of them is erased with these
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    names: PathBuf,
+    /// When it was asked for, such as `2026-11-02T09:30:00Z`: what happened before it brings nobody back
+    #[arg(long, value_name = "TIME")]
+    at: String,
+    /// Where the event goes, at the end of what is there; standard output if no file is named
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 #[cfg(feature = "kafka")]
 #[derive(Debug, Args)]
 struct TopicsArgs {
@@ -298,6 +318,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run_on_kafka(&args),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics(&args),
+        Command::Erase(args) => erase(&args),
         Command::Check(args) => check(&args),
     }
 }
@@ -307,6 +328,41 @@ fn refuse(mistakes: &[Mistake]) -> ExitCode {
         eprintln!("error: {mistake}");
     }
     ExitCode::from(REFUSED)
+}
+
+/// Writes the event that has a person erased. Names are read from a file, so that they are in no list of processes.
+fn erase(args: &EraseArgs) -> ExitCode {
+    let read = if args.names.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(&args.names)
+    };
+    let names = match read {
+        Ok(names) => names,
+        Err(error) => {
+            return refuse(&[Mistake::new(args.names.display().to_string(), format!("it cannot be read: {error}"))]);
+        }
+    };
+    let line = match erasure::line(&args.number, &names, &args.at) {
+        Ok(line) => line,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let written = match &args.out {
+        None => std::io::stdout().write_all(&line),
+        Some(path) => std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(&line).and_then(|()| file.sync_all())),
+    };
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let place = args.out.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+            eprintln!("error: {place}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {

@@ -15,6 +15,7 @@ pub mod event;
 pub mod fold;
 pub mod forecast;
 pub mod id;
+pub mod identity;
 pub mod ledger;
 pub mod message;
 pub mod money;

@@ -7,6 +7,7 @@
 
 pub mod forecast;
 mod home;
+mod identity;
 pub mod ledger;
 mod look;
 mod meta;
@@ -15,21 +16,21 @@ mod sent;
 mod table;
 mod timers;
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::codec::ids;
-use crate::codec::ids::{Alias, DeploymentKey};
+use crate::codec::ids::DeploymentKey;
 use crate::codec::reference::{Learned, Mistake};
-use crate::codec::state::{self, NumberIndex, WriteFormat};
+use crate::codec::state::{self, AliasRow, ContactRow, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
 use crate::domain::effect::{Effect, What};
 use crate::domain::event::{About, Event, Happening, Status};
 use crate::domain::fold::{self, Disturbed, Held, News};
-use crate::domain::id::{ContactNumber, Identity, MessageKey, NumberId, ParentUserId, ScopedUserId};
+use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId};
+use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::usage::{Person, Snapshot, Usage};
 use crate::domain::ledger::volume::HalfHour;
@@ -41,11 +42,11 @@ use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
 use crate::domain::rules::limits::{self, MessagingLimit};
-use crate::domain::rules::markets::Origin;
 use crate::domain::time::{Date, Days, Millis, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
+use identity::{Who, Whose};
 use ledger::{Booked, Ledger, Posted, Posting};
 use meta::Meta;
 use sent::SentIndex;
@@ -95,14 +96,13 @@ pub struct Prepared {
     whole: Option<MessageKey>,
     request: Option<[u8; 16]>,
     /// Nothing where they are hardly ever asked for: a message that is known knows its contact.
-    aliases: Option<Vec<[u8; 16]>>,
+    aliases: Option<Vec<Alias>>,
 }
 
-fn aliases_of(event: &Event, key: &DeploymentKey) -> Vec<[u8; 16]> {
-    match (&event.group, &event.contact) {
-        (Some(group), _) => vec![key.alias(&event.number, Alias::Group, group.as_str())],
-        (None, Some(identity)) => key.aliases(&event.number, identity).collect(),
-        (None, None) => Vec::new(),
+fn aliases_of(event: &Event, key: &DeploymentKey) -> Vec<Alias> {
+    match &event.group {
+        Some(group) => vec![key.alias(&event.number, Rank::Group, group.as_str())],
+        None => event.names().map(|(rank, name)| key.alias(&event.number, rank, name)).collect(),
     }
 }
 
@@ -126,7 +126,8 @@ impl Prepared {
             | Happening::Echo
             | Happening::MarketingPreference(_)
             | Happening::Consent(_)
-            | Happening::IdentityChanged
+            | Happening::IdentityChanged(_)
+            | Happening::ContactErased
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => (None, None),
         };
@@ -249,6 +250,8 @@ struct Recalled {
     is_known: bool,
     /// Whom they are about.
     contact: Option<ContactNumber>,
+    /// Whom the request is about, where that was another contact when it was asked about.
+    asked: Option<ContactNumber>,
     /// Under which instant the message is noted among those of its contact.
     noted_at: Option<Timestamp>,
 }
@@ -261,8 +264,8 @@ pub struct Engine<S> {
     reference: Arc<Reference>,
     numbers: Vec<NumberEntry>,
     number_index: HashMap<NumberId, NumberIndex, foldhash::fast::RandomState>,
-    contacts: Table<ContactNumber, (NumberIndex, Contact)>,
-    aliases: Table<[u8; 16], ContactNumber>,
+    contacts: Contacts,
+    aliases: Table<AliasHash, AliasRow>,
     messages: Table<MessageKey, Message>,
     requests: Table<[u8; 16], Request>,
     timers: Timers,
@@ -288,30 +291,24 @@ pub struct Engine<S> {
     taken_away: Vec<Deadline>,
 }
 
+/// The contacts, and what has turned out to be another one.
+type Contacts = Table<ContactNumber, ContactRow>;
+
 /// A deadline: the instant, and whose it is.
 pub type Deadline = (Timestamp, ContactNumber);
 
-fn contact_format() -> Format<ContactNumber, (NumberIndex, Contact)> {
+fn contact_format() -> Format<ContactNumber, ContactRow> {
     Format {
         kind: "contact",
         key: keys::contact,
-        write: |(number, contact), record| state::write_contact(*number, contact, record),
-        read: state::read_contact,
+        write: state::write_contact_row,
+        read: state::read_contact_row,
         weight: 700,
     }
 }
 
-fn alias_format() -> Format<[u8; 16], ContactNumber> {
-    Format {
-        kind: "alias",
-        key: keys::alias,
-        write: |contact, record| record.extend_from_slice(&contact.0.to_be_bytes()),
-        read: |bytes| {
-            let number = bytes.try_into().map_err(|_| state::Error::Damaged("a contact's number"))?;
-            Ok(ContactNumber(u64::from_be_bytes(number)))
-        },
-        weight: 64,
-    }
+fn alias_format() -> Format<AliasHash, AliasRow> {
+    Format { kind: "alias", key: keys::alias, write: state::write_alias, read: state::read_alias, weight: 64 }
 }
 
 fn message_format() -> Format<MessageKey, Message> {
@@ -593,8 +590,8 @@ impl<S: Store> Engine<S> {
     }
 
     fn take_away(&mut self, due: Timestamp, contact_number: ContactNumber) -> Result<(), store::Error> {
-        let row = self.contacts.row(contact_number, &self.store)?;
-        if let Some((_, contact)) = row.value.as_mut().filter(|(_, contact)| contact.armed == Some(due)) {
+        let row = self.contacts.row(contact_number, &self.store)?.value.as_mut();
+        if let Some(contact) = row.and_then(ContactRow::contact_mut).filter(|contact| contact.armed == Some(due)) {
             contact.armed = None;
             self.contacts.changed(contact_number);
             self.taken_away.push((due, contact_number));
@@ -610,7 +607,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), store::Error> {
         let now = self.meta.partition_time.unwrap_or(due);
         let row = self.contacts.row(contact_number, &self.store)?;
-        let Some((index, contact)) = &mut row.value else {
+        let Some(ContactRow::Here(index, contact)) = &mut row.value else {
             return Ok(());
         };
         // A timer may have been set anew since; then this one is an old copy of it.
@@ -656,7 +653,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, whole, request, aliases } = prepared;
+        let Prepared { event, message, whole, request, aliases: _ } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -677,11 +674,14 @@ impl<S: Store> Engine<S> {
         if fold::admit(&context, event, known.is_known).is_err() {
             return Ok(Err(Rejected::TooLate));
         }
-        let contact_number = if known.contact.is_some() {
-            known.contact
-        } else {
-            let (contacts, table, named) = (&mut self.contacts, &mut self.aliases, (event, aliases.as_deref()));
-            find_or_add(&self.setup, table, contacts, &mut self.meta, &self.store, index, named)?
+        if event.happening == Happening::ContactErased {
+            return self.erase(event, index, outputs).map(Ok);
+        }
+        let Whose { who, disturbed: united } = self.whose(prepared, &known, index)?;
+        let contact_number = match who {
+            Who::Contact(number) => Some(number),
+            Who::Nobody => None,
+            Who::Forgotten => return Ok(Ok(())),
         };
         // A copy, because a second row is changed with it; written back below.
         let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
@@ -707,7 +707,8 @@ impl<S: Store> Engine<S> {
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
         let mut contact = match contact_number {
             Some(number) => {
-                self.contacts.row(number, &self.store)?.value.as_mut().map(|(_, contact)| (number, contact))
+                let row = self.contacts.row(number, &self.store)?.value.as_mut();
+                row.and_then(ContactRow::contact_mut).map(|contact| (number, contact))
             }
             None => None,
         };
@@ -733,6 +734,7 @@ impl<S: Store> Engine<S> {
         }
         self.note_sent(*message, known.noted_at)?;
         let mut disturbed = then.disturbed;
+        disturbed.extend(united);
         let own = message.filter(|_| then.own);
         if let (Some(since), Some(number)) = (then.look_back, contact_number) {
             disturbed.extend(self.look_back(event, &account, index, number, since)?);
@@ -769,7 +771,14 @@ impl<S: Store> Engine<S> {
             row.value.take_if(|request| request.forgotten_at <= now);
             if let Some(request) = &row.value {
                 recalled.is_known = true;
-                recalled.contact = recalled.contact.or(request.asked.as_ref().map(|asked| asked.contact));
+                let asked = request.asked.as_ref().map(|asked| asked.contact);
+                recalled.contact = recalled.contact.or(asked);
+                recalled.asked = asked.filter(|asked| recalled.contact != Some(*asked));
+                // The message that the API made of it was seen first.
+                if let (None, Some(key)) = (recalled.contact, request.message) {
+                    let message = &self.messages.row(key, &self.store)?.value;
+                    recalled.contact = message.as_ref().and_then(|message| message.contact);
+                }
             }
         }
         Ok(recalled)
@@ -788,8 +797,17 @@ impl<S: Store> Engine<S> {
         let late = if self.setup.rules.may_be_in_conversation(since) { TIME_TO_LIVE } else { Millis::ZERO };
         let now = self.meta.partition_time.unwrap_or(event.occurred_at);
         let since = (since - late).max(now - LOOKED_BACK);
+        let Some(row) = &self.contacts.row(contact_number, &self.store)?.value else {
+            return Ok(Vec::new());
+        };
+        let mut keys = self.sent.since(contact_number, since, &self.store)?;
+        if let Some(chain) = row.contact().and_then(|contact| contact.chain.as_deref()) {
+            for absorbed in &chain.absorbed {
+                keys.extend(self.sent.since(*absorbed, since, &self.store)?);
+            }
+        }
         let mut earlier = Vec::new();
-        for key in self.sent.since(contact_number, since, &self.store)? {
+        for key in keys {
             let row = self.messages.row(key, &self.store)?;
             forget(&mut row.value, now);
             earlier.extend(row.value.clone().filter(|other| !other.packed).map(|other| (key, other)));
@@ -802,7 +820,7 @@ impl<S: Store> Engine<S> {
             self.stale,
             now,
         );
-        let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
+        let Some(ContactRow::Here(_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
             return Ok(Vec::new());
         };
         let number = &mut self.numbers[index.0 as usize].number;
@@ -853,10 +871,14 @@ impl<S: Store> Engine<S> {
             let Some(message) = &mut row.value else {
                 continue;
             };
-            let Some(contact_number) = message.contact else {
+            let Some(to) = message.contact else {
                 continue;
             };
-            let Some((_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
+            let Some(contact_number) = identity::here(&mut self.contacts, to, &self.store)? else {
+                continue;
+            };
+            let row = self.contacts.row(contact_number, &self.store)?.value.as_mut();
+            let Some(contact) = row.and_then(ContactRow::contact_mut) else {
                 continue;
             };
             let at = message.charge_instant().unwrap_or(event.occurred_at);
@@ -1017,8 +1039,9 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
 /// If the row is damaged or too new.
 pub fn derived_from(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
     if let Some(contact_number) = keys::parse_contact(key) {
-        let (_, contact) = state::read_contact(row)?;
-        return Ok(contact.armed.map(|due| keys::timer_at(due.millis(), contact_number)));
+        let row = state::read_contact_row(row)?;
+        let due = row.contact().and_then(|contact| contact.armed);
+        return Ok(due.map(|due| keys::timer_at(due.millis(), contact_number)));
     }
     let Some(message_key) = keys::parse_message(key) else {
         return Ok(None);
@@ -1062,31 +1085,6 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
     }
 }
 
-/// The contact of an event that no message it is about knows: the one that has one of its aliases, or a new one.
-fn find_or_add(
-    setup: &Setup,
-    table: &mut Table<[u8; 16], ContactNumber>,
-    contacts: &mut Table<ContactNumber, (NumberIndex, Contact)>,
-    meta: &mut Meta,
-    store: &impl Store,
-    index: NumberIndex,
-    (event, aliases): (&Event, Option<&[[u8; 16]]>),
-) -> Result<Option<ContactNumber>, store::Error> {
-    let aliases = aliases.map_or_else(|| Cow::Owned(aliases_of(event, &setup.key)), Cow::Borrowed);
-    let number = match find_contact(table, &aliases, store)? {
-        None if aliases.is_empty() => return Ok(None),
-        Some(number) => number,
-        None => {
-            let number = ContactNumber(meta.next_contact);
-            meta.next_contact += 1;
-            contacts.row(number, store)?.value = Some((index, new_contact(setup, event)));
-            number
-        }
-    };
-    name_contact(table, &aliases, number, store)?;
-    Ok(Some(number))
-}
-
 /// A copy of a message, if one is named and known.
 fn copy_of(
     table: &mut Table<MessageKey, Message>,
@@ -1096,74 +1094,18 @@ fn copy_of(
     key.map_or(Ok(None), |key| Ok(table.row(key, store)?.value.clone()))
 }
 
-/// The contact that the best known of some aliases points to.
-fn find_contact(
-    table: &mut Table<[u8; 16], ContactNumber>,
-    aliases: &[[u8; 16]],
-    store: &impl Store,
-) -> Result<Option<ContactNumber>, store::Error> {
-    for alias in aliases {
-        if let Some(contact) = table.row(*alias, store)?.value {
-            return Ok(Some(contact));
-        }
-    }
-    Ok(None)
-}
-
-/// Gives a contact the aliases that nobody has yet. One that points to another contact stays with it: the
-/// two may be one person, which is for the merging of identities to decide.
-fn name_contact(
-    table: &mut Table<[u8; 16], ContactNumber>,
-    aliases: &[[u8; 16]],
-    contact: ContactNumber,
-    store: &impl Store,
-) -> Result<(), store::Error> {
-    for alias in aliases {
-        let row = table.row(*alias, store)?;
-        if row.value.is_none() {
-            row.value = Some(contact);
-            table.changed(*alias);
-        }
-    }
-    Ok(())
-}
-
-fn new_contact(setup: &Setup, event: &Event) -> Contact {
-    let identity = event.contact.as_ref();
-    let (name, origin) = match &event.group {
-        Some(group) => (group.as_str(), Origin::Unknown),
-        None => (identity.map_or("", Identity::canonical), identity.map_or(Origin::Unknown, origin_of)),
-    };
-    let mut contact = Contact::new(setup.key.contact(&event.number, name, 0), origin);
-    contact.is_group = event.group.is_some();
-    contact
-}
-
-/// Where a person is: by the phone number's calling code if it is known, else by the scoped id's country.
-fn origin_of(identity: &Identity) -> Origin {
-    let scoped = identity.scoped.as_ref().map(ScopedUserId::as_str);
-    let parent = identity.parent.as_ref().map(ParentUserId::as_str);
-    match (&identity.phone, scoped.or(parent)) {
-        (Some(phone), _) => Origin::of_phone(phone.as_str()),
-        (None, Some(scoped)) => Origin::of_scoped_id(scoped),
-        (None, None) => Origin::Unknown,
-    }
-}
-
 /// Learns from an event what it says of the person besides.
 fn know_better(contact: &mut Contact, event: &Event, clear: bool) {
     let Some(identity) = event.contact.as_ref().filter(|_| event.group.is_none()) else {
         return;
     };
-    if !matches!(contact.origin, Origin::Dial(_)) {
-        contact.origin = origin_of(identity);
-    }
     if clear {
+        let (has_phone, has_scoped) = (contact.is_known_by(Rank::Phone), contact.is_known_by(Rank::Scoped));
         let known = contact.clear.get_or_insert_default();
-        if known.phone.is_none() {
+        if known.phone.is_none() && has_phone {
             known.phone.clone_from(&identity.phone);
         }
-        if known.scoped.is_none() {
+        if known.scoped.is_none() && has_scoped {
             known.scoped.clone_from(&identity.scoped);
         }
     }

@@ -24,6 +24,7 @@ pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod erasure;
 pub mod explain;
 pub mod forecast;
 #[cfg(feature = "serving")]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module of the crate, and the modules it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 22] = [
+const MAY_NAME: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("stream", &[]),
     ("zones", &["domain"]),
@@ -37,6 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
             "metrics", "health", "http",
         ],
     ),
+    ("erasure", &["config", "codec", "domain", "zones"]),
     (
         "cli",
         &[
@@ -46,6 +47,7 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
             "replay",
             "reconcile",
             "redrive",
+            "erasure",
             "scenario",
             "loadgen",
             "config",

@@ -222,7 +222,10 @@ fn windows(store: &Memory) -> String {
     let rows = store.scan(&[keys::CONTACT], &[], usize::MAX).expect("memory never fails");
     let mut contacts = BTreeMap::new();
     for (_, row) in rows {
-        let (_, contact) = state::read_contact(&row).expect("a row of ours");
+        let row = state::read_contact_row(&row).expect("a row of ours");
+        let Some(contact) = row.contact() else {
+            continue;
+        };
         let present = contact.window.present().map(|present| (present.opened_at, present.expires_at));
         let open = contact.entry.open.as_ref().map(|open| (open.span, open.confirmed, open.expiry));
         let waiting = contact.entry.eligible.as_ref().map(|click| (click.clicked_at, click.deadline));
@@ -235,7 +238,8 @@ fn windows(store: &Memory) -> String {
             .map(|it| (it.kind, it.span, it.closed))
             .collect();
         let told = format!(
-            "{:?} {present:?} entry {open:?} {:?} {waiting:?} {roles:?} {open_conversations:?}\n",
+            "{:?}: {:?} {present:?} entry {open:?} {:?} {waiting:?} {roles:?} {open_conversations:?}\n",
+            contact.key,
             contact.window.stretches(),
             contact.entry.past,
         );
@@ -262,6 +266,9 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
+/// How long after its start a person's names change in a history that names people by several.
+const CHANGED_AFTER: i64 = 60 * 3_600_000;
+
 /// Draws a history of at most so many events.
 fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
     let start = draw.pick(&STARTS);
@@ -269,13 +276,19 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
         let event = event::parse(record, &world.key).expect("an event").event.expect("it is for us");
         Prepared::new(event, &world.key)
     };
-    histories::history(draw, "P1", start, most).iter().map(parse).collect()
+    let mut events = histories::history(draw, "P1", start, most);
+    if draw.one_in(2) {
+        histories::name_people(draw, start + CHANGED_AFTER, &mut events);
+    }
+    events.iter().map(parse).collect()
 }
 
 fn show(history: &[Prepared], order: &[usize]) -> String {
     order.iter().fold(String::new(), |mut told, index| {
         let event = &history[*index].event;
-        let _ = writeln!(told, "  {:?} {:?}", event.occurred_at, event.happening);
+        // The people are invented.
+        let names: Vec<_> = event.names().map(|(_, name)| name).collect();
+        let _ = writeln!(told, "  {:?} {} {:?}", event.occurred_at, names.join(" "), event.happening);
         told
     })
 }

@@ -62,8 +62,7 @@ fn rewritten(key: &[u8], row: &[u8], format: WriteFormat) -> Option<Vec<u8>> {
     let mut again = Vec::new();
     match key[0] {
         keys::CONTACT => {
-            let (number, contact) = state::read_contact(row).expect(readable);
-            state::write_contact(number, &contact, &mut again);
+            state::write_contact_row(&state::read_contact_row(row).expect(readable), &mut again);
         }
         keys::NUMBER => {
             let (index, number) = state::read_number(row).expect(readable);
@@ -73,7 +72,8 @@ fn rewritten(key: &[u8], row: &[u8], format: WriteFormat) -> Option<Vec<u8>> {
         keys::MESSAGE => state::write_message(&state::read_message(row).expect(readable), &mut again),
         keys::REQUEST => state::write_request(&state::read_request(row).expect(readable), &mut again),
         keys::FACT => again = Learned::read(row).expect(readable).write(),
-        keys::META | keys::ALIAS | keys::TIMER | keys::SENT => return None,
+        keys::ALIAS => state::write_alias(&state::read_alias(row).expect(readable), &mut again),
+        keys::META | keys::TIMER | keys::SENT => return None,
         kind => panic!("rows of kind {kind} have no reader in this test"),
     }
     Some(again)
@@ -128,7 +128,7 @@ fn a_row_of_a_later_version_is_refused_and_not_guessed() {
         let Some(version) = row.first_mut() else { continue };
         *version = 200;
         let refused = match key[0] {
-            keys::CONTACT => state::read_contact(&row).is_err(),
+            keys::CONTACT => state::read_contact_row(&row).is_err(),
             keys::NUMBER => state::read_number(&row).is_err(),
             keys::NUMBER_MONTH => state::read_month(&row).is_err(),
             keys::MESSAGE => state::read_message(&row).is_err(),

@@ -44,8 +44,6 @@ pub enum Problem {
     Negative,
     /// It is a word that is too long for one.
     TooLong,
-    /// It asks for something this version does not do yet.
-    NotYet,
 }
 
 impl Invalid {
@@ -54,7 +52,6 @@ impl Invalid {
     pub const fn code(&self) -> &'static str {
         match self.problem {
             Problem::Missing => "missing_field",
-            Problem::NotYet => "not_supported_yet",
             Problem::Id(_)
             | Problem::Instant
             | Problem::Money
@@ -76,9 +73,6 @@ impl fmt::Display for Invalid {
             Problem::Word => write!(f, "`{field}` is none of the words it may be; the schema lists them"),
             Problem::Negative => write!(f, "`{field}` is negative"),
             Problem::TooLong => write!(f, "`{field}` is longer than {LONGEST_WORD} bytes"),
-            Problem::NotYet => {
-                write!(f, "`{field}` asks for something this version cannot do; keep the record and redrive it")
-            }
         }
     }
 }
@@ -145,6 +139,9 @@ pub fn parse(record: &records::Event<'_>, key: &DeploymentKey) -> Result<Arrived
     let account = optional("account_id", record.account_id.as_ref(), AccountId::parse)?;
     let reader = Reader { record, has_contact: contact.is_some() || group.is_some() };
     let happening = reader.happening()?;
+    if happening == Happening::ContactErased && contact.is_none() {
+        return Err(missing("contact"));
+    }
     let id = match record.event_id.as_ref() {
         None => reader.event_id(&number, contact.as_ref(), key),
         Some(given) => ids::from_hex(given.as_str())
@@ -182,16 +179,13 @@ impl Reader<'_, '_> {
             "message" => self.message(record.message.as_ref().ok_or(missing("message"))?),
             "call" => self.call(record.call.as_ref().ok_or(missing("call"))?),
             "preference" => self.preference(record.preference.as_ref().ok_or(missing("preference"))?),
-            "identity_change" => {
-                record.identity_change.as_ref().ok_or(missing("identity_change"))?;
-                Ok(Happening::IdentityChanged)
-            }
+            "identity_change" => identity_change(record.identity_change.as_ref().ok_or(missing("identity_change"))?),
             "send_requested" => self.send_requested(record.send_requested.as_ref().ok_or(missing("send_requested"))?),
             "send_accepted" => send_accepted(record.send_accepted.as_ref().ok_or(missing("send_accepted"))?),
             "status" => status(record.status.as_ref().ok_or(missing("status"))?),
             "consent" => self.consent(record.consent.as_ref().ok_or(missing("consent"))?),
             "number_fact" => number_fact(record.number_fact.as_ref().ok_or(missing("number_fact"))?),
-            "contact_erased" => Err(Invalid { field: "kind", problem: Problem::NotYet }),
+            "contact_erased" => Ok(Happening::ContactErased),
             "unknown" => {
                 Ok(Happening::Unknown(record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str()).into()))
             }
@@ -323,6 +317,15 @@ impl Reader<'_, '_> {
         let name = record.unknown.as_ref().map_or("", |unknown| unknown.name.as_str());
         of(record.kind.as_str(), &[person().as_str(), name], at)
     }
+}
+
+/// Whatever the platform calls the change: what it names the person by now is theirs, as what it named them by before.
+fn identity_change(change: &records::IdentityChange<'_>) -> Result<Happening, Invalid> {
+    let phone = optional("identity_change.new_wa_id", change.new_wa_id.as_ref(), WaId::parse)?;
+    let scoped = optional("identity_change.new_user_id", change.new_user_id.as_ref(), ScopedUserId::parse)?;
+    let parent =
+        optional("identity_change.new_parent_user_id", change.new_parent_user_id.as_ref(), ParentUserId::parse)?;
+    Ok(Happening::IdentityChanged(Identity::new(phone, scoped, parent).map(Box::new)))
 }
 
 fn participant_text<'t>(person: &'t records::Person<'_>) -> &'t str {

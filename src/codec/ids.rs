@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::text::Text;
 use crate::domain::id::{
-    AccountId, ContactKey, EventId, Identity, MessageId, MessageKey, NumberId, Participant, RequestId,
+    AccountId, AliasHash, ContactKey, EventId, Identity, MessageId, MessageKey, NumberId, Participant, RequestId,
 };
+use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::reach::PersonKey;
 use crate::domain::time::Timestamp;
 
@@ -294,18 +295,20 @@ impl DeploymentKey {
         ContactKey(self.name(&[number.as_str().as_bytes(), canonical_alias.as_bytes(), generation.bytes()]))
     }
 
-    /// The key of an alias in the state: HMAC(deployment key, "alias", number, kind, alias).
+    /// The hash of an alias in the state: of a person's the contact key that it makes alone, of a group's
+    /// HMAC(deployment key, "alias", number, "group", group).
     #[must_use]
-    pub fn alias(&self, number: &NumberId, kind: Alias, alias: &str) -> [u8; 16] {
-        self.name(&[b"alias", number.as_str().as_bytes(), kind.name().as_bytes(), alias.as_bytes()])
+    pub fn alias(&self, number: &NumberId, rank: Rank, alias: &str) -> Alias {
+        let hash = match rank {
+            Rank::Phone | Rank::Scoped | Rank::Parent => self.contact(number, alias, 0).0,
+            Rank::Group => self.name(&[b"alias", number.as_str().as_bytes(), b"group", alias.as_bytes()]),
+        };
+        Alias { rank, hash: AliasHash(hash) }
     }
 
     /// All aliases of an identity, best first.
-    pub fn aliases<'a>(&'a self, number: &'a NumberId, identity: &'a Identity) -> impl Iterator<Item = [u8; 16]> + 'a {
-        let phone = identity.phone.as_ref().map(|phone| (Alias::Phone, phone.as_str()));
-        let scoped = identity.scoped.as_ref().map(|scoped| (Alias::Scoped, scoped.as_str()));
-        let parent = identity.parent.as_ref().map(|parent| (Alias::Parent, parent.as_str()));
-        [phone, scoped, parent].into_iter().flatten().map(|(kind, alias)| self.alias(number, kind, alias))
+    pub fn aliases<'a>(&'a self, number: &'a NumberId, identity: &'a Identity) -> impl Iterator<Item = Alias> + 'a {
+        identity.names().map(|(rank, alias)| self.alias(number, rank, alias))
     }
 
     /// A person as a whole portfolio knows them: HMAC(deployment key, "person", portfolio, canonical alias).
@@ -318,30 +321,6 @@ impl DeploymentKey {
     #[must_use]
     pub fn participant(&self, number: &NumberId, participant: &Participant) -> [u8; 16] {
         self.name(&[b"participant", number.as_str().as_bytes(), participant.as_str().as_bytes()])
-    }
-}
-
-/// The kinds of name a contact can have.
-#[derive(Clone, Copy, Debug)]
-pub enum Alias {
-    /// A phone number.
-    Phone,
-    /// A business-scoped id.
-    Scoped,
-    /// The parent of scoped ids.
-    Parent,
-    /// A group.
-    Group,
-}
-
-impl Alias {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Phone => "phone",
-            Self::Scoped => "scoped",
-            Self::Parent => "parent",
-            Self::Group => "group",
-        }
     }
 }
 
@@ -366,7 +345,8 @@ mod tests {
             window_event(&number, contact, "service_window", at, "opened", 0),
             outcome(&number, "wamid.TEST", None, "delivered", 0),
             dead_letter("wa.events", 3, 42, None),
-            key.alias(&number, Alias::Phone, "12025550143"),
+            key.alias(&number, Rank::Phone, "12025550143").hash.0,
+            key.alias(&number, Rank::Group, "12025550143").hash.0,
             forecast_answer(number.as_str(), "campaign-1", 2),
         ];
         let written: Vec<String> = ids.into_iter().map(|id| hex(id).as_str().to_owned()).collect();

@@ -18,9 +18,10 @@ use crate::domain::conversation::{Announced, ConversationKind, Conversations, De
 use crate::domain::entry_point::{Click, Eligibility, EntryPoint, ExpirySource, FreeWindow, Sent, Word};
 use crate::domain::event::{Pricing, Stage, Term};
 use crate::domain::id::{
-    AccountId, ContactKey, ContactNumber, EventId, MessageId, MessageKey, NumberId, Participant, RequestId,
+    AccountId, AliasHash, ContactKey, ContactNumber, EventId, MessageId, MessageKey, NumberId, Participant, RequestId,
     ScopedUserId, WaId,
 };
+use crate::domain::identity::{Again, Alias, Chain, How, Join, Rank as NameRank, Suppressed};
 use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
@@ -116,10 +117,176 @@ fn first_or_newest(r: &mut Reader<'_>) -> Result<u8> {
     }
 }
 
+/// The row of a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "nearly every row is a contact, in a box of the table's")]
+pub enum ContactRow {
+    /// The contact, and the number it belongs to.
+    Here(NumberIndex, Contact),
+    /// It has turned out to be another one.
+    Moved(ContactNumber),
+}
+
+impl ContactRow {
+    /// The contact, unless it is another one.
+    #[must_use]
+    pub const fn contact(&self) -> Option<&Contact> {
+        match self {
+            Self::Here(_, contact) => Some(contact),
+            Self::Moved(_) => None,
+        }
+    }
+
+    /// The contact to be changed, unless it is another one.
+    pub const fn contact_mut(&mut self) -> Option<&mut Contact> {
+        match self {
+            Self::Here(_, contact) => Some(contact),
+            Self::Moved(_) => None,
+        }
+    }
+}
+
+/// Appends the row of a contact. One that has turned out to be another one is of the second version: the first has none.
+pub fn write_contact_row(row: &ContactRow, out: &mut Vec<u8>) {
+    match row {
+        ContactRow::Here(number, contact) => write_contact(*number, contact, out),
+        ContactRow::Moved(to) => {
+            let mut w = Writer::to(out);
+            w.byte(NEWEST);
+            w.unsigned(to.0);
+        }
+    }
+}
+
+/// Reads the row of a contact.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_contact_row(bytes: &[u8]) -> Result<ContactRow> {
+    let mut r = Reader::new(bytes);
+    if first_or_newest(&mut r)? == VERSION {
+        return read_contact(bytes).map(|(number, contact)| ContactRow::Here(number, contact));
+    }
+    let to = ContactNumber(r.unsigned()?);
+    r.end()?;
+    Ok(ContactRow::Moved(to))
+}
+
+/// The row of an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AliasRow {
+    /// Whose it is.
+    Of(ContactNumber),
+    /// Whose it was is erased.
+    Suppressed(Box<Suppressed>),
+}
+
+/// How long the row of an alias is that points to a contact, which is the contact's number and no version. Rows of any
+/// other length have one.
+const POINTER: usize = 8;
+
+/// Appends the row of an alias.
+pub fn write_alias(row: &AliasRow, out: &mut Vec<u8>) {
+    let suppressed = match row {
+        AliasRow::Of(contact) => return out.extend_from_slice(&contact.0.to_be_bytes()),
+        AliasRow::Suppressed(suppressed) => suppressed,
+    };
+    let Suppressed { generation, at, refused } = &**suppressed;
+    let mut w = Writer::to(out);
+    w.byte(NEWEST);
+    // Eight bytes, so that the row is longer than that of an alias that points to a contact.
+    w.array(at.millis().to_be_bytes());
+    w.unsigned(u64::from(*generation));
+    w.flags(&[refused.all.is_some(), refused.marketing.is_some()]);
+    for choice in [&refused.all, &refused.marketing].into_iter().flatten() {
+        write_choice(&mut w, choice);
+    }
+}
+
+/// Reads the row of an alias.
+///
+/// # Errors
+/// If the record is damaged or too new.
+pub fn read_alias(bytes: &[u8]) -> Result<AliasRow> {
+    if let Ok(number) = <[u8; POINTER]>::try_from(bytes) {
+        return Ok(AliasRow::Of(ContactNumber(u64::from_be_bytes(number))));
+    }
+    let mut r = Reader::new(bytes);
+    if first_or_newest(&mut r)? != NEWEST {
+        return Err(Error::Damaged("an alias"));
+    }
+    let at = Timestamp::from_millis(i64::from_be_bytes(r.array()?)).ok_or(Error::Damaged("an instant"))?;
+    let generation = r.small()?;
+    let [all, marketing] = r.flags()?;
+    let refused = Consent { all: r.when(all, read_choice)?, marketing: r.when(marketing, read_choice)? };
+    r.end()?;
+    Ok(AliasRow::Suppressed(Box::new(Suppressed { generation, at, refused })))
+}
+
+/// Writes the names of a contact. Those that one event told of share its mention.
+fn write_chain(w: &mut Writer<'_>, chain: &Chain) {
+    let Chain { joins, absorbed, unsettled } = chain;
+    w.count(joins.len());
+    let mut told = None;
+    for Join { alias, again, at, event, how, left } in joins {
+        let same = told == Some((*at, *event));
+        w.byte(alias.rank as u8);
+        w.byte(*how as u8);
+        w.flags(&[same, again.is_some(), left.is_some()]);
+        w.array(alias.hash.0);
+        if !same {
+            w.instant(*at);
+            w.array(event.0);
+            told = Some((*at, *event));
+        }
+        if let Some(Again { generation, since, key }) = again {
+            w.unsigned(u64::from(*generation));
+            w.instant(*since);
+            w.array(key.0);
+        }
+        if let Some(left) = left {
+            w.instant(*left);
+        }
+    }
+    w.count(absorbed.len());
+    for number in absorbed {
+        w.unsigned(number.0);
+    }
+    w.optional_instant(*unsettled);
+}
+
+fn read_chain(r: &mut Reader<'_>) -> Result<Box<Chain>> {
+    let mut told = None;
+    let joins = r.list(|r| {
+        let rank = NameRank::from_index(r.byte()?).ok_or(Error::Damaged("a kind of name"))?;
+        let how = How::from_index(r.byte()?).ok_or(Error::Damaged("a way to learn a name"))?;
+        let [same, again, left] = r.flags()?;
+        let hash = AliasHash(r.array()?);
+        if !same {
+            told = Some((r.instant()?, EventId(r.array()?)));
+        }
+        let (at, event) = told.ok_or(Error::Damaged("a name that no event told of"))?;
+        Ok(Join {
+            alias: Alias { rank, hash },
+            again: r.when(again, |r| {
+                Ok(Again { generation: r.small()?, since: r.instant()?, key: ContactKey(r.array()?) })
+            })?,
+            at,
+            event,
+            how,
+            left: r.when(left, Reader::instant)?,
+        })
+    })?;
+    let absorbed = r.list(|r| r.unsigned().map(ContactNumber))?;
+    Ok(Box::new(Chain { joins, absorbed, unsettled: r.optional_instant()? }))
+}
+
 /// Appends a contact.
 pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) {
     let Contact {
         key,
+        rank,
+        chain,
         origin,
         is_group,
         clear,
@@ -157,6 +324,9 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         last_sent.is_some(),
         capped_at.is_some(),
         held_out_at.is_some(),
+        chain.is_some(),
+        *rank as u8 & 1 != 0,
+        *rank as u8 & 2 != 0,
     ]);
     if let Some(clear) = clear {
         w.optional_text(clear.phone.as_ref().map(WaId::as_str));
@@ -196,6 +366,9 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     }
     if !conversations.is_empty() {
         write_conversations(&mut w, conversations);
+    }
+    if let Some(chain) = chain {
+        write_chain(&mut w, chain);
     }
     // What few contacts have stands behind the rest, and takes nothing where there is none of it.
     if burst.is_some() || !refusals.is_empty() {
@@ -240,7 +413,11 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         sent,
         capped,
         held_out,
+        chain,
+        rank_low,
+        rank_high,
     ] = r.flags()?;
+    let rank = NameRank::from_index(u8::from(rank_low) | u8::from(rank_high) << 1).unwrap_or_default();
     let clear = r.when(clear, |r| {
         let phone = r.optional_text()?.map(|text| WaId::parse(text).map_err(|_| Error::Damaged("a phone number")));
         let scoped =
@@ -265,12 +442,15 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let pending = r.list(|r| Ok((r.instant()?, MessageKey(r.array()?))))?;
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
+    let chain = r.when(chain, read_chain)?;
     let [burst, refusals] = if r.is_at_end() { [false; 2] } else { r.flags()? };
     let burst = r.when(burst, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
     let refusals = r.when(refusals, |r| r.list(read_refusal))?.unwrap_or_default();
     r.end()?;
     let contact = Contact {
         key,
+        rank,
+        chain,
         origin,
         is_group,
         clear,
@@ -1156,7 +1336,7 @@ mod tests {
     #[test]
     fn conversations_and_shares_come_back_as_they_were() {
         let at = Timestamp::from_millis(1_690_848_000_000).expect("in range");
-        let mut contact = Contact::new(ContactKey([7; 16]), Origin::Unknown);
+        let mut contact = Contact::new(ContactKey([7; 16]), NameRank::Phone, Origin::Unknown);
         for (name, kind, any) in [(1, ConversationKind::Service, true), (2, ConversationKind::Utility, false)] {
             let wants = Wants { kind, any, opens: true };
             contact.conversations.note(at, MessageKey([name; 16]), Some(wants), &contact.entry, at);

@@ -4,7 +4,8 @@
 
 use super::conversation::Conversations;
 use super::entry_point::EntryPoint;
-use super::id::{ContactKey, MessageKey, ScopedUserId, WaId};
+use super::id::{AliasHash, ContactKey, MessageKey, ScopedUserId, WaId};
+use super::identity::{Alias, Chain, Rank};
 use super::pair::Burst;
 use super::rules::errors;
 use super::rules::markets::Origin;
@@ -14,8 +15,12 @@ use super::window::ServiceWindow;
 /// One contact of one business phone number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// Its name on outputs, made from the aliases it was first seen with.
+    /// Its name on outputs, made of the best of its aliases.
     pub key: ContactKey,
+    /// What kind of alias that is.
+    pub rank: Rank,
+    /// All its aliases; nothing while it has only ever had the one that its key is made of.
+    pub chain: Option<Box<Chain>>,
     /// Where it is, as far as the market map needs to know.
     pub origin: Origin,
     /// Whether it is a group: any participant's message opens the window for the whole group (GRP).
@@ -139,11 +144,13 @@ impl ConsentSource {
 impl Contact {
     /// A contact nothing is known of but who it is.
     #[must_use]
-    pub fn new(key: ContactKey, origin: Origin) -> Self {
+    pub fn new(key: ContactKey, rank: Rank, origin: Origin) -> Self {
         Self {
             key,
+            rank,
+            chain: None,
             origin,
-            is_group: false,
+            is_group: rank == Rank::Group,
             clear: None,
             window: ServiceWindow::default(),
             entry: EntryPoint::default(),
@@ -172,6 +179,27 @@ impl Contact {
         self.refusals.retain(|known| known.at > at);
     }
 
+    /// The aliases of a person.
+    #[must_use]
+    pub fn names(&self) -> Vec<Alias> {
+        match &self.chain {
+            Some(chain) => chain.present().map(|join| join.alias).collect(),
+            None => vec![Alias { rank: self.rank, hash: AliasHash(self.key.0) }],
+        }
+    }
+
+    /// Whether it is known by an alias of a kind.
+    #[must_use]
+    pub fn is_known_by(&self, rank: Rank) -> bool {
+        self.chain.as_ref().map_or(self.rank == rank, |chain| chain.has_rank(rank))
+    }
+
+    /// Whether the phone number may be somebody else's than it was, so that it cannot be told whose windows these are.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.unsettled.is_some())
+    }
+
     /// When something about this contact is due even if nothing happens. `lead` is how long before its end a
     /// window is announced to be closing.
     #[must_use]
@@ -189,7 +217,42 @@ impl Contact {
     }
 }
 
+impl Clear {
+    /// Takes in the ids of a contact that turns out to be the same. Of two scoped ids the smaller one is published, so that
+    /// it does not depend on the order in which they were learned.
+    pub fn absorb(&mut self, other: Self) {
+        self.phone = self.phone.take().or(other.phone);
+        self.scoped = match (self.scoped.take(), other.scoped) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+}
+
 impl Consent {
+    /// Takes in the choices of a contact that turns out to be the same.
+    pub fn absorb(&mut self, other: Self) {
+        for (known, choice) in [(&mut self.all, other.all), (&mut self.marketing, other.marketing)] {
+            if let Some(choice) = choice {
+                Self::choose(known, choice);
+            }
+        }
+    }
+
+    /// What of it is a refusal.
+    #[must_use]
+    pub fn refused(&self) -> Self {
+        let refused = |choice: &Option<Choice>| choice.clone().filter(|choice| !choice.given);
+        Self { all: refused(&self.all), marketing: refused(&self.marketing) }
+    }
+
+    /// What of it holds for whoever has the phone number next: that marketing is not wanted there.
+    #[must_use]
+    pub fn inherited(&self) -> Option<Choice> {
+        let Self { all, marketing } = self.refused();
+        marketing.or(all)
+    }
+
     /// Takes note of a choice; a later one is never undone by an earlier one.
     pub fn choose(known: &mut Option<Choice>, choice: Choice) -> bool {
         // Of two made at one instant the refusal counts, whichever was heard of first.

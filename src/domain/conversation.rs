@@ -215,6 +215,29 @@ impl Conversations {
         self.deliveries.is_empty() && self.announced.is_empty()
     }
 
+    /// The conversations that are announced to be open were announced of another contact: they are to be announced anew.
+    /// Returns them as they were.
+    pub fn announce_anew(&mut self) -> Vec<Announced> {
+        let (open, over): (Vec<_>, Vec<_>) =
+            self.announced.drain(..).partition(|known| !known.closed && !known.withdrawn);
+        self.announced = over;
+        open
+    }
+
+    /// Takes in the conversations of a contact that turns out to be the same. What each message is has to be worked out
+    /// again.
+    pub fn absorb(&mut self, other: Self) {
+        self.deliveries.extend(other.deliveries);
+        self.deliveries.sort_by_key(|delivery| (delivery.at, delivery.message));
+        for over in other.announced {
+            let known = |known: &Announced| (known.span.start, known.kind) == (over.span.start, over.kind);
+            if !self.announced.iter().any(known) {
+                self.announced.push(over);
+            }
+        }
+        self.announced.sort_by_key(|known| (known.span.start, known.kind));
+    }
+
     /// What a message is.
     #[must_use]
     pub fn role(&self, message: MessageKey) -> Option<Role> {

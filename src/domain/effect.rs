@@ -134,6 +134,10 @@ pub enum CloseReason {
     Refuted,
     /// It never was: a late report shows that another conversation was open.
     Withdrawn,
+    /// The contact has another key now, under which it is open.
+    IdentityMerged,
+    /// The contact was erased.
+    Erased,
 }
 
 impl CloseReason {
@@ -148,6 +152,8 @@ impl CloseReason {
             Self::AnswerFailed => "answer_failed",
             Self::Refuted => "refuted",
             Self::Withdrawn => "withdrawn",
+            Self::IdentityMerged => "identity_merged",
+            Self::Erased => "erased",
         }
     }
 }

@@ -261,6 +261,31 @@ impl EntryPoint {
         self.since = self.first();
     }
 
+    /// What was announced was announced of another contact: it is to be announced anew.
+    pub fn announce_anew(&mut self) {
+        (self.eligible, self.open, self.withdrawn) = (None, None, None);
+        for click in &mut self.clicks {
+            click.edges = 0;
+        }
+    }
+
+    /// Takes in what happened to a contact that turns out to be the same, and of which nothing stays announced. All messages
+    /// to both are to be looked at then.
+    pub fn absorb(&mut self, other: Self) {
+        for click in other.clicks {
+            self.note_click(click.at, click.event);
+        }
+        for sent in other.sends {
+            self.note_sent(sent);
+        }
+        self.past.extend(other.past);
+        self.past.sort_by_key(|span| (span.start, span.end));
+        self.past.dedup();
+        self.openers.extend(other.openers);
+        self.openers.sort_unstable();
+        self.since = None;
+    }
+
     /// Takes note of a click; `false` if it is known, however often it is told.
     pub fn note_click(&mut self, at: Timestamp, event: EventId) -> bool {
         let place = self.clicks.partition_point(|known| (known.at, known.event.0) < (at, event.0));

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::content::{Category, Content};
 use super::id::{AccountId, EventId, GroupId, Identity, MessageId, NumberId, Participant, RequestId};
+use super::identity::Rank;
 use super::money::{Amount, Currency};
 use super::rules::openers::InboundKind;
 use super::time::{Millis, Timestamp};
@@ -33,6 +34,23 @@ pub struct Event {
     pub happening: Happening,
 }
 
+impl Event {
+    /// Whether the platform announces a change of the person's names.
+    #[must_use]
+    pub const fn is_announcement(&self) -> bool {
+        matches!(self.happening, Happening::IdentityChanged(_))
+    }
+
+    /// The person's names that it gives: those before a change that it announces, then those after.
+    pub fn names(&self) -> impl Iterator<Item = (Rank, &str)> {
+        let after = match &self.happening {
+            Happening::IdentityChanged(after) => after.as_deref(),
+            _ => None,
+        };
+        self.contact.iter().chain(after).flat_map(Identity::names)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -44,8 +62,11 @@ pub enum Happening {
     MarketingPreference(Preference),
     /// The person gave or withdrew consent, by whatever means the business records.
     Consent(ConsentGiven),
-    /// The person changed an id, or the platform says that theirs changed.
-    IdentityChanged,
+    /// The platform announces that the person's ids changed: those they have now, if it names any. The event's own are
+    /// those before.
+    IdentityChanged(Option<Box<Identity>>),
+    /// The person is to be forgotten.
+    ContactErased,
     /// A call of the business's ended.
     CallEnded(CallEnded),
     /// Somebody asks whether a message may be sent.

@@ -3,6 +3,8 @@
 //! [`apply`] and [`pass`] alone change state. Neither can fail halfway, wait, log or look at a clock:
 //! whatever they need was loaded before. What may not be folded [`admit`] refuses, before anything changes.
 
+mod merge;
+
 use std::sync::Arc;
 
 use super::billing::{self, Agreement, Allowance, Charge, Circumstances, Line, Prediction, Toll, Trigger};
@@ -34,6 +36,8 @@ use super::rules::openers::InboundKind;
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
 use super::window::{self, Moved, Present, WindowAt, end_with_cut};
+
+pub use merge::{Called, erase, unite};
 
 /// How many templates paused by pacing are remembered of a number; the oldest is forgotten first.
 const PACED: usize = 256;
@@ -145,9 +149,9 @@ pub fn apply(
         (Happening::NumberFact(NumberFact::Restriction { name, until }), _) => {
             fold.number.restrict(event.occurred_at, Restriction { name: name.clone(), until: *until });
         }
-        // Nothing is remembered of the first two; an identity change merges nothing yet. And the reader gives
-        // every event that is about a person its person, so without one there is nothing to fold.
-        (Happening::IdentityChanged | Happening::Unknown(_), _)
+        // Whose names they are and who is forgotten is found out before this; nothing is remembered of what is not
+        // known. And the reader gives every event that is about a person its person, so without one there is nothing to fold.
+        (Happening::IdentityChanged(_) | Happening::ContactErased | Happening::Unknown(_), _)
         | (
             Happening::Inbound(_)
             | Happening::Echo
@@ -304,7 +308,8 @@ impl Happening {
             Self::Echo | Self::CallEnded(_) | Self::SendRequested(_) | Self::SendAccepted(_) | Self::Status(_) => true,
             Self::MarketingPreference(_)
             | Self::Consent(_)
-            | Self::IdentityChanged
+            | Self::IdentityChanged(_)
+            | Self::ContactErased
             | Self::NumberFact(_)
             | Self::Unknown(_) => false,
         }
@@ -363,6 +368,10 @@ impl Fold<'_, '_> {
         if !inbound.live {
             return;
         }
+        if let Some(chain) = &mut contact.chain {
+            // Who has the number now has written again.
+            chain.unsettled.take_if(|since| *since < self.at);
+        }
         let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
         // Whoever writes can be reached.
@@ -371,19 +380,9 @@ impl Fold<'_, '_> {
             // Whether a click was answered in time depends on the window it opened, for as long as the click matters.
             let since = self.context.partition_time - window::REMEMBERED;
             let keep_from = contact.entry.clicks.first().map_or(since, |click| since.min(click.at));
-            match contact.window.inbound(self.at, self.event, inbound.kind, keep_from) {
-                Moved::Nothing => {}
-                Moved::Opened => self.tell_service(contact, Transition::Opened),
-                Moved::Refreshed => self.tell_service(contact, Transition::Refreshed),
-                Moved::Corrected(former) => {
-                    in_order = false;
-                    self.tell_corrected(contact, former);
-                }
-                Moved::Reopened(old) => {
-                    self.tell_closed(contact, &old);
-                    self.tell_service(contact, Transition::Opened);
-                }
-            }
+            let moved = contact.window.inbound(self.at, self.event, inbound.kind, keep_from);
+            in_order &= !matches!(moved, Moved::Corrected(_));
+            self.tell_moved(contact, moved);
         }
         let clicked = inbound.referral.as_ref().is_some_and(|referral| !referral.on_desktop)
             && !contact.is_group

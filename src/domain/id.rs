@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::identity::Rank;
+
 /// Why a text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidId {
@@ -107,7 +109,8 @@ text_id! {
     PortfolioId, plain
 }
 text_id! {
-    /// A person's phone number as the platform writes it: 7 to 15 digits, no plus sign.
+    /// A person's phone number as the platform writes it: 7 to 15 digits, no plus sign. What is another spelling of the
+    /// same number in Argentina or Brazil is read as one.
     WaId, phone
 }
 text_id! {
@@ -139,11 +142,19 @@ text_id! {
 shown! { NumberId AccountId PortfolioId }
 hidden! { WaId ScopedUserId ParentUserId MessageId RequestId GroupId Participant }
 
+/// A phone number, in the one form that stands for all its spellings.
 fn phone(text: &str) -> Result<Box<str>, InvalidId> {
-    if (7..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.into())
-    } else {
-        Err(InvalidId::NotAPhone)
+    if !(7..=15).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidId::NotAPhone);
+    }
+    match text.as_bytes() {
+        // A mobile number of Argentina has a 9 behind the calling code, and is dialled within the country without it.
+        // Ten digits follow, of which no mobile number shares any with another line's.
+        [b'5', b'4', next, ..] if text.len() == 12 && *next != b'9' => Ok(["549", &text[2..]].concat().into()),
+        // Mobile numbers of Brazil got a ninth digit, a 9, from 2012 to 2016; older accounts still show eight. Those begin
+        // with 6 to 9, and other lines with 2 to 5.
+        [b'5', b'5', _, _, b'6'..=b'9', ..] if text.len() == 12 => Ok([&text[..4], "9", &text[4..]].concat().into()),
+        _ => Ok(text.into()),
     }
 }
 
@@ -162,6 +173,10 @@ pub struct EventId(pub [u8; 16]);
 /// A contact as outputs name it: a keyed hash, equal on every replay with the same deployment key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContactKey(pub [u8; 16]);
+
+/// One name of a contact, hashed with the deployment's key: for a person the contact key they would have by it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AliasHash(pub [u8; 16]);
 
 /// A contact as the state names it: given in order of first sight, so that several aliases can point to
 /// one contact and a message can outlive a change of alias.
@@ -190,13 +205,18 @@ impl Identity {
         (phone.is_some() || scoped.is_some() || parent.is_some()).then_some(Self { phone, scoped, parent })
     }
 
-    /// The name the contact key is made of: the phone number if known, else the scoped id, else its parent.
+    /// The best of these names: the phone number if known, else the scoped id, else its parent.
     #[must_use]
     pub fn canonical(&self) -> &str {
-        let phone = self.phone.as_ref().map(WaId::as_str);
-        let scoped = self.scoped.as_ref().map(ScopedUserId::as_str);
-        let parent = self.parent.as_ref().map(ParentUserId::as_str);
-        phone.or(scoped).or(parent).unwrap_or_default()
+        self.names().next().map_or("", |(_, name)| name)
+    }
+
+    /// The names, best first.
+    pub fn names(&self) -> impl Iterator<Item = (Rank, &str)> {
+        let phone = self.phone.as_ref().map(|phone| (Rank::Phone, phone.as_str()));
+        let scoped = self.scoped.as_ref().map(|scoped| (Rank::Scoped, scoped.as_str()));
+        let parent = self.parent.as_ref().map(|parent| (Rank::Parent, parent.as_str()));
+        [phone, scoped, parent].into_iter().flatten()
     }
 }
 
@@ -221,6 +241,23 @@ mod tests {
         assert_eq!(NumberId::parse(""), Err(InvalidId::Empty));
         assert_eq!(RequestId::parse("a b"), Err(InvalidId::Character));
         assert_eq!(MessageId::parse(&"x".repeat(513)), Err(InvalidId::TooLong));
+    }
+
+    #[test]
+    fn the_spellings_of_a_number_are_one_number() {
+        let written = |text: &str| WaId::parse(text).map(|phone| phone.as_str().to_owned());
+        for (text, number) in [
+            ("541155551234", "5491155551234"),
+            ("5491155551234", "5491155551234"),
+            ("543515551234", "5493515551234"),
+            ("551187654321", "5511987654321"),
+            ("5511987654321", "5511987654321"),
+            ("551133334444", "551133334444"),
+            ("54911555512", "54911555512"),
+            ("12025550143", "12025550143"),
+        ] {
+            assert_eq!(written(text).as_deref(), Ok(number));
+        }
     }
 
     #[test]

@@ -107,6 +107,27 @@ pub struct Rank {
     pub message: MessageKey,
 }
 
+impl Number {
+    /// The messages that have a place in the order of a month.
+    pub fn ranked(&self) -> impl Iterator<Item = MessageKey> {
+        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond)).map(|rank| rank.message)
+    }
+
+    /// Calls a message otherwise where it has its place in the order of a month.
+    pub fn call_message(&mut self, month: Month, message: MessageKey, id: &MessageId) {
+        let Some(used) = self.months.get_mut(&month) else {
+            return;
+        };
+        for ranks in [&mut used.free, &mut used.beyond] {
+            let known = ranks.iter().find(|rank| rank.message == message).cloned();
+            if let Some(rank) = known.and_then(|rank| ranks.take(&rank)) {
+                ranks.insert(Rank { id: id.clone(), participant: None, ..rank });
+                used.changed = true;
+            }
+        }
+    }
+}
+
 impl MonthUse {
     /// The free deliveries used.
     #[must_use]

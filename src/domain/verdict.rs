@@ -104,6 +104,7 @@ impl Reason {
             | Self::TemplateCategoryDrift => true,
             Self::Malformed
             | Self::Throttled
+            | Self::IdentityConflict
             | Self::ScopedIdUnsupported
             | Self::MarketingNotInCountry
             | Self::OptedOut
@@ -152,6 +153,8 @@ reasons! {
     Malformed "malformed" Doubts None;
     /// More asks of this number have arrived within a second than the deployment answers.
     Throttled "throttled" Doubts None;
+    /// The phone number was seen with another person's id, and whose it is now has not shown yet.
+    IdentityConflict "identity_conflict" Doubts None;
     /// The account is banned, or restricted in what was asked for (rules.md 3.8).
     AccountRestricted "account_restricted" Blocks Some(131_031);
     /// The account has been found to misuse template categories, and may send neither templates nor Direct Send until the
@@ -466,6 +469,12 @@ impl Gates {
         self.because(Reason::ReferenceStale);
     }
 
+    /// The phone number may be another person's than it was: of all that is known only a refusal counts.
+    fn doubt_identity(&mut self) {
+        self.0.retain(|cited| matches!(cited.reason, Reason::OptedOut | Reason::MarketingOptedOut));
+        self.because(Reason::IdentityConflict);
+    }
+
     /// The answer, its reasons and the warnings: one refusal outweighs any doubt, one doubt any permission.
     fn answer(mut self) -> (Answer, Vec<Cited>, Vec<Cited>) {
         self.0.sort_by_key(|cited| cited.reason);
@@ -579,6 +588,9 @@ fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp
     supporting_reasons(&mut gates, &ask.content, &windows, &price.toll);
     if context.reference_stale {
         gates.doubt_reference();
+    }
+    if known.contact.is_unsettled() {
+        gates.doubt_identity();
     }
     Weighed { gates, template, price, windows, limits, waits_until }
 }

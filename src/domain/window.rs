@@ -153,6 +153,46 @@ impl ServiceWindow {
         Moved::Refreshed
     }
 
+    /// What was announced of the present window was announced of another contact: it is to be announced anew.
+    pub const fn announce_anew(&mut self) {
+        self.former = None;
+        if let Some(present) = &mut self.present {
+            (present.revision, present.alerted_for) = (0, None);
+        }
+    }
+
+    /// Takes in the window of a contact that turns out to be the same, and of which nothing stays announced. Says what
+    /// that does to the present window.
+    pub fn absorb(&mut self, other: Self) -> Moved {
+        let Self { stretches, present: theirs, former: _ } = other;
+        for span in stretches {
+            self.remember(span, Timestamp::EARLIEST);
+        }
+        let began = self.stretches.last().map(|stretch| stretch.start);
+        let Some(present) = &mut self.present else {
+            let Some(mut theirs) = theirs else {
+                return Moved::Nothing;
+            };
+            theirs.opened_at = began.map_or(theirs.opened_at, |began| began.min(theirs.opened_at));
+            let former = self.former.filter(|(opened_at, _)| *opened_at >= theirs.opened_at);
+            theirs.revision = former.map_or(0, |(_, edges)| edges);
+            self.present = Some(theirs);
+            return former.map_or(Moved::Opened, |(opened_at, _)| Moved::Corrected(opened_at));
+        };
+        let (opened_at, expires_at) = (present.opened_at, present.expires_at);
+        if let Some(theirs) = theirs {
+            present.take_in(theirs);
+        }
+        present.opened_at = began.map_or(present.opened_at, |began| began.min(present.opened_at));
+        if present.opened_at < opened_at {
+            Moved::Corrected(opened_at)
+        } else if present.expires_at > expires_at {
+            Moved::Refreshed
+        } else {
+            Moved::Nothing
+        }
+    }
+
     /// Forgets the present window, because its end has passed.
     pub const fn close(&mut self) -> Option<Present> {
         let closed = self.present.take();
@@ -212,6 +252,22 @@ impl Present {
             alerted_for: None,
             seen: vec![event],
         }
+    }
+
+    /// Takes in what another window of the same person has counted.
+    fn take_in(&mut self, other: Self) {
+        if other.opened_at < self.opened_at {
+            (self.opened_at, self.opened_by, self.opened_by_kind) =
+                (other.opened_at, other.opened_by, other.opened_by_kind);
+        }
+        self.refreshed_at = self.refreshed_at.max(other.refreshed_at);
+        self.expires_at = self.expires_at.max(other.expires_at);
+        self.inbound_count = self.inbound_count.saturating_add(other.inbound_count);
+        self.outbound_count = self.outbound_count.saturating_add(other.outbound_count);
+        let answered = [self.first_response_at, other.first_response_at];
+        self.first_response_at = answered.into_iter().flatten().min();
+        self.seen.extend(other.seen);
+        self.seen.drain(..self.seen.len().saturating_sub(SEEN));
     }
 
     fn count_inbound(&mut self, event: EventId) {

@@ -1,11 +1,12 @@
 //! Campaign questions: every message of a list judged against the present rows, none of which changes.
 
 use super::home::Homes;
-use super::{Engine, Stale, context_of, origin_of};
+use super::{Engine, Stale, context_of};
 use crate::domain::contact::Contact;
 use crate::domain::event::Ask;
 use crate::domain::forecast::{Campaign, Group, Question};
 use crate::domain::id::{ContactKey, Identity, NumberId};
+use crate::domain::identity::Rank;
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::rules::markets::Origin;
@@ -105,19 +106,23 @@ impl<S: Store> Engine<S> {
 
     /// A person as an ask would find them; somebody never heard of is a contact nothing is known of.
     fn recipient(&self, number: &NumberId, identity: &Identity) -> Result<Contact, store::Error> {
-        for alias in self.setup.key.aliases(number, identity) {
-            let Some(found) = self.aliases.peek(alias, &self.store)? else {
-                continue;
-            };
-            if let Some(row) = self.contacts.peek(*found, &self.store)? {
-                let (_, mut contact) = row.into_owned();
-                if !matches!(contact.origin, Origin::Dial(_)) {
-                    contact.origin = origin_of(identity);
-                }
+        let mut aliases = self.setup.key.aliases(number, identity).peekable();
+        let first = aliases.peek().copied();
+        for alias in aliases {
+            if let Some(found) = self.named(alias.hash)?
+                && let Some(contact) = self.contact(found)?
+            {
                 return Ok(contact);
             }
         }
+        let origin = match (&identity.phone, identity.scoped.as_ref(), identity.parent.as_ref()) {
+            (Some(phone), ..) => Origin::of_phone(phone.as_str()),
+            (None, Some(scoped), _) => Origin::of_scoped_id(scoped.as_str()),
+            (None, None, Some(parent)) => Origin::of_scoped_id(parent.as_str()),
+            (None, None, None) => Origin::Unknown,
+        };
+        let rank = first.map_or(Rank::Phone, |alias| alias.rank);
         let key = self.setup.key.contact(number, identity.canonical(), 0);
-        Ok(Contact::new(key, origin_of(identity)))
+        Ok(Contact::new(key, rank, origin))
     }
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::home::Homes;
 use super::{Engine, Prepared, aliases_of, context_of};
+use crate::codec::state::{AliasRow, ContactRow};
 use crate::domain::contact::Contact;
 use crate::domain::event::Happening;
-use crate::domain::id::{ContactKey, ContactNumber, MessageKey};
+use crate::domain::id::{AliasHash, ContactKey, ContactNumber, MessageKey};
 use crate::domain::message::{Message, Request};
 use crate::domain::verdict::{self, Cited, Known};
 use crate::store::{self, Store};
@@ -17,20 +18,27 @@ impl<S: Store> Engine<S> {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn whose(&self, prepared: &Prepared) -> Result<Option<ContactNumber>, store::Error> {
+    pub fn whom(&self, prepared: &Prepared) -> Result<Option<ContactNumber>, store::Error> {
         if let Some(contact) = self.message_of(prepared)?.and_then(|message| message.contact) {
             return Ok(Some(contact));
         }
         if let Some(asked) = self.request_of(prepared)?.and_then(|request| request.asked) {
             return Ok(Some(asked.contact));
         }
-        let aliases = aliases_of(&prepared.event, &self.setup.key);
-        for alias in aliases {
-            if let Some(contact) = self.aliases.peek(alias, &self.store)? {
-                return Ok(Some(*contact));
+        for alias in aliases_of(&prepared.event, &self.setup.key) {
+            if let Some(contact) = self.named(alias.hash)? {
+                return Ok(Some(contact));
             }
         }
         Ok(None)
+    }
+
+    /// The contact that has a name; nothing where nobody has it, or who had it was erased.
+    pub(super) fn named(&self, alias: AliasHash) -> Result<Option<ContactNumber>, store::Error> {
+        Ok(match self.aliases.peek(alias, &self.store)?.as_deref() {
+            Some(AliasRow::Of(contact)) => Some(*contact),
+            Some(AliasRow::Suppressed(_)) | None => None,
+        })
     }
 
     /// The name on outputs of the contact that an event is about.
@@ -38,18 +46,25 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// If the store cannot be read.
     pub fn key_of(&self, prepared: &Prepared) -> Result<Option<ContactKey>, store::Error> {
-        let Some(number) = self.whose(prepared)? else {
+        let Some(number) = self.whom(prepared)? else {
             return Ok(None);
         };
-        Ok(self.contacts.peek(number, &self.store)?.map(|row| row.1.key))
+        Ok(self.contact(number)?.map(|contact| contact.key))
     }
 
-    /// A contact.
+    /// A contact, or the one that it has turned out to be.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn contact(&self, number: ContactNumber) -> Result<Option<Contact>, store::Error> {
-        Ok(self.contacts.peek(number, &self.store)?.map(|row| row.into_owned().1))
+        let mut number = number;
+        loop {
+            match self.contacts.peek(number, &self.store)?.map(Cow::into_owned) {
+                Some(ContactRow::Here(_, contact)) => return Ok(Some(contact)),
+                Some(ContactRow::Moved(to)) => number = to,
+                None => return Ok(None),
+            }
+        }
     }
 
     /// A message.
@@ -89,11 +104,14 @@ impl<S: Store> Engine<S> {
         let (Happening::SendRequested(ask), Some(now)) = (&event.happening, self.meta.partition_time) else {
             return Ok(Vec::new());
         };
-        let contact = match self.whose(prepared)? {
+        let contact = match self.whom(prepared)? {
             Some(number) => self.contact(number)?,
             None => None,
         };
-        let contact = contact.unwrap_or_else(|| super::new_contact(&self.setup, event));
+        let first = aliases_of(event, &self.setup.key).first().copied();
+        let Some(contact) = contact.or_else(|| first.map(|alias| self.unheard(event, alias))) else {
+            return Ok(Vec::new());
+        };
         let number = self.number(&event.number);
         let (named, at) = (event.account.as_ref(), event.occurred_at);
         let account = Homes::default().account(&self.setup, &self.reference, &number, named, at);

@@ -118,7 +118,8 @@ impl Finder {
             Happening::Inbound(_) | Happening::Echo => focus.whole |= event.id == inbound(),
             Happening::MarketingPreference(_)
             | Happening::Consent(_)
-            | Happening::IdentityChanged
+            | Happening::IdentityChanged(_)
+            | Happening::ContactErased
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => {}
         }

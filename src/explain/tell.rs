@@ -53,7 +53,8 @@ pub fn event(event: &Event, policy: &Policy) -> String {
             let given = if consent.given { "given" } else { "withdrawn" };
             format!("consent {scope} {given}, by {}", consent.source.as_str())
         }
-        Happening::IdentityChanged => "an id of the person changed".into(),
+        Happening::IdentityChanged(_) => "an id of the person changed".into(),
+        Happening::ContactErased => "the person was to be forgotten".into(),
         Happening::CallEnded(_) => "a call of the business's ended".into(),
         Happening::SendRequested(ask) => {
             let later = ask.evaluate_for.map_or_else(String::new, |at| format!(", for {}", instant(at)));

@@ -57,7 +57,8 @@ impl Matter {
             | Happening::Echo
             | Happening::MarketingPreference(_)
             | Happening::Consent(_)
-            | Happening::IdentityChanged
+            | Happening::IdentityChanged(_)
+            | Happening::ContactErased
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => return None,
         };
@@ -191,7 +192,7 @@ impl Watch for Tracer {
     fn before(&mut self, engine: &Engine<Rows>, event: &Prepared) -> Result<(), store::Error> {
         self.before = None;
         if self.is_watched(event) {
-            let contact = engine.whose(event)?;
+            let contact = engine.whom(event)?;
             let contact = contact.map_or(Ok(None), |number| engine.contact(number))?;
             let (message, considered) = (engine.message_of(event)?, engine.considered(event)?);
             self.before = Some(Before { contact, message, considered });
@@ -212,7 +213,7 @@ impl Watch for Tracer {
         };
         let Prepared { event: told, .. } = event;
         let place = format!("{}:{}", origin.file, origin.record);
-        let whose = engine.whose(event)?;
+        let whose = engine.whom(event)?;
         let contact = whose.map_or(Ok(None), |number| engine.contact(number))?;
         let subjects: Vec<Subject> = self.traces.keys().cloned().collect();
         for subject in subjects {

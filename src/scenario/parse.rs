@@ -114,9 +114,11 @@ pub enum Happening {
     /// The platform reports on a message named before, or on one it alone knows.
     Status(StatusLine),
     /// The person stops or resumes marketing.
-    Preference(String),
+    Preference(String, Person),
     /// The business records consent: scope, and whether it is given.
-    Consent(String, bool),
+    Consent(String, bool, Person),
+    /// The person is to be forgotten.
+    Erase(Person),
     /// The platform tells of a template: which, and the fact with its value and title.
     Template {
         /// `M`, `U` or `A`.
@@ -160,6 +162,35 @@ pub enum Bid {
     Scaled(u64, Amount),
 }
 
+impl Happening {
+    /// The names it gives of a person, where it says so.
+    pub fn by(&self) -> Option<&str> {
+        match self {
+            Self::In(inbound) => inbound.becomes.as_deref().or(inbound.by.as_deref()),
+            Self::Out(out) => out.by.as_deref(),
+            Self::Status(line) => line.by.as_deref(),
+            Self::Preference(_, person) | Self::Consent(_, _, person) | Self::Erase(person) => person.by.as_deref(),
+            Self::Call(_)
+            | Self::CallOf(_)
+            | Self::Bid(_)
+            | Self::Tier { .. }
+            | Self::Template { .. }
+            | Self::Account(..)
+            | Self::Coexistence
+            | Self::Time => None,
+        }
+    }
+}
+
+/// Whom a choice is about, and when it was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Person {
+    /// The names it gives, as of [`Inbound::by`].
+    pub by: Option<String>,
+    /// When it happened, if not when it arrives.
+    pub occurred: Option<When>,
+}
+
 /// The person writes, reacts or calls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inbound {
@@ -171,8 +202,11 @@ pub struct Inbound {
     pub occurred: Option<When>,
     /// The business number it goes to, if not the first.
     pub number: Option<String>,
-    /// Which of the contact's ids it carries: `phone`, `id` or both.
+    /// Which of the contact's ids it carries, `phone` or `id`, or which names of somebody else's; both ids if nothing is
+    /// said.
     pub by: Option<String>,
+    /// The names after a change that the platform announces.
+    pub becomes: Option<String>,
 }
 
 /// The business sends.
@@ -211,6 +245,8 @@ pub struct Outbound {
     pub group_of: Option<u32>,
     /// It goes to others than the vector's contact, each time to somebody else.
     pub to_others: bool,
+    /// The names of whom it goes to, as of [`Inbound::by`].
+    pub by: Option<String>,
 }
 
 /// A send that fails.
@@ -235,6 +271,8 @@ pub struct StatusLine {
     pub pricing: Option<Pricing>,
     /// Whether it names nobody.
     pub nobody: bool,
+    /// The names it gives, as of [`Inbound::by`].
+    pub by: Option<String>,
 }
 
 /// The platform's word on the price.
@@ -307,6 +345,10 @@ pub enum Expect {
     Agreement(String),
     /// The bid is this.
     Bid(u64),
+    /// What the step publishes last is about the contact whose key is made of this name.
+    Key(String),
+    /// The step closes a window for a reason.
+    Closes(String),
     /// Nothing is published.
     Nothing,
 }
@@ -638,13 +680,17 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
         "OUT" => Happening::Out(outbound(words)?),
         "ASK" => Happening::Out(Outbound { ask_only: true, ..outbound(words)? }),
         "STATUS" => Happening::Status(status(words)?),
-        "PREF" => Happening::Preference(words.need("`stop` or `resume`")?.text.to_owned()),
+        "PREF" => {
+            let choice = words.need("`stop` or `resume`")?.text.to_owned();
+            Happening::Preference(choice, person(words)?)
+        }
+        "ERASE" => Happening::Erase(person(words)?),
         "CONSENT" => {
             let scope = words.need("`all` or `marketing`")?.text.to_owned();
             let state = words.need("`given` or `withdrawn`")?;
             match state.text {
-                "given" => Happening::Consent(scope, true),
-                "withdrawn" => Happening::Consent(scope, false),
+                "given" => Happening::Consent(scope, true, person(words)?),
+                "withdrawn" => Happening::Consent(scope, false, person(words)?),
                 _ => return Err(state.mistake("it is `given` or `withdrawn`")),
             }
         }
@@ -669,8 +715,8 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
         "COEXISTENCE" => Happening::Coexistence,
         "TIME" => Happening::Time,
         _ => {
-            let problem = "what happens is one of IN, CALL, OUT, ASK, STATUS, PREF, CONSENT, TEMPLATE, ACCOUNT, \
-                           TIER, BID, COEXISTENCE, TIME";
+            let problem = "what happens is one of IN, CALL, OUT, ASK, STATUS, PREF, CONSENT, ERASE, TEMPLATE, \
+                           ACCOUNT, TIER, BID, COEXISTENCE, TIME";
             return Err(word.mistake(problem));
         }
     })
@@ -703,15 +749,45 @@ fn bid(words: &mut Words<'_>) -> Result<Bid, Mistake> {
     Ok(Bid::Price(currency, amount(words.need("a price")?)?))
 }
 
+fn person(words: &mut Words<'_>) -> Result<Person, Mistake> {
+    let mut person = Person::default();
+    while let Some(word) = words.take() {
+        match word.text {
+            "by" => person.by = Some(names(words)?),
+            "at" => person.occurred = Some(when(words.need("a time")?)?),
+            _ => return Err(word.mistake("`by phone`, `by id`, `by NAMES` or `at TIME` may follow")),
+        }
+    }
+    Ok(person)
+}
+
+/// `phone`, `id`, or a person's names: `12025550143+US.123+US.ENT.9`.
+fn names(words: &mut Words<'_>) -> Result<String, Mistake> {
+    let word = words.need("`phone`, `id` or names such as `12025550143+US.123`")?;
+    let is_name = |name: &str| {
+        let is_phone = name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_digit());
+        is_phone || name.split_once('.').is_some_and(|(country, id)| country.len() == 2 && !id.is_empty())
+    };
+    if ["phone", "id"].contains(&word.text) || word.text.split('+').all(is_name) {
+        return Ok(word.text.to_owned());
+    }
+    Err(word.mistake("it is `phone`, `id`, or names with `+` between them: phone numbers, `US.123`, `US.ENT.123`"))
+}
+
 fn inbound(words: &mut Words<'_>) -> Result<Inbound, Mistake> {
     let mut inbound = Inbound { kind: words.need("what arrives")?.text.to_owned(), ..Inbound::default() };
     while let Some(word) = words.take() {
         match word.text {
             "as" => inbound.name = Some(words.need("a name")?.text.to_owned()),
             "to" => inbound.number = Some(words.need("a number's name")?.text.to_owned()),
-            "by" => inbound.by = Some(words.need("`phone` or `id`")?.text.to_owned()),
+            "by" => inbound.by = Some(names(words)?),
+            "becomes" if inbound.kind.starts_with("system") => inbound.becomes = Some(names(words)?),
             "at" => inbound.occurred = Some(when(words.need("a time")?)?),
-            _ => return Err(word.mistake("`as NAME`, `to NUMBER`, `by phone`, `by id` or `at TIME` may follow")),
+            _ => {
+                let problem = "`as NAME`, `to NUMBER`, `by phone`, `by id`, `by NAMES`, `at TIME` or, of `IN system`, \
+                               `becomes NAMES` may follow";
+                return Err(word.mistake(problem));
+            }
         }
     }
     Ok(inbound)
@@ -746,6 +822,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             "as" => out.name = Some(words.need("a name")?.text.to_owned()),
             "from" => out.number = Some(words.need("a number's name")?.text.to_owned()),
             "via" => out.account = Some(words.need("an account's name")?.text.to_owned()),
+            "by" => out.by = Some(names(words)?),
             "for" => out.evaluate_for = Some(when(words.need("a time")?)?),
             "sent" => out.sent = Some(when(words.need("a time")?)?),
             "dlv" => out.delivered = Some(when(words.need("a time")?)?),
@@ -775,7 +852,7 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
                 out.fails = Some(Failure { code });
             }
             _ => {
-                let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `for TIME`, `sent TIME`, `dlv TIME`, \
+                let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `by NAMES`, `for TIME`, `sent TIME`, `dlv TIME`, \
                                `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
                 return Err(word.mistake(problem));
             }
@@ -826,9 +903,12 @@ fn status(words: &mut Words<'_>) -> Result<StatusLine, Mistake> {
         match word.text {
             "at" => line.occurred = Some(when(words.need("a time")?)?),
             "nobody" => line.nobody = true,
+            "by" => line.by = Some(names(words)?),
             code => match code.parse() {
                 Ok(code) => line.code = Some(code),
-                Err(_) => return Err(word.mistake("`at TIME`, `nobody`, an error code or `{price}` may follow")),
+                Err(_) => {
+                    return Err(word.mistake("`at TIME`, `nobody`, `by NAMES`, an error code or `{price}` may follow"));
+                }
             },
         }
     }
@@ -939,10 +1019,12 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         bid if bid.bytes().all(|byte| byte.is_ascii_digit()) => {
             Expect::Bid(bid.parse().map_err(|_| word.mistake("it is no bid"))?)
         }
+        "key" => Expect::Key(names(&mut words)?),
+        "closed" => Expect::Closes(text(&mut words, "a reason")?),
         _ => {
             let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, category, market, csw[a,b), csw until, \
                            no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
-                           agreement, nothing, or a bid";
+                           agreement, key, closed, nothing, or a bid";
             return Err(word.mistake(problem));
         }
     };

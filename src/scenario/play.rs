@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::parse::{Bid, Happening, Inbound, Mistake, Outbound, Pricing, StatusLine, Step, Vector, When};
+use super::parse::{Bid, Happening, Inbound, Mistake, Outbound, Person, Pricing, StatusLine, Step, Vector, When};
 use crate::codec::event;
 use crate::codec::ids::DeploymentKey;
 use crate::codec::records::{self, Event};
@@ -19,7 +19,7 @@ use crate::domain::bid;
 use crate::domain::billing::{Agreement, Charge, EntryKind};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
-use crate::domain::id::{MessageId, RequestId};
+use crate::domain::id::{ContactKey, MessageId, RequestId};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::volume::Discount;
 use crate::domain::policy::Policy;
@@ -85,6 +85,12 @@ struct Stage<'v> {
     asked: usize,
     /// The last bid.
     bid: Option<u64>,
+    /// The names that the step being played gives, if it gives any.
+    by: Option<String>,
+    /// Whom the last output of the step is about.
+    about: Option<ContactKey>,
+    /// Why the step has closed windows.
+    closed: Vec<&'static str>,
     later: Vec<Later>,
     differences: Vec<Difference>,
 }
@@ -133,6 +139,9 @@ impl<'v> Stage<'v> {
             sent: 0,
             asked: 0,
             bid: None,
+            by: None,
+            about: None,
+            closed: Vec::new(),
             later: Vec::new(),
             differences: Vec::new(),
         })
@@ -306,12 +315,20 @@ impl<'v> Stage<'v> {
             (None, None) => Some("14165550143".to_owned()),
         };
         let mut event = self.base(kind, number, at);
-        event.contact = Some(records::Person {
-            wa_id: phone.filter(|_| by != Some("id")).map(Into::into),
-            user_id: given.scoped.clone().filter(|_| by != Some("phone")).map(Into::into),
-            parent_user_id: None,
+        event.contact = Some(match by {
+            Some(names) if !["phone", "id"].contains(&names) => person(names),
+            by => records::Person {
+                wa_id: phone.filter(|_| by != Some("id")).map(Into::into),
+                user_id: given.scoped.clone().filter(|_| by != Some("phone")).map(Into::into),
+                parent_user_id: None,
+            },
         });
         event
+    }
+
+    fn about_person(&self, kind: &'static str, person: &Person) -> Result<Event<'static>, Mistake> {
+        let at = person.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
+        Ok(self.about_contact(kind, "P1", at, person.by.as_deref()))
     }
 
     /// Folds an event and takes in what it tells.
@@ -353,6 +370,7 @@ impl<'v> Stage<'v> {
         }));
         for output in outputs {
             self.told += 1;
+            self.about = output.effect.contact.map(|contact| contact.key).or(self.about);
             match output.effect.what {
                 What::Verdict(verdict) => self.verdicts.push(*verdict),
                 What::Charge(charge) => {
@@ -394,6 +412,7 @@ impl<'v> Stage<'v> {
     }
 
     fn take_in_edge(&mut self, edge: &WindowEdge) {
+        self.closed.extend(edge.reason.map(CloseReason::name));
         let WindowKind::Conversation(kind) = edge.window else {
             return;
         };
@@ -434,22 +453,28 @@ impl<'v> Stage<'v> {
         self.now = self.now.max(when);
         let (told, asked) = (self.told, self.verdicts.len());
         let mut messages = Vec::new();
+        (self.about, self.closed) = (None, Vec::new());
+        self.by = step.event.by().map(str::to_owned);
         match &step.event {
             Happening::In(inbound) => self.inbound(inbound)?,
             Happening::Call(kind) => self.call(kind)?,
             Happening::CallOf(length) => messages.push(self.call_of(when, *length)?),
             Happening::Out(out) => messages = self.send(when, out)?,
             Happening::Status(line) => messages.push(self.status(line)?),
-            Happening::Preference(value) => {
-                let mut event = self.about_contact("preference", "P1", when, None);
+            Happening::Erase(person) => {
+                let event = self.about_person("contact_erased", person)?;
+                self.fold(&event)?;
+            }
+            Happening::Preference(value, person) => {
+                let mut event = self.about_person("preference", person)?;
                 event.preference = Some(Box::new(records::Preference {
                     category: "marketing_messages".into(),
                     value: value.clone().into(),
                 }));
                 self.fold(&event)?;
             }
-            Happening::Consent(scope, given) => {
-                let mut event = self.about_contact("consent", "P1", when, None);
+            Happening::Consent(scope, given, person) => {
+                let mut event = self.about_person("consent", person)?;
                 let state = if *given { "given" } else { "withdrawn" };
                 event.consent = Some(Box::new(records::Consent {
                     scope: scope.clone().into(),
@@ -530,8 +555,14 @@ impl<'v> Stage<'v> {
         if kind == "system" {
             let mut event = self.about_contact("identity_change", &number, at, inbound.by.as_deref());
             let r#type = detail.unwrap_or("user_changed_number").to_owned().into();
-            event.identity_change =
-                Some(Box::new(records::IdentityChange { r#type, ..records::IdentityChange::default() }));
+            let after = inbound.becomes.as_deref().map(person).unwrap_or_default();
+            event.identity_change = Some(Box::new(records::IdentityChange {
+                message_id: None,
+                r#type,
+                new_wa_id: after.wa_id,
+                new_user_id: after.user_id,
+                new_parent_user_id: after.parent_user_id,
+            }));
             return self.fold(&event);
         }
         let mut event = self.about_contact("message", &number, at, inbound.by.as_deref());
@@ -618,8 +649,14 @@ impl<'v> Stage<'v> {
     }
 
     /// An event about the vector's contact, or about somebody else.
-    fn about(&self, kind: &'static str, number: &str, at: Timestamp, whom: Option<&str>) -> Event<'static> {
-        let mut event = self.about_contact(kind, number, at, None);
+    fn about(
+        &self,
+        kind: &'static str,
+        number: &str,
+        at: Timestamp,
+        (by, whom): (Option<&str>, Option<&str>),
+    ) -> Event<'static> {
+        let mut event = self.about_contact(kind, number, at, by);
         if let Some(phone) = whom {
             event.contact =
                 Some(records::Person { wa_id: Some(phone.to_owned().into()), ..records::Person::default() });
@@ -630,7 +667,8 @@ impl<'v> Stage<'v> {
     fn ask(&mut self, when: Timestamp, out: &Outbound, whom: Option<&str>) -> Result<String, Mistake> {
         self.asked += 1;
         let request = format!("ask-{}", self.asked);
-        let mut event = self.about("send_requested", out.number.as_deref().unwrap_or("P1"), when, whom);
+        let number = out.number.as_deref().unwrap_or("P1");
+        let mut event = self.about("send_requested", number, when, (out.by.as_deref(), whom));
         event.account_id = Some(out.account.clone().unwrap_or_else(|| "A".into()).into());
         to_group(&mut event, out);
         event.send_requested = Some(Box::new(records::SendRequested {
@@ -652,7 +690,7 @@ impl<'v> Stage<'v> {
     ) -> Result<(), Mistake> {
         let number = out.number.as_deref().unwrap_or("P1").to_owned();
         let account = out.account.clone().unwrap_or_else(|| "A".into());
-        let mut accepted = self.about("send_accepted", &number, when, whom);
+        let mut accepted = self.about("send_accepted", &number, when, (out.by.as_deref(), whom));
         accepted.account_id = Some(account.clone().into());
         to_group(&mut accepted, out);
         accepted.send_accepted = Some(Box::new(records::SendAccepted {
@@ -677,7 +715,7 @@ impl<'v> Stage<'v> {
         stages.extend(out.pricing.iter().filter(|(stage, _)| stage == "read").map(|_| "read"));
         for stage in stages {
             let at = if stage == "sent" { sent_at } else { delivered_at };
-            let mut event = self.about("status", &number, at, whom);
+            let mut event = self.about("status", &number, at, (out.by.as_deref(), whom));
             event.account_id = Some(account.clone().into());
             let pricing = out.pricing.iter().find(|(on, _)| on == stage).map(|(_, pricing)| pricing);
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
@@ -719,7 +757,7 @@ impl<'v> Stage<'v> {
     fn status(&mut self, line: &StatusLine) -> Result<String, Mistake> {
         let message = self.name("wamid", Some(&line.name));
         let at = line.occurred.map_or(Ok(self.now), |when| self.instant(when))?;
-        let mut event = self.about_contact("status", "P1", at, None);
+        let mut event = self.about_contact("status", "P1", at, line.by.as_deref());
         if line.nobody {
             event.contact = None;
         }
@@ -727,6 +765,20 @@ impl<'v> Stage<'v> {
         self.fold(&event)?;
         Ok(message)
     }
+}
+
+/// A person by names as the text writes them.
+fn person(names: &str) -> records::Person<'static> {
+    let mut person = records::Person::default();
+    for name in names.split('+') {
+        let place = match name {
+            parent if parent.contains(".ENT.") => &mut person.parent_user_id,
+            scoped if scoped.contains('.') => &mut person.user_id,
+            _ => &mut person.wa_id,
+        };
+        *place = Some(name.to_owned().into());
+    }
+    person
 }
 
 /// The id of a group's participant: every other one shows a phone number, the rest scoped ids.

@@ -5,7 +5,7 @@
 use std::ops::Deref;
 
 use crate::codec::state::NumberIndex;
-use crate::domain::id::{ContactNumber, MessageKey};
+use crate::domain::id::{AliasHash, ContactNumber, MessageKey};
 use crate::domain::time::Month;
 
 /// Where the state stands: the position, written with every batch.
@@ -133,8 +133,8 @@ pub fn changelog(key: &[u8]) -> Changelog {
 
 /// A name of a contact.
 #[must_use]
-pub fn alias(alias: [u8; 16]) -> Key {
-    Key::of(ALIAS, alias, [])
+pub fn alias(alias: AliasHash) -> Key {
+    Key::of(ALIAS, alias.0, [])
 }
 
 /// A message.

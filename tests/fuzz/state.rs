@@ -25,7 +25,8 @@ pub fn check(input: &[u8]) {
     let _ = state::kept_until(row);
     let _ = (keys::parse_month(input), keys::parse_timer(input));
     match *kind {
-        keys::CONTACT => row!(state::read_contact, |value, row| state::write_contact(value.0, &value.1, &mut row)),
+        keys::CONTACT => row!(state::read_contact_row, |value, row| state::write_contact_row(&value, &mut row)),
+        keys::ALIAS => row!(state::read_alias, |value, row| state::write_alias(&value, &mut row)),
         keys::NUMBER => row!(state::read_number, |value, row| {
             state::write_number(value.0, &value.1, WriteFormat::Second, &mut row);
         }),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Difference, Stage, midnight};
 use crate::domain::billing::{Allowance, Charge, Price, Toll};
 use crate::domain::conversation::ConversationKind;
-use crate::domain::id::PortfolioId;
+use crate::domain::id::{ContactKey, NumberId, PortfolioId, WaId};
 use crate::domain::ledger::Scope;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
@@ -61,6 +61,14 @@ impl Stage<'_> {
             }
             Expect::Bid(expected) if self.bid == Some(*expected) => None,
             Expect::Bid(_) => Some(self.bid.map_or("no bid".to_owned(), |bid| bid.to_string())),
+            Expect::Key(name) => {
+                let found = Some(self.key_of(name)?) == self.about;
+                (!found).then(|| "the key that another name makes".to_owned())
+            }
+            Expect::Closes(reason) => {
+                let found = self.closed.contains(&reason.as_str());
+                (!found).then(|| format!("windows closed for {:?}", self.closed))
+            }
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
@@ -92,7 +100,8 @@ impl Stage<'_> {
     /// Asks about free text, for the windows that the answer shows; the question changes nothing.
     fn window_differs(&mut self, expect: &Expect) -> Result<Option<String>, Mistake> {
         let before = self.told;
-        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, ..Outbound::default() }, None)?;
+        let by = self.by.clone();
+        self.ask(self.now, &Outbound { content: "svc".into(), times: 1, by, ..Outbound::default() }, None)?;
         self.told = before;
         let Some(verdict) = self.verdicts.pop() else {
             return Ok(Some("no answer".into()));
@@ -124,6 +133,13 @@ impl Stage<'_> {
     fn scope(&self) -> Result<Scope, Mistake> {
         let portfolio = PortfolioId::parse("portfolio").map_err(|invalid| self.wrong(invalid.to_string()))?;
         Ok(Scope::Portfolio(portfolio))
+    }
+
+    /// The contact key that one of a person's names makes alone.
+    fn key_of(&self, name: &str) -> Result<ContactKey, Mistake> {
+        let number = NumberId::parse("P1").map_err(|invalid| self.wrong(invalid.to_string()))?;
+        let name = WaId::parse(name).map_or_else(|_| name.to_owned(), |phone| phone.as_str().to_owned());
+        Ok(self.key.contact(&number, &name, 0))
     }
 
     /// An instant as the text writes it.
