@@ -269,7 +269,7 @@ impl World {
             received_at: Some(at),
             provenance: "live".into(),
             contact: Some(records::Person {
-                wa_id: Some(format!("1202{}", 5_550_000 + person).into()),
+                wa_id: Some(format!("1416{}", 5_550_000 + person).into()),
                 ..records::Person::default()
             }),
             ..records::Event::default()

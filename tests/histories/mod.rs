@@ -106,10 +106,12 @@ pub fn history(draw: &mut Draw, number: &str, start: i64, most: usize) -> Vec<re
 /// Has events name people by some of the names that they had at the time: a number, an id and its parent, and one person
 /// from an instant on by another number and another id, which the platform announces.
 pub fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
+    // An id's country is the number's, because a line's market is not corrected by a number that is learned later.
+    let country = |phone: &str| if phone.starts_with("55") { "BR" } else { "US" };
     let names = |phone: &str, changed: bool| records::Person {
         wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
-        user_id: Some(format!("US.{phone}{}", u8::from(changed)).into()),
-        parent_user_id: Some(format!("US.ENT.{phone}").into()),
+        user_id: Some(format!("{}.{phone}{}", country(phone), u8::from(changed)).into()),
+        parent_user_id: Some(format!("{}.ENT.{phone}", country(phone)).into()),
     };
     for event in &mut *events {
         let Some(phone) = event.contact.as_ref().and_then(|contact| contact.wa_id.as_ref()) else {
