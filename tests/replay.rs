@@ -627,9 +627,9 @@ fn all_mistakes_are_told_together_and_nothing_is_written() {
         "no-templates.ndjson: it cannot be read",
         "accounts.ndjson, line 1: ",
         "accounts.ndjson, line 2: ",
-        "card.csv, line 3: `Atlantis` is no market",
-        "card.csv, line 4: `Euro` is no currency",
-        "card.csv, line 5: ",
+        "card.csv, line 3, column 1: `Atlantis` is no market",
+        "card.csv, line 4, column 2: `Euro` is no currency",
+        "card.csv, line 5, column 3: ",
         "none.csv: the rate card cannot be read",
         "`deployment.key`: outputs name people by a keyed hash, and there is no key",
         "`deployment.identity`: `shown` is none of",
@@ -648,7 +648,7 @@ fn all_mistakes_are_told_together_and_nothing_is_written() {
         Replay { config, ..replay.clone() }.is_refused(&[
             problem,
             "no-such-file.ndjson: it cannot be read",
-            "card.csv, line 3: `Atlantis` is no market",
+            "card.csv, line 3, column 1: `Atlantis` is no market",
             "`prices.assume_currency`: `Taler` is no currency",
         ]);
     }

@@ -370,13 +370,17 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if let Some(chain) = chain {
         write_chain(&mut w, chain);
     }
-    // What few contacts have stands behind the rest, and takes nothing where there is none of it.
+    write_held_back(&mut w, *burst, refusals);
+}
+
+/// What few contacts have stands behind the rest, and takes nothing where there is none of it.
+fn write_held_back(w: &mut Writer<'_>, burst: Option<Burst>, refusals: &[Refusal]) {
     if burst.is_some() || !refusals.is_empty() {
         w.flags(&[burst.is_some(), !refusals.is_empty()]);
     }
     if let Some(Burst { first, count }) = burst {
-        w.instant(*first);
-        w.unsigned(u64::from(*count));
+        w.instant(first);
+        w.unsigned(u64::from(count));
     }
     if !refusals.is_empty() {
         w.count(refusals.len());

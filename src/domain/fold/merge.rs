@@ -6,6 +6,7 @@ use super::{CloseReason, Contact, Context, Effect, Event, Fold, Moved, Number, T
 use super::{closed_click, closed_free, conversation_edge, service_edge};
 use crate::domain::id::ContactKey;
 use crate::domain::identity::Rank;
+use crate::domain::pair::Burst;
 use crate::domain::reference::Account;
 use crate::domain::rules::markets::Origin;
 
@@ -168,8 +169,10 @@ impl Contact {
         self.capped_at = self.capped_at.max(capped_at);
         self.held_out_at = self.held_out_at.max(held_out_at);
         // Of two bursts the later one is what holds the next message back.
-        self.burst = [self.burst, burst].into_iter().flatten().max_by_key(|burst| burst.paid_off());
-        refusals.into_iter().for_each(|refusal| self.refuse(refusal.why, refusal.at));
+        self.burst = [self.burst, burst].into_iter().flatten().max_by_key(Burst::paid_off);
+        for refusal in refusals {
+            self.refuse(refusal.why, refusal.at);
+        }
         self.last_sent = self.last_sent.max(last_sent);
         self.pending.extend(pending);
         self.window.absorb(window)
