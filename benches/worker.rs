@@ -272,6 +272,7 @@ fn shared(zones: &Zones) -> Shared {
         partitioner: Partitioner::default(),
         heartbeats: false,
         gateway_silence: None,
+        forecasts: None,
         usage_every: tollgate::domain::time::Millis::minutes(1),
         closing: Closing { age: Duration::from_millis(100), records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: 8 << 20, age: Duration::from_secs(10) },

@@ -34,7 +34,7 @@ use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
 
-use histories::{Draw, STARTS, shuffled};
+use histories::{Draw, PHONES, STARTS, shuffled};
 
 /// How many deliveries, and conversations, are free in a month of these rules: so few that the line is crossed.
 const FREE: u32 = 3;
@@ -278,9 +278,59 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
     };
     let mut events = histories::history(draw, "P1", start, most);
     if draw.one_in(2) {
-        histories::name_people(draw, start + CHANGED_AFTER, &mut events);
+        name_people(draw, start + CHANGED_AFTER, &mut events);
     }
     events.iter().map(parse).collect()
+}
+
+/// Has events name people by some of the names that they had at the time: a number, an id and its parent, and one person
+/// from an instant on by another number and another id, which the platform announces.
+fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
+    // An id's country is the number's, because a line's market is not corrected by a number that is learned later.
+    let country = |phone: &str| if phone.starts_with("55") { "BR" } else { "US" };
+    let names = |phone: &str, changed: bool| records::Person {
+        wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
+        user_id: Some(format!("{}.{phone}{}", country(phone), u8::from(changed)).into()),
+        parent_user_id: Some(format!("{}.ENT.{phone}", country(phone)).into()),
+    };
+    for event in &mut *events {
+        let Some(phone) = event.contact.as_ref().and_then(|contact| contact.wa_id.as_ref()) else {
+            continue;
+        };
+        let changes = phone.as_str() == PHONES[0];
+        let all = names(phone.as_str(), changes && event.occurred_at >= change);
+        // Of a message that is known only kinds of name are looked at that its contact does not have, so that of two names
+        // of a kind the second may be overlooked: reports on messages name who has two by what does not change.
+        let is_report = event.status.is_some() || event.send_accepted.is_some();
+        let kept = if changes && is_report { 4 } else { 1 + draw.below(7) };
+        event.contact = Some(records::Person {
+            wa_id: all.wa_id.filter(|_| kept & 1 != 0),
+            user_id: all.user_id.filter(|_| kept & 2 != 0),
+            parent_user_id: all.parent_user_id.filter(|_| kept & 4 != 0),
+        });
+    }
+    // The last one announces the change, by the ids: a number that was seen with both before they are known to be one
+    // person's is taken for a recycled one, and two numbers alone do not undo that (decision 14).
+    if let Some(event) = events.last_mut() {
+        let phone = PHONES[0];
+        let (before, after) = (names(phone, false), names(phone, true));
+        let with_numbers = draw.one_in(2);
+        *event = records::Event {
+            contact: Some(records::Person {
+                user_id: before.user_id,
+                wa_id: before.wa_id.filter(|_| with_numbers),
+                parent_user_id: None,
+            }),
+            identity_change: Some(Box::new(records::IdentityChange {
+                r#type: "user_changed_number".into(),
+                new_wa_id: after.wa_id.filter(|_| with_numbers),
+                new_user_id: after.user_id,
+                ..records::IdentityChange::default()
+            })),
+            phone_number_id: event.phone_number_id.clone(),
+            ..histories::base("identity_change", phone, change)
+        };
+    }
 }
 
 fn show(history: &[Prepared], order: &[usize]) -> String {

@@ -19,7 +19,8 @@ pub const STARTS: [i64; 6] = [
     1_793_275_200_000, // 2026-10-29: a month of the free thousand, then the next
 ];
 
-const PHONES: [&str; 3] = ["12025550143", "5511912345678", "5521987654321"];
+/// The people.
+pub const PHONES: [&str; 3] = ["12025550143", "5511912345678", "5521987654321"];
 
 /// A small generator of numbers: the same seed, the same history.
 pub struct Draw(pub u64);
@@ -103,57 +104,8 @@ pub fn history(draw: &mut Draw, number: &str, start: i64, most: usize) -> Vec<re
     events
 }
 
-/// Has events name people by some of the names that they had at the time: a number, an id and its parent, and one person
-/// from an instant on by another number and another id, which the platform announces.
-pub fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
-    // An id's country is the number's, because a line's market is not corrected by a number that is learned later.
-    let country = |phone: &str| if phone.starts_with("55") { "BR" } else { "US" };
-    let names = |phone: &str, changed: bool| records::Person {
-        wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
-        user_id: Some(format!("{}.{phone}{}", country(phone), u8::from(changed)).into()),
-        parent_user_id: Some(format!("{}.ENT.{phone}", country(phone)).into()),
-    };
-    for event in &mut *events {
-        let Some(phone) = event.contact.as_ref().and_then(|contact| contact.wa_id.as_ref()) else {
-            continue;
-        };
-        let changes = phone.as_str() == PHONES[0];
-        let all = names(phone.as_str(), changes && event.occurred_at >= change);
-        // Of a message that is known only kinds of name are looked at that its contact does not have, so that of two names
-        // of a kind the second may be overlooked: reports on messages name who has two by what does not change.
-        let is_report = event.status.is_some() || event.send_accepted.is_some();
-        let kept = if changes && is_report { 4 } else { 1 + draw.below(7) };
-        event.contact = Some(records::Person {
-            wa_id: all.wa_id.filter(|_| kept & 1 != 0),
-            user_id: all.user_id.filter(|_| kept & 2 != 0),
-            parent_user_id: all.parent_user_id.filter(|_| kept & 4 != 0),
-        });
-    }
-    // The last one announces the change, by the ids: a number that was seen with both before they are known to be one
-    // person's is taken for a recycled one, and two numbers alone do not undo that (decision 14).
-    if let Some(event) = events.last_mut() {
-        let phone = PHONES[0];
-        let (before, after) = (names(phone, false), names(phone, true));
-        let with_numbers = draw.one_in(2);
-        *event = records::Event {
-            contact: Some(records::Person {
-                user_id: before.user_id,
-                wa_id: before.wa_id.filter(|_| with_numbers),
-                parent_user_id: None,
-            }),
-            identity_change: Some(Box::new(records::IdentityChange {
-                r#type: "user_changed_number".into(),
-                new_wa_id: after.wa_id.filter(|_| with_numbers),
-                new_user_id: after.user_id,
-                ..records::IdentityChange::default()
-            })),
-            phone_number_id: event.phone_number_id.clone(),
-            ..base("identity_change", phone, change)
-        };
-    }
-}
-
-fn base(kind: &'static str, phone: &'static str, at: i64) -> records::Event<'static> {
+/// An event of a kind about a person.
+pub fn base(kind: &'static str, phone: &'static str, at: i64) -> records::Event<'static> {
     records::Event {
         kind: kind.into(),
         account_id: Some("A".into()),

@@ -147,7 +147,7 @@ fn name_of(topic: Topic, partition: u32, key: Option<&[u8]>, value: Option<&[u8]
 fn charges(deployment: &Deployment, partition: u32) -> Vec<Vec<u8>> {
     let mut charges = Vec::new();
     let topic = deployment.topic(Topic::Charges);
-    scan(deployment.bootstrap(), &topic, partition..partition + 1, Isolation::Committed, |read| {
+    scan(deployment.bootstrap(), &topic, partition..=partition, Isolation::Committed, |read| {
         charges.push(read.value.unwrap_or_default().to_vec());
     });
     charges
@@ -633,7 +633,9 @@ impl Oracle {
             format!("partition {partition}: the commit records count {records} records, and they were {next}")
         });
         let reader = Ids::new(self.registered.as_ref());
-        charges.iter().for_each(|charge| Self::book(&mut fold.engine, &reader, charge));
+        for charge in charges {
+            Self::book(&mut fold.engine, &reader, charge);
+        }
         fold.commit();
         let meta = fold.engine.position_row(&[]);
         let store = fold.engine.into_store();
