@@ -3,7 +3,8 @@
 //! Traffic is made by a rule of its own, told in disorder, late and twice, replayed, and the ledger's net lines are
 //! summed by portfolio, number, local month, market, category and currency. What they must come to is computed beside it
 //! from what was made, with another library's decimals and zones and none of the product's rules: what is delivered is
-//! charged at the card's rate of its market, and of the answers of a number the first thousand of a local month are free.
+//! charged at the card's rate of its market, of the answers of a number the first thousand of a local month are free, and
+//! the more of a market and category a portfolio is charged for in a local month, the less the further ones cost.
 //!
 //! `CHARGES` says how many messages are charged; `make charges` takes a million.
 
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -331,12 +332,55 @@ struct Total {
     amount: Decimal,
 }
 
+/// The first message of the second tier and of the third.
+const TIERS: [u64; 2] = [4, 9];
+
+/// What each message of a tier costs less than at list.
+fn less(nth: u64) -> Decimal {
+    let tier = TIERS.iter().filter(|first| **first <= nth).count();
+    Decimal::new(3, 4) * Decimal::from(tier)
+}
+
+/// Whether the lists that are written have tiers for a rate: the sample tiers have one of their own, which nobody reaches.
+fn has_tiers(market: &str, currency: &str, column: usize) -> bool {
+    (column == 3 || column == 4) && (market, currency, column) != ("Rest of Africa", "USD", 3)
+}
+
+/// Lists of volume tiers of all rates for utility and authentication.
+fn write_tiers(directory: &Path) -> Vec<PathBuf> {
+    let rates = rates();
+    let mut lists: BTreeMap<&String, String> = BTreeMap::new();
+    for ((market, currency, column), rate) in &rates {
+        if !has_tiers(market, currency, *column) {
+            continue;
+        }
+        let category = if *column == 3 { "Utility" } else { "Authentication" };
+        let list = lists.entry(currency).or_insert_with(|| {
+            format!(
+                "\"Volume tiers in {currency}, effective October 1, 2026\"\nMarket,Currency,Category,From,To,Rate\n"
+            )
+        });
+        let [second, third] = TIERS;
+        for (from, to) in [(1, (second - 1).to_string()), (second, (third - 1).to_string()), (third, "n".into())] {
+            writeln!(list, "{market},{currency},{category},{from},{to},{}", rate - less(from)).expect("text");
+        }
+    }
+    let write = |(currency, list): (&String, String)| {
+        let path = directory.join(format!("tiers-{currency}.csv"));
+        std::fs::write(&path, list).expect("written");
+        path
+    };
+    lists.into_iter().map(write).collect()
+}
+
+/// Portfolio, account, market, category, local month: what the volume tiers take off.
+type Discounts = BTreeMap<(String, String, String, String, String), Decimal>;
+
 /// The answers of a number in a month: when each was delivered, its id and its place.
 type Answers = Vec<(i64, String, usize)>;
 
-/// What the bill must come to. Volume discounts depend on counts per portfolio, market, category and month, so they are
-/// to be computed from these totals; the sample cards have no volume tiers, and the ledger must have no such line.
-fn expected(count: usize) -> BTreeMap<Key, Total> {
+/// The rates of the cards, by market, currency and column.
+fn rates() -> BTreeMap<(String, String, usize), Decimal> {
     let mut rates: BTreeMap<(String, String, usize), Decimal> = BTreeMap::new();
     for (currency, path) in CARDS {
         let card = std::fs::read_to_string(repository(path)).expect("a card");
@@ -349,6 +393,45 @@ fn expected(count: usize) -> BTreeMap<Key, Total> {
             }
         }
     }
+    rates
+}
+
+/// What the volume tiers must take off: the messages of a portfolio, market, category and month in the order of the
+/// half-hour of their delivery, and within one of the accounts, each less by its own tier.
+fn expected_discounts(count: usize) -> Discounts {
+    let rates = rates();
+    let zones = ZONES.map(|(zone, _)| TimeZone::get(zone).expect("a zone"));
+    let mut counted: BTreeMap<_, Vec<(i64, String, usize)>> = BTreeMap::new();
+    for message in (0..count).map(sent).filter(|message| message.end != End::Failed) {
+        if !matches!(message.kind, Kind::Utility | Kind::Authentication) {
+            continue;
+        }
+        let instant = jiff::Timestamp::from_millisecond(message.ended_at).expect("an instant");
+        let month = zones[message.number % 3].to_datetime(instant).strftime("%Y-%m").to_string();
+        let key = (portfolio_id(message.number), message.market, message.kind.column(), month);
+        let place = (message.ended_at / (30 * MINUTE), account_id(message.number), message.number);
+        counted.entry(key).or_default().push(place);
+    }
+    let mut discounts = Discounts::new();
+    for ((portfolio, market, column, month), mut messages) in counted {
+        messages.sort();
+        let (market, category) = (MARKETS[market].2, if column == 3 { "utility" } else { "authentication" });
+        for (nth, (_, account, number)) in (1..).zip(messages) {
+            let currency = ZONES[number % 3].1.to_owned();
+            let listed = has_tiers(market, &currency, column);
+            if listed && rates.contains_key(&(market.to_owned(), currency, column)) {
+                let key = (portfolio.clone(), account, market.to_owned(), category.to_owned(), month.clone());
+                *discounts.entry(key).or_default() -= less(nth);
+            }
+        }
+    }
+    discounts.retain(|_, off| !off.is_zero());
+    discounts
+}
+
+/// What the bill must come to at list price.
+fn expected(count: usize) -> BTreeMap<Key, Total> {
+    let rates = rates();
     let zones = ZONES.map(|(zone, _)| TimeZone::get(zone).expect("a zone"));
     let month = |number: usize, at: i64| {
         let instant = jiff::Timestamp::from_millisecond(at).expect("an instant");
@@ -395,17 +478,27 @@ fn expected(count: usize) -> BTreeMap<Key, Total> {
 }
 
 /// The ledger's net lines.
-fn billed(path: &Path) -> (BTreeMap<Key, Total>, u64, u64) {
+fn billed(path: &Path) -> (BTreeMap<Key, Total>, Discounts, [u64; 3]) {
     let mut blocks = Blocks::open(std::io::BufReader::new(File::open(path).expect("an output"))).expect("a container");
     let plan = Plan::parse(&blocks.header().schema).expect("a schema");
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
-    let (mut block, mut lines, mut reversals) = (Vec::new(), 0, 0);
+    let mut discounts = Discounts::new();
+    let (mut block, mut lines, mut reversals, mut of_tiers) = (Vec::new(), 0, 0, 0);
     // A reversal takes back a line of its own kind, which it tells by what it says of the price.
     while let Some(records) = blocks.next_block(&mut block).expect("a whole block") {
         let mut rest = &block[..];
         for _ in 0..records {
             let line: BillingEntry<'_> = avro::from_bytes(&plan, &mut rest).expect("a line");
             let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned()).unwrap_or_default();
+            if line.entry_type.as_str() == "DISCOUNT" {
+                let amount: Decimal = text(&line.amount).parse().expect("a decimal");
+                let (portfolio, account) = (text(&line.portfolio_id), text(&line.account_id));
+                let (market, category) = (text(&line.market), text(&line.category));
+                let key = (portfolio, account, market, category, text(&line.billing_period));
+                *discounts.entry(key).or_default() += amount;
+                of_tiers += 1;
+                continue;
+            }
             let number: usize = text(&line.phone_number_id)[3..].parse().expect("a number of ours");
             let key = (
                 text(&line.portfolio_id),
@@ -433,7 +526,8 @@ fn billed(path: &Path) -> (BTreeMap<Key, Total>, u64, u64) {
         }
     }
     totals.retain(|_, total| *total != Total::default());
-    (totals, lines, reversals)
+    discounts.retain(|_, off| !off.is_zero());
+    (totals, discounts, [lines, reversals, of_tiers])
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is told, and decides nothing")]
@@ -453,7 +547,8 @@ fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
     write_accounts(&accounts);
     let zones = Zones::new();
     let demo = repository("examples/demo.toml");
-    let config = config::load(Some(Path::new(&demo)), &Overrides::default(), &zones).expect("usable");
+    let overrides = Overrides { rate_cards: write_tiers(directory.path()), ..Overrides::default() };
+    let config = config::load(Some(Path::new(&demo)), &overrides, &zones).expect("usable");
     let out = directory.path().join("out");
     let options = Options {
         files: vec![events],
@@ -467,8 +562,8 @@ fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
     let Ok(summary) = ended else { panic!("the replay comes to its end") };
     assert_eq!(summary.dead_letters, BTreeMap::new());
 
-    let expected = expected(count);
-    let (billed, lines, reversals) = billed(&out.join("billing.avro"));
+    let (expected, expected_off) = (expected(count), expected_discounts(count));
+    let (billed, off, [lines, reversals, of_tiers]) = billed(&out.join("billing.avro"));
     let differ: Vec<String> = expected
         .keys()
         .chain(billed.keys().filter(|key| !expected.contains_key(key)))
@@ -476,6 +571,15 @@ fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
         .map(|key| format!("{key:?}: expected {:?}, billed {:?}", expected.get(key), billed.get(key)))
         .collect();
     assert!(differ.is_empty(), "{} totals differ, such as {}", differ.len(), differ[0]);
+
+    let differ: Vec<String> = expected_off
+        .keys()
+        .chain(off.keys().filter(|key| !expected_off.contains_key(key)))
+        .filter(|key| expected_off.get(key) != off.get(key))
+        .map(|key| format!("{key:?}: expected {:?}, billed {:?}", expected_off.get(key), off.get(key)))
+        .collect();
+    assert!(differ.is_empty(), "{} discounts differ, such as {}", differ.len(), differ[0]);
+    assert!(of_tiers > 0, "no tier was reached");
 
     // The bill is of what it is meant to be of.
     let sum = |of: fn(&Total) -> i64| expected.values().map(of).sum::<i64>();
@@ -500,9 +604,11 @@ fn the_bill_of_fifty_portfolios_is_right_to_the_last_decimal() {
         .collect();
     println!(
         "{made} events, replayed in {took:.1?}: {lines} lines, {reversals} of them reversals; {charged} charges, {} more \
-         without a rate, {} free; {} totals are equal; {money}",
+         without a rate, {} free; {} totals are equal; {money}; {} discounts in {of_tiers} lines are equal, {} in all",
         sum(|total| total.unknown),
         sum(|total| total.free),
-        expected.len()
+        expected.len(),
+        off.len(),
+        off.values().sum::<Decimal>()
     );
 }

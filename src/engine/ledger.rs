@@ -342,10 +342,12 @@ impl Ledger {
         store: &impl Store,
     ) -> Result<Option<Reached>, store::Error> {
         let Posting { scope, account, line, reverses, .. } = *posting;
-        let by_message = match setup.rules.era(Days { first: date, last: date }) {
-            EraAt::Era(era) => era.messages().is_some(),
-            EraAt::BeforeFirst | EraAt::ZoneUnknown => false,
-        };
+        // Calls have been charged so in every era.
+        let by_message = of == Tiered::Call
+            || match setup.rules.era(Days { first: date, last: date }) {
+                EraAt::Era(era) => era.messages().is_some(),
+                EraAt::BeforeFirst | EraAt::ZoneUnknown => false,
+            };
         let Some(market) = price.market.filter(|_| by_message) else {
             return Ok(None);
         };
@@ -356,7 +358,8 @@ impl Ledger {
         entry.prepare(&id, reference, store)?;
         let tiers = card.and_then(|card| card.tiers(market, of)).filter(|_| !reverses);
         let tier = tiers.map(|tiers| entry.counter.reached(tiers, &entry.switches));
-        let share = Share { account: account.cloned(), of, card: card.map(|card| (card.currency, card.from)) };
+        let card = card.map(|card| (card.currency, card.from));
+        let share = Share { account: account.cloned(), of, card, units: line.units };
         let half_hour = HalfHour::of(line.charged_at);
         entry.counter.add(half_hour, share, if reverses { -1 } else { 1 });
         entry.half_hours.insert(half_hour);

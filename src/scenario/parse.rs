@@ -107,8 +107,8 @@ pub enum Happening {
     In(Inbound),
     /// The business's call, by the platform's event.
     Call(String),
-    /// The business's call, which the person takes for so long.
-    CallOf(Millis),
+    /// The business's call, which the person takes for so long; after as many minutes of calls to others in the month.
+    CallOf(Millis, u32),
     /// The business asks, sends, and the message is delivered.
     Out(Outbound),
     /// The platform reports on a message named before, or on one it alone knows.
@@ -171,7 +171,7 @@ impl Happening {
             Self::Status(line) => line.by.as_deref(),
             Self::Preference(_, person) | Self::Consent(_, _, person) | Self::Erase(person) => person.by.as_deref(),
             Self::Call(_)
-            | Self::CallOf(_)
+            | Self::CallOf(..)
             | Self::Bid(_)
             | Self::Tier { .. }
             | Self::Template { .. }
@@ -675,7 +675,20 @@ fn happening(words: &mut Words<'_>) -> Result<Happening, Mistake> {
         "IN" => Happening::In(inbound(words)?),
         "CALL" => {
             let what = words.need("`connect`, `ringing`, `accepted`, `rejected`, or `of` and how long")?;
-            if what.text == "of" { Happening::CallOf(length(words)?) } else { Happening::Call(what.text.to_owned()) }
+            if what.text == "of" {
+                let length = length(words)?;
+                let after = match words.take() {
+                    Some(after) if after.text == "after" => {
+                        let minutes = words.need("how many minutes")?;
+                        minutes.text.parse().map_err(|_| minutes.mistake("it is no number of minutes"))?
+                    }
+                    Some(word) => return Err(word.mistake("`after` and a number of minutes may follow")),
+                    None => 0,
+                };
+                Happening::CallOf(length, after)
+            } else {
+                Happening::Call(what.text.to_owned())
+            }
         }
         "OUT" => Happening::Out(outbound(words)?),
         "ASK" => Happening::Out(Outbound { ask_only: true, ..outbound(words)? }),

@@ -458,7 +458,7 @@ impl<'v> Stage<'v> {
         match &step.event {
             Happening::In(inbound) => self.inbound(inbound)?,
             Happening::Call(kind) => self.call(kind)?,
-            Happening::CallOf(length) => messages.push(self.call_of(when, *length)?),
+            Happening::CallOf(length, after) => messages.push(self.call_of(when, *length, *after)?),
             Happening::Out(out) => messages = self.send(when, out)?,
             Happening::Status(line) => messages.push(self.status(line)?),
             Happening::Erase(person) => {
@@ -596,7 +596,15 @@ impl<'v> Stage<'v> {
     }
 
     /// The business calls, and the person takes it for so long; the call's id.
-    fn call_of(&mut self, when: Timestamp, length: Millis) -> Result<String, Mistake> {
+    fn call_of(&mut self, when: Timestamp, length: Millis, after: u32) -> Result<String, Mistake> {
+        // Minutes used before, in calls of a day at most; names that begin so are not the vector's own.
+        let mut left = i64::from(after);
+        while left > 0 {
+            let minutes = left.min(24 * 60);
+            left -= minutes;
+            let call = format!("given-{}", self.name("wacid", None));
+            self.call_event(&call, "terminate", when - Millis::hours(1), Some(minutes * 60))?;
+        }
         let call = self.name("wacid", None);
         self.call_event(&call, "connect", when, None)?;
         self.call_event(&call, "accepted", when, None)?;

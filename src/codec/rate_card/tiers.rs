@@ -101,7 +101,7 @@ pub(super) fn read(table: &Table, rows: &[Row], columns: &Columns, from: Date) -
         let of = Tiered::ALL.into_iter().find(|of| plain(of.name()) == plain(category));
         if of.is_none() {
             let problem = format!(
-                "`{category}` has no volume tiers; Utility, Authentication and Authentication-International have"
+                "`{category}` has no volume tiers; Utility, Authentication, Authentication-International and Call have"
             );
             mistakes.push(table.place(row, Some(columns.category)).mistake(problem));
         }
@@ -115,6 +115,10 @@ pub(super) fn read(table: &Table, rows: &[Row], columns: &Columns, from: Date) -
             broken.push(key);
         } else if let Some(((from, to), price)) = bounds.zip(price) {
             let place = || table.place(row, None);
+            // What is listed in minutes is counted in pulses.
+            let each = of.listed_in();
+            let from = from.checked_sub(1).map_or(0, |before| before.saturating_mul(each) + 1);
+            let to = to.map(|to| to.saturating_mul(each));
             groups.entry(key).or_insert_with(|| (Vec::new(), place())).0.push(TierRow { from, to, price });
         }
     }

@@ -72,7 +72,7 @@ pub fn read_counter(bytes: &[u8]) -> Result<CounterRow> {
 pub fn write_half_hour(shares: &[(&Share, i64)], out: &mut Vec<u8>) {
     let mut w = begin(out);
     w.count(shares.len());
-    for (Share { account, of, card }, messages) in shares {
+    for (Share { account, of, card, units }, messages) in shares {
         w.optional_text(account.as_ref().map(AccountId::as_str));
         w.text(of.name());
         w.flags(&[card.is_some()]);
@@ -81,6 +81,7 @@ pub fn write_half_hour(shares: &[(&Share, i64)], out: &mut Vec<u8>) {
             w.signed(i64::from(from.ordinal()));
         }
         w.signed(*messages);
+        w.unsigned(u64::from(*units));
     }
 }
 
@@ -95,7 +96,8 @@ pub fn read_half_hour(bytes: &[u8]) -> Result<Vec<(Share, i64)>> {
         let of = tiered(r.text()?)?;
         let [has_card] = r.flags()?;
         let card = r.when(has_card, |r| Ok((currency(r)?, date(r)?)))?;
-        Ok((Share { account, of, card }, r.signed()?))
+        let messages = r.signed()?;
+        Ok((Share { account, of, card, units: r.small()? }, messages))
     })?;
     r.end()?;
     Ok(shares)
@@ -173,7 +175,7 @@ fn read_scope(r: &mut Reader<'_>) -> Result<Scope> {
 }
 
 fn accrual(name: &str) -> Result<Accrual> {
-    let known = [Accrual::Utility, Accrual::Authentication];
+    let known = [Accrual::Utility, Accrual::Authentication, Accrual::Calls];
     known.into_iter().find(|accrual| accrual.name() == name).ok_or(Error::Damaged("what counts together"))
 }
 

@@ -38,6 +38,7 @@ impl CounterId {
         match self.accrual {
             Accrual::Utility => Tiered::Utility,
             Accrual::Authentication => Tiered::Authentication,
+            Accrual::Calls => Tiered::Call,
         }
     }
 }
@@ -75,6 +76,8 @@ pub struct Share {
     pub of: Tiered,
     /// The card, by its currency and the day it holds from; nothing where there was none to price them.
     pub card: Option<(Currency, Date)>,
+    /// How many units each is: the pulses of a call, and one of a message.
+    pub units: u32,
 }
 
 /// What the platform has announced: from an instant on a portfolio's messages are in a tier (rules.md 6.4,
@@ -166,10 +169,8 @@ pub struct Counter {
 impl Counter {
     /// Adds messages of a half-hour, or takes them out where the number is negative.
     pub fn add(&mut self, half_hour: HalfHour, share: Share, messages: i64) {
-        let shares = self.messages.entry(half_hour).or_default();
-        let count = shares.entry(share).or_default();
-        *count += messages;
-        self.total += messages;
+        self.total += messages * i64::from(share.units);
+        *self.messages.entry(half_hour).or_default().entry(share).or_default() += messages;
     }
 
     /// The messages of a half-hour, by what they cost.
@@ -211,7 +212,7 @@ impl Counter {
         let mut walk = Walk::new(switches);
         for (half_hour, shares) in &self.messages {
             walk.reach(half_hour.start());
-            walk.pass(shares.values().sum());
+            walk.pass(shares.iter().map(|(share, count)| count * i64::from(share.units)).sum());
         }
         walk.before
     }
@@ -240,11 +241,11 @@ impl Counter {
                     && let Some(card) = cards.in_force(currency, from)
                     && let Some(tiers) = card.tiers(market, share.of)
                 {
-                    let less = walk.less(tiers, *count)?;
+                    let less = walk.less(tiers, *count, share.units)?;
                     let sum = off.entry((share.account.clone(), currency)).or_insert(Amount::ZERO);
                     *sum = sum.plus(less)?;
                 }
-                walk.pass(*count);
+                walk.pass(count * i64::from(share.units));
             }
         }
         Some(off)
@@ -321,6 +322,17 @@ impl<'s> Walk<'s> {
         self.hold_back();
     }
 
+    /// A call that crosses into a tier is wholly in it (rules.md 1.9).
+    fn less_of_calls(&self, tiers: &VolumeTiers, calls: u64, units: u64) -> Option<Amount> {
+        let (mut walk, mut sum) = (Self { ..*self }, Amount::ZERO);
+        for _ in 0..calls {
+            let last = tiers.of(walk.before.saturating_add(units));
+            sum = sum.plus(last.price.plus(tiers.list_rate().reversed())?.times(units)?)?;
+            walk.pass(i64::try_from(units).ok()?);
+        }
+        Some(sum)
+    }
+
     /// No message comes into a tier before the platform says that it begins.
     fn hold_back(&mut self) {
         if let Some((_, from)) = self.switches.first() {
@@ -333,11 +345,14 @@ impl<'s> Walk<'s> {
         self.hold_back();
     }
 
-    /// What is taken off the list price of the next messages: nothing, or less than nothing.
-    fn less(&self, tiers: &VolumeTiers, messages: i64) -> Option<Amount> {
+    /// What is taken off the list price of the next messages, or calls of so many units: nothing, or less than nothing.
+    fn less(&self, tiers: &VolumeTiers, messages: i64, units: u32) -> Option<Amount> {
         let Ok(messages) = u64::try_from(messages) else {
             return Some(Amount::ZERO);
         };
+        if units > 1 {
+            return self.less_of_calls(tiers, messages, units.into());
+        }
         // Before a tier that has not begun all but the first few messages stand on its threshold.
         let room = self.switches.first().map_or(messages, |(_, from)| (from - 1).saturating_sub(self.before));
         let (free, held) = (messages.min(room), messages.saturating_sub(room));
@@ -378,7 +393,7 @@ mod tests {
 
     fn share(account: &str) -> Share {
         let account = Some(AccountId::parse(account).expect("an id"));
-        Share { account, of: Tiered::Utility, card: Some((usd(), Date::new(2026, 10, 1))) }
+        Share { account, of: Tiered::Utility, card: Some((usd(), Date::new(2026, 10, 1))), units: 1 }
     }
 
     /// Counts messages, `(half-hour, account, how many)`, and tells what the tiers take off each account.
@@ -422,6 +437,17 @@ mod tests {
         assert_eq!(off(&[(0, "a", 1), (1, "a", 3)], &[(1, 3)]), "a-4", "it is counted on from there");
         assert_eq!(off(&[(0, "a", 4)], &[(2, 3), (1, 3)]), "a0");
         assert_eq!(off(&[(1, "a", 1)], &[(2, 3), (1, 3)]), "a-1", "of two reports of one switch the earlier counts");
+    }
+
+    #[test]
+    fn a_call_that_crosses_into_a_tier_is_wholly_in_it() {
+        let mut counter = Counter::default();
+        let mut off = |units| {
+            counter.add(HalfHour(1_000_000), Share { units, ..share("a") }, 1);
+            let off = counter.off(Market::OTHER, &cards(), &Switches::default()).expect("it fits");
+            off.into_values().map(Amount::millionths).sum::<i64>()
+        };
+        assert_eq!([off(2), off(3)], [0, -6], "of a call of three pulses the last is the fifth: all three cost 8");
     }
 
     #[test]

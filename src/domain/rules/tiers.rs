@@ -21,11 +21,22 @@ pub enum Tiered {
     Authentication,
     /// Authentication templates at the international rate.
     AuthenticationInternational,
+    /// Calls of the business's, whose tiers count pulses (rules.md 1.9).
+    Call,
 }
 
 impl Tiered {
     /// All of them, in the order of the card.
-    pub const ALL: [Self; 3] = [Self::Utility, Self::Authentication, Self::AuthenticationInternational];
+    pub const ALL: [Self; 4] = [Self::Utility, Self::Authentication, Self::AuthenticationInternational, Self::Call];
+
+    /// How many of what is counted one unit of the platform's lists is: those of calls are in minutes, of ten pulses each.
+    #[must_use]
+    pub const fn listed_in(self) -> u64 {
+        match self {
+            Self::Utility | Self::Authentication | Self::AuthenticationInternational => 1,
+            Self::Call => 10,
+        }
+    }
 
     /// What a category's tiers stand under; `None` for one without tiers.
     #[must_use]
@@ -34,6 +45,7 @@ impl Tiered {
             Category::Utility => Some(Self::Utility),
             Category::Authentication => Some(Self::Authentication),
             Category::AuthenticationInternational => Some(Self::AuthenticationInternational),
+            Category::Call => Some(Self::Call),
             Category::Marketing
             | Category::MarketingLite
             | Category::Service
@@ -43,7 +55,6 @@ impl Tiered {
             | Category::UserInitiated
             | Category::GeneralPurposeAi
             | Category::Tokens
-            | Category::Call
             | Category::GroupMarketing
             | Category::GroupUtility
             | Category::GroupService
@@ -58,6 +69,7 @@ impl Tiered {
             Self::Utility => Column::Utility,
             Self::Authentication => Column::Authentication,
             Self::AuthenticationInternational => Column::AuthenticationInternational,
+            Self::Call => Column::Call,
         }
     }
 
@@ -73,6 +85,7 @@ impl Tiered {
         match self {
             Self::Utility => Accrual::Utility,
             Self::Authentication | Self::AuthenticationInternational => Accrual::Authentication,
+            Self::Call => Accrual::Calls,
         }
     }
 
@@ -83,6 +96,7 @@ impl Tiered {
             Self::Utility => "utility",
             Self::Authentication => "authentication",
             Self::AuthenticationInternational => "authentication_international",
+            Self::Call => "call",
         }
     }
 }
@@ -95,6 +109,8 @@ pub enum Accrual {
     Utility,
     /// Charged authentication messages, at either rate.
     Authentication,
+    /// The pulses of charged calls.
+    Calls,
 }
 
 impl Accrual {
@@ -104,6 +120,7 @@ impl Accrual {
         match self {
             Self::Utility => "utility",
             Self::Authentication => "authentication",
+            Self::Calls => "call",
         }
     }
 }

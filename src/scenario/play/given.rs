@@ -127,7 +127,14 @@ pub fn cards(given: &Given) -> Result<Cards, String> {
                     card.set_tiers(market, of, tiers.map_err(|mistakes| format!("{mistakes:?}"))?)
                         .map_err(|refused| refused.to_string())?;
                 }
-                card.set(market, Column::Call, Amount::from_millionths(1_000));
+                let [list, second] = [1_000, 900].map(Amount::from_millionths);
+                let tiers = VolumeTiers::new(&[
+                    TierRow { from: 1, to: Some(500_000), price: list },
+                    TierRow { from: 500_001, to: None, price: second },
+                ]);
+                card.set(market, Column::Call, list);
+                card.set_tiers(market, Tiered::Call, tiers.map_err(|mistakes| format!("{mistakes:?}"))?)
+                    .map_err(|refused| refused.to_string())?;
             }
             cards.add(card);
         }
