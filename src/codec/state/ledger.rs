@@ -199,3 +199,78 @@ fn month(r: &mut Reader<'_>) -> Result<Month> {
 fn date(r: &mut Reader<'_>) -> Result<Date> {
     i32::try_from(r.signed()?).ok().and_then(Date::from_ordinal).ok_or(Error::Damaged("a day"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd() -> Currency {
+        Currency::parse("USD").expect("a currency")
+    }
+
+    fn scopes() -> [Scope; 3] {
+        [
+            Scope::Portfolio(PortfolioId::parse("p").expect("an id")),
+            Scope::Account(account("a").expect("an id")),
+            Scope::Number(NumberId::parse("n").expect("an id")),
+        ]
+    }
+
+    /// Whatever is cut off of a row, it is refused.
+    fn no_part_is_read<T>(row: &[u8], read: impl Fn(&[u8]) -> Result<T>) {
+        for length in 0..row.len() {
+            assert!(read(&row[..length]).is_err(), "cut at {length}");
+        }
+        assert!(matches!(read(&[9]), Err(Error::Newer(9))));
+    }
+
+    #[test]
+    fn what_is_written_of_a_count_is_read() {
+        let month = Month::parse("2026-10").expect("a month");
+        for (scope, accrual) in scopes().into_iter().zip([Accrual::Utility, Accrual::Authentication, Accrual::Calls]) {
+            let off = BTreeMap::from([(usd(), Amount::from_millionths(-1_500))]);
+            let published = BTreeMap::from([
+                (None, Published::default()),
+                (Some(account("a").expect("an id")), Published { revisions: 3, off }),
+            ]);
+            let id = CounterId { scope, market: Market::OTHER, accrual, month };
+            let row = CounterRow { id, due: Some(Timestamp::EARLIEST), published };
+            let mut bytes = Vec::new();
+            write_counter(&row, &mut bytes);
+            assert_eq!(read_counter(&bytes), Ok(row));
+            no_part_is_read(&bytes, read_counter);
+        }
+    }
+
+    #[test]
+    fn what_is_written_of_a_half_hour_is_read() {
+        let card = Some((usd(), Date::new(2026, 10, 1)));
+        let shares = [
+            (Share { account: None, of: Tiered::Utility, card: None, units: 1 }, 7),
+            (Share { account: Some(account("a").expect("an id")), of: Tiered::Call, card, units: 20 }, -1),
+        ];
+        let mut bytes = Vec::new();
+        write_half_hour(&shares.each_ref().map(|(share, messages)| (share, *messages)), &mut bytes);
+        assert_eq!(read_half_hour(&bytes), Ok(shares.to_vec()));
+        no_part_is_read(&bytes, read_half_hour);
+    }
+
+    #[test]
+    fn what_is_written_of_a_number_and_of_a_person_is_read() {
+        let number = NumberId::parse("n").expect("an id");
+        let [scope, ..] = scopes();
+        let mut spend = Spend::new(scope.clone());
+        let month = Month::parse("2026-10").expect("a month");
+        for category in [Category::Utility, Category::Unknown("brand_new".into())] {
+            spend.add(Item { month, category, currency: usd() }, 2, Amount::from_millionths(20_000));
+        }
+        let mut bytes = Vec::new();
+        write_spend(&number, &spend, &mut bytes);
+        assert_eq!(read_spend(&bytes), Ok((number, spend)));
+        no_part_is_read(&bytes, read_spend);
+        let mut bytes = Vec::new();
+        write_reached(&scope, Timestamp::EARLIEST, &mut bytes);
+        assert_eq!(read_reached(&bytes), Ok((scope, Timestamp::EARLIEST)));
+        no_part_is_read(&bytes, read_reached);
+    }
+}
