@@ -714,7 +714,8 @@ fn price(preview: &Preview) -> records::Price<'_> {
 
 fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
     let Limits { messaging, reached, pair_rate, throughput, budget } = *limits;
-    if messaging.is_none() && budget.is_none() && pair_rate.is_none() && throughput.is_none() {
+    // Nearly every ask keeps the rate of its pair, which is no news; each field costs where all verdicts have it.
+    if messaging.is_none() && budget.is_none() && pair_rate != Some(false) && throughput.is_none() {
         return None;
     }
     Some(records::Limits {

@@ -5,7 +5,7 @@
 //! half-hour, so that no message is repriced because another one was counted, and the order of reports changes nothing.
 //! Within a half-hour accounts stand in the order of their ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Scope;
 use crate::domain::id::AccountId;
@@ -162,6 +162,8 @@ pub struct Reached {
 pub struct Counter {
     messages: BTreeMap<HalfHour, BTreeMap<Share, i64>>,
     total: i64,
+    /// The cards that price them.
+    cards: BTreeSet<(Tiered, Option<(Currency, Date)>)>,
     /// What has been published, by account.
     pub published: BTreeMap<Option<AccountId>, Published>,
 }
@@ -170,6 +172,7 @@ impl Counter {
     /// Adds messages of a half-hour, or takes them out where the number is negative.
     pub fn add(&mut self, half_hour: HalfHour, share: Share, messages: i64) {
         self.total += messages * i64::from(share.units);
+        self.cards.insert((share.of, share.card));
         *self.messages.entry(half_hour).or_default().entry(share).or_default() += messages;
     }
 
@@ -268,9 +271,23 @@ impl Counter {
         self.total = 0;
     }
 
+    /// Whether all messages are in the first tier of their cards, so that nothing is off: a quick look, for the many counts
+    /// that never come further.
+    fn is_in_first_tier(&self, market: Market, cards: &Cards) -> bool {
+        let total = u64::try_from(self.total).unwrap_or(0);
+        self.cards.iter().all(|(of, card)| {
+            let card = card.and_then(|(currency, from)| cards.in_force(currency, from));
+            let first = card.and_then(|card| card.tiers(market, *of)).map(|tiers| tiers.of(1));
+            first.is_none_or(|first| first.last.is_none_or(|last| total <= last))
+        })
+    }
+
     /// The lines that bring what is published in line with what the counts say. The tier they name is that of the card of
     /// `day`.
     pub fn publish(&mut self, id: &CounterId, (cards, day): (&Cards, Date), switches: &Switches) -> Vec<Discount> {
+        if self.published.is_empty() && switches.0.is_empty() && self.is_in_first_tier(id.market, cards) {
+            return Vec::new();
+        }
         let Some(off) = self.off(id.market, cards, switches) else {
             return Vec::new();
         };
