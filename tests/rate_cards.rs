@@ -231,8 +231,8 @@ fn all_mistakes_of_all_files_are_told_together_with_their_places() {
          list.csv, line 5, column 2: `US` is no currency; three capital letters are, such as `USD`\n\
          list.csv, line 7, column 2: the card is in USD, and this row in CLP; give each currency a file\n\
          list.csv, line 8, column 7: `-1` is no rate; digits with at most six decimals are, or `n/a`\n\
-         tiers.csv, line 9, column 3: `Marketing` has no volume tiers; Utility, Authentication and \
-         Authentication-International have\n\
+         tiers.csv, line 9, column 3: `Marketing` has no volume tiers; Utility, Authentication, \
+         Authentication-International and Call have\n\
          tiers.csv, line 10, column 4: `zero` is no number of messages; a whole number is, such as `100,001`\n\
          tiers.csv, line 10, column 5: `many` is no number of messages; a whole number is, such as `1,000,000`, or `n` \
          for an open end\n\
