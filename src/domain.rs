@@ -16,6 +16,7 @@ pub mod fold;
 pub mod forecast;
 pub mod id;
 pub mod identity;
+pub mod in_flight;
 pub mod ledger;
 pub mod message;
 pub mod money;

@@ -230,6 +230,7 @@ fn context_of<'a>(
         partition_time,
         input_stale: stale.input,
         reference_stale: stale.reference,
+        counts_in_flight: setup.write_format >= WriteFormat::Second,
         usage,
     }
 }

@@ -22,6 +22,7 @@ use crate::domain::id::{
     ScopedUserId, WaId,
 };
 use crate::domain::identity::{Again, Alias, Chain, How, Join, Rank as NameRank, Suppressed};
+use crate::domain::in_flight::{InFlight, Minute, Uses};
 use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, Told};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
@@ -45,8 +46,9 @@ const NEWEST: u8 = 2;
 pub enum WriteFormat {
     /// As the first version wrote them.
     First,
-    /// Numbers hold the asks and the sends of the last second, so that a restart does not begin to count anew; a refusal is remembered
-    /// where nobody has asked; and the position says how far the ledger is (`worker::position`).
+    /// Numbers hold the asks and the sends of the last second, so that a restart does not begin to count anew; sends on their
+    /// way are counted, in the rows of numbers and messages; a refusal is remembered where nobody has asked; and the position
+    /// says how far the ledger is (`worker::position`).
     #[default]
     Second,
 }
@@ -714,8 +716,9 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         WriteFormat::First => VERSION,
         WriteFormat::Second => NEWEST,
     });
-    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, months: _ } =
+    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, .. } =
         number;
+    let Number { in_flight, months: _, .. } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -738,6 +741,13 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         w.signed(sends.second);
         w.unsigned(u64::from(sends.count));
         w.optional_instant(*portfolio_paced_at);
+        let minutes = in_flight.minutes();
+        w.count(minutes.len());
+        for Minute { number, allowance, messaging_limit } in minutes {
+            w.signed(*number);
+            w.unsigned(u64::from(*allowance));
+            w.unsigned(u64::from(*messaging_limit));
+        }
     }
 }
 
@@ -763,6 +773,9 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         number.asks = Asks { second: r.signed()?, count: r.small()? };
         number.sends = Asks { second: r.signed()?, count: r.small()? };
         number.portfolio_paced_at = r.optional_instant()?;
+        let minutes =
+            r.list(|r| Ok(Minute { number: r.signed()?, allowance: r.small()?, messaging_limit: r.small()? }))?;
+        number.in_flight = InFlight::of_minutes(minutes).ok_or(Error::Damaged("minutes of sends"))?;
     }
     r.end()?;
     Ok((index, number))
@@ -849,6 +862,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         delivered_at,
         read_at,
         failed,
+        in_flight,
         held,
         counted,
         answer,
@@ -899,6 +913,8 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         sent_in.is_some(),
         sent_in.is_some_and(|sent_in| sent_in.service_window),
         sent_in.is_some_and(|sent_in| sent_in.entry_point),
+        *in_flight == Some(Uses::Allowance),
+        *in_flight == Some(Uses::MessagingLimit),
     ]);
     write_message_body(&mut w, message);
 }
@@ -973,6 +989,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         id, participant, request, contact, account_known, content, requested, accepted, sent, delivered, read, failed,
         held, counted, answer, priced, drops, told_accepted, told_delivered, told_failed, told_dropped, agreements,
         line, agreement, settled, packed, shares, ends, ranked, sent_in, in_service_window, in_entry_point,
+        takes_free, reaches,
     ] = r.flags()?;
     let id = r.when(id, |r| MessageId::parse(r.text()?).map_err(|_| Error::Damaged("a message's id")))?;
     let participant =
@@ -999,6 +1016,12 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
                 r.optional_signed()?.map(|code| i32::try_from(code).map_err(|_| Error::Damaged("an error code")));
             Ok(Failure { at, code: code.transpose()? })
         })?,
+        in_flight: match (takes_free, reaches) {
+            (false, false) => None,
+            (true, false) => Some(Uses::Allowance),
+            (false, true) => Some(Uses::MessagingLimit),
+            (true, true) => return Err(Error::Damaged("a send on its way")),
+        },
         held,
         counted,
         answer: r.when(answer, read_answer)?,

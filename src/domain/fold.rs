@@ -21,6 +21,8 @@ use super::event::{
     PricingKind, Stage, Status,
 };
 use super::id::{ContactNumber, EventId, MessageKey, RequestId};
+use super::in_flight::Uses;
+use super::ledger::reach;
 use super::message::{
     Asked, Failure, KEPT_WHOLE, Message, Priced, Request, SentIn, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION,
 };
@@ -241,6 +243,7 @@ pub fn settle(
     }
     let mut fold = Fold::new(context, event.id, event.occurred_at, account, number, effects);
     if news.is_some() {
+        fold.depart(contact, message);
         fold.follow(contact, key, message);
         fold.work_out(contact, context.partition_time);
         fold.tell_state(contact);
@@ -293,6 +296,7 @@ pub fn drop_message(
     message.told.dropped = true;
     message.settled_at = Some(context.partition_time);
     let mut fold = Fold::new(context, NO_EVENT, due, account, number, effects);
+    fold.land(message);
     fold.tell_outcome(Some(contact), message, SendResult::Dropped, false);
 }
 
@@ -470,7 +474,11 @@ impl Fold<'_, '_> {
         let is_news = message.accepted_at.or(message.sent_at).is_none();
         message.id = Some(acceptance.message.clone());
         message.held |= acceptance.held;
-        message.accepted_at = Some(earlier(message.accepted_at, self.at));
+        let accepted_at = earlier(message.accepted_at, self.at);
+        if let (Some(uses), Some(before)) = (message.in_flight, message.accepted_at.replace(accepted_at)) {
+            self.number.in_flight.land(uses, before);
+            self.number.in_flight.depart(uses, accepted_at);
+        }
         message.contact = message.contact.or(contact_number);
         if message.request.is_none() {
             message.request.clone_from(&acceptance.request);
@@ -504,6 +512,7 @@ impl Fold<'_, '_> {
             if is_news {
                 Self::count_in_burst(contact, self.at);
             }
+            self.depart(contact, message);
             Self::wait_for(contact, key, message);
             contact.last_sent = contact.last_sent.max(message.known_at());
             // What it says may only be known now.
@@ -533,6 +542,9 @@ impl Fold<'_, '_> {
         }
         let is_news = message.accepted_at.or(message.sent_at).is_none();
         self.merge(status, message);
+        if message.charge_instant().is_some() {
+            self.land(message);
+        }
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
             if status.stage == Stage::Failed {
@@ -565,6 +577,9 @@ impl Fold<'_, '_> {
         Self::wait_for(contact, key, message);
         if let Some((whole_key, whole)) = whole {
             Self::share(contact, key, message, whole_key, whole);
+            if let Some(whole) = whole.as_mut().filter(|whole| whole.settled_at.is_some()) {
+                self.land(whole);
+            }
         }
         self.own = true;
         self.tell_state(contact);
@@ -618,6 +633,61 @@ impl Fold<'_, '_> {
     fn count_in_burst(contact: &mut Contact, at: Timestamp) {
         if !contact.is_group {
             Burst::count(&mut contact.burst, at);
+        }
+    }
+
+    /// Counts a message among the sends on their way, unless it has arrived or come to nothing. What it says may only be
+    /// known some time after it was accepted. A recipient's share of a message to a group is none: the message is.
+    fn depart(&mut self, contact: &Contact, message: &mut Message) {
+        let arrived = message.charge_instant().is_some() || message.failed.is_some() || message.settled_at.is_some();
+        let share = message.participant.is_some();
+        if arrived || share || message.in_flight.is_some() || !self.context.counts_in_flight {
+            return;
+        }
+        if let (Some(accepted_at), Some(content)) = (message.accepted_at, &message.content) {
+            message.in_flight = self.would_use(contact, content, accepted_at);
+            if let Some(uses) = message.in_flight {
+                self.number.in_flight.depart(uses, accepted_at);
+            }
+        }
+    }
+
+    /// A message is on its way no more, if it was.
+    fn land(&mut self, message: &mut Message) {
+        if let (Some(uses), Some(accepted_at)) = (message.in_flight.take(), message.accepted_at) {
+            self.number.in_flight.land(uses, accepted_at);
+        }
+    }
+
+    /// What a message would use up once it is delivered, of what sends on their way are counted against.
+    fn would_use(&self, contact: &Contact, content: &Content, accepted_at: Timestamp) -> Option<Uses> {
+        match content {
+            Content::Freeform => {
+                let look = Looks {
+                    context: self.context,
+                    account: self.account,
+                    window: &contact.window,
+                    cut: self.number.coexistence_since,
+                };
+                let of_entry =
+                    || contact.entry.at(accepted_at).is_some() || contact.entry.would_open(accepted_at, &look);
+                let takes_free = !self.account.ai_provider
+                    && self.context.rules.has_free_service_messages(self.days(accepted_at))
+                    && !of_entry();
+                takes_free.then_some(Uses::Allowance)
+            }
+            Content::Template(_) | Content::DirectSend(_) => {
+                let is_limited = self.account.messaging_limit.is_some_and(|limit| limit.people().is_some());
+                // Whoever was written to within the day counts already.
+                let counts = |sent: Timestamp| sent <= accepted_at && accepted_at < sent + reach::COUNTED;
+                let window = contact.window.at(accepted_at, self.number.coexistence_since);
+                let reaches = is_limited
+                    && !contact.is_group
+                    && !matches!(window, WindowAt::Open(_))
+                    && !contact.last_template_outside.is_some_and(counts);
+                reaches.then_some(Uses::MessagingLimit)
+            }
+            Content::Reaction | Content::Agent | Content::Call(_) => None,
         }
     }
 
@@ -805,6 +875,7 @@ impl Fold<'_, '_> {
             return;
         }
         let code = status.errors.first().copied();
+        self.land(message);
         message.failed = Some(Failure { at: self.at, code });
         message.settled_at = Some(self.context.partition_time);
         message.told.failed = true;

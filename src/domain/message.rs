@@ -8,6 +8,7 @@ use super::billing::{Agreement, Line};
 use super::content::Content;
 use super::event::{Pricing, Stage};
 use super::id::{AccountId, ContactNumber, MessageId, MessageKey, Participant, RequestId};
+use super::in_flight::Uses;
 use super::time::{Millis, Month, Timestamp};
 use super::verdict::Answer;
 
@@ -47,6 +48,8 @@ pub struct Message {
     pub read_at: Option<Timestamp>,
     /// When and with which code it failed.
     pub failed: Option<Failure>,
+    /// What it may use up, while it counts as on its way under the instant of its acceptance.
+    pub in_flight: Option<Uses>,
     /// Whether the platform holds it back to judge its template.
     pub held: bool,
     /// Whether it has been counted as sent: in the window, and as the answer to a click.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{AccountId, MessageId, MessageKey, NumberId, Participant};
+use super::in_flight::InFlight;
 use super::reference::Restriction;
 use super::time::{Month, Timestamp};
 
@@ -25,6 +26,8 @@ pub struct Number {
     pub sends: Asks,
     /// When the platform last dropped a template that it had held back, for the whole portfolio's sake.
     pub portfolio_paced_at: Option<Timestamp>,
+    /// What the platform has accepted of it, and not delivered yet.
+    pub in_flight: InFlight,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
 }
@@ -226,6 +229,7 @@ impl Number {
             asks: Asks { second: 0, count: 0 },
             sends: Asks { second: 0, count: 0 },
             portfolio_paced_at: None,
+            in_flight: InFlight::new(),
             months: BTreeMap::new(),
         }
     }

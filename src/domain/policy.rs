@@ -133,6 +133,8 @@ pub struct Context<'a> {
     pub input_stale: bool,
     /// Whether what is known of accounts and templates may be too old to rest a verdict on.
     pub reference_stale: bool,
+    /// Whether sends on their way are counted.
+    pub counts_in_flight: bool,
     /// What is used of limits and budgets.
     pub usage: &'a dyn Usage,
 }

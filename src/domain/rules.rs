@@ -156,6 +156,15 @@ impl Rules {
         }
     }
 
+    /// Whether of the service messages of a day, charged one by one, so many a month are free.
+    #[must_use]
+    pub fn has_free_service_messages(&self, days: Days) -> bool {
+        match self.era(days) {
+            EraAt::Era(era) => era.messages().is_some_and(|terms| matches!(terms.service, ServicePrice::FreeUpTo(_))),
+            EraAt::BeforeFirst | EraAt::ZoneUnknown => false,
+        }
+    }
+
     /// Whether a conversation of an era before can still be open on a day of another era (rules.md 1.5).
     #[must_use]
     pub fn may_span(&self, era: &Era, days: Days) -> bool {

@@ -5,13 +5,14 @@
 
 mod used;
 
-use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Toll};
+use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Prediction, Toll};
 use super::contact::{Choice, Contact, RefusedFor};
 use super::content::{Category, Content, Template};
 use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
 use super::event::Ask;
 use super::id::{EventId, RequestId};
+use super::in_flight::Uses;
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
 use super::reference::{Account, Country, TemplateView};
@@ -342,6 +343,9 @@ pub struct Preview {
     pub rule: &'static str,
     /// The allowance looked at.
     pub allowance: Option<Allowance>,
+    /// How many sends on their way may take one of its free deliveries before this message; nothing where they are not
+    /// counted.
+    pub in_flight: Option<u32>,
     /// The market, if known.
     pub market: Option<Market>,
     /// The list price where the message is charged.
@@ -408,7 +412,13 @@ impl Known<'_> {
     }
 
     /// What content of a category would cost at an instant.
-    fn preview(&self, context: &Context<'_>, content: &Content, category: Option<&Category>, at: Timestamp) -> Preview {
+    fn preview(
+        &self,
+        context: &Context<'_>,
+        content: &Content,
+        category: Option<&Category>,
+        (asked_at, at): (Timestamp, Timestamp),
+    ) -> Preview {
         let Self { number, contact, account } = *self;
         let days = Days::of(context.zones, account.zone, at);
         let window = contact.window.at(at, number.coexistence_since);
@@ -421,7 +431,14 @@ impl Known<'_> {
         let joins = matches!(role, Some(Role::Joined(_))) && wants.is_some_and(|wants| wants.kind.is_by_initiator());
         let look = Looks { context, account, window: &contact.window, cut: number.coexistence_since };
         let opens = !joins && contact.entry.would_open(at, &look);
-        let prediction = billing::predict(
+        // Sends on their way are delivered before this one; by another month all of them are.
+        let counts = context.counts_in_flight && context.rules.has_free_service_messages(days);
+        let in_flight = |month: Month| {
+            let now = Days::of(context.zones, account.zone, asked_at);
+            let before = counts && now.first.month() == month && now.last.month() == month;
+            before.then(|| number.in_flight.count(Uses::Allowance, asked_at))
+        };
+        let mut prediction = billing::predict(
             context.rules,
             Circumstances {
                 content: Some(content),
@@ -435,8 +452,12 @@ impl Known<'_> {
                 origin: contact.origin,
                 account,
             },
-            |month: Month| number.used(month),
+            |month: Month| number.used(month).saturating_add(in_flight(month).unwrap_or_default()),
         );
+        let in_flight = prediction.allowance.as_ref().and_then(|allowance| in_flight(allowance.month));
+        if let (Some(allowance), Some(in_flight)) = (&mut prediction.allowance, in_flight) {
+            allowance.used_before = allowance.used_before.saturating_sub(in_flight);
+        }
         let date = account.zone.and_then(|_| days.certain());
         let market = days.certain().and_then(|date| context.rules.market(contact.origin, date));
         let price = match &prediction.toll {
@@ -446,7 +467,8 @@ impl Known<'_> {
             }
             Toll::Free(..) | Toll::Unknown(_) => None,
         };
-        Preview { toll: prediction.toll, rule: prediction.rule, allowance: prediction.allowance, market, price }
+        let Prediction { toll, rule, allowance } = prediction;
+        Preview { toll, rule, allowance, in_flight, market, price }
     }
 }
 
@@ -501,7 +523,7 @@ pub fn decide(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Time
     if context.reference_stale {
         return verdict;
     }
-    let alternatives = alternatives(context, known, &ask.content, verdict.evaluate_for);
+    let alternatives = alternatives(context, known, &ask.content, (asked_at, verdict.evaluate_for));
     Verdict { alternatives, ..verdict }
 }
 
@@ -566,11 +588,11 @@ fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp
         Content::DirectSend(category) => Some(category.clone()),
         Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
     };
-    let price = known.preview(context, &ask.content, category.as_ref(), at);
+    let price = known.preview(context, &ask.content, category.as_ref(), (asked_at, at));
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
     let waits_until = rate_gate(&mut gates, context, known, at);
-    let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, at);
+    let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, (asked_at, at));
     held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
@@ -858,7 +880,12 @@ fn supporting_reasons(gates: &mut Gates, content: &Content, windows: &Windows, t
 
 /// What else may be sent at the same instant: every kind that would be allowed, cheapest first. Templates
 /// stand for "an approved template of this category".
-fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Timestamp) -> Vec<Alternative> {
+fn alternatives(
+    context: &Context<'_>,
+    known: Known<'_>,
+    asked: &Content,
+    (asked_at, at): (Timestamp, Timestamp),
+) -> Vec<Alternative> {
     let template = |category: Category| {
         Content::Template(Template { name: "".into(), language: "".into(), category: Some(category) })
     };
@@ -876,7 +903,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
                 Content::DirectSend(category) => Some(category.clone()),
                 Content::Freeform | Content::Reaction | Content::Agent | Content::Call(_) => None,
             };
-            let price = known.preview(context, &content, category.as_ref(), at);
+            let price = known.preview(context, &content, category.as_ref(), (asked_at, at));
             let mut gates = Gates::default();
             account_gate(&mut gates, context, known, &content, at);
             recipient_gate(&mut gates, known.contact, &content, category.as_ref());

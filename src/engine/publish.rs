@@ -457,7 +457,7 @@ impl<'a> About<'a> {
             agreement: Some(charge.agreement.name().into()),
             service_window_open: Some(charge.service_window),
             free_entry_point_open: Some(charge.free_entry_point),
-            allowance: charge.prediction.allowance.map(allowance),
+            allowance: charge.prediction.allowance.map(|it| allowance(it, None)),
             quantity: if charge.reverses.is_some() { -i64::from(charge.line.units) } else { charge.line.units.into() },
             unit: self.unit(charge).into(),
             rule: charge.prediction.rule.into(),
@@ -708,12 +708,12 @@ fn price(preview: &Preview) -> records::Price<'_> {
         market: preview.market.map(Market::name).map(Text::from),
         rate_card: price.map(|price| Text::from(&*price.card)),
         rule: preview.rule.into(),
-        allowance: preview.allowance.map(allowance),
+        allowance: preview.allowance.map(|it| allowance(it, preview.in_flight)),
     }
 }
 
 fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
-    let Limits { messaging, reached, pair_rate, throughput, budget } = *limits;
+    let Limits { messaging, reached, in_flight, pair_rate, throughput, budget } = *limits;
     // Nearly every ask keeps the rate of its pair, which is no news; each field costs where all verdicts have it.
     if messaging.is_none() && budget.is_none() && pair_rate != Some(false) && throughput.is_none() {
         return None;
@@ -723,11 +723,11 @@ fn limits(limits: &Limits) -> Option<records::Limits<'static>> {
         pair_rate_ok: pair_rate,
         throughput_ok: throughput,
         messaging_used: reached.map(|reached| i64::try_from(reached.count).unwrap_or(i64::MAX)),
+        messaging_in_flight: in_flight.map(i64::from),
         messaging_as_of: reached.map(|reached| reached.as_of.millis()),
         budget: budget.map(|budget| amount(budget.amount)),
         budget_spent: budget.map(|budget| amount(budget.spent)),
         budget_currency: budget.map(|budget| currency(budget.currency)),
-        ..records::Limits::default()
     })
 }
 
@@ -745,13 +745,14 @@ fn unknown_reason(toll: &Toll, missing: Option<NoPrice>) -> Option<Text<'static>
     }
 }
 
-fn allowance(allowance: Allowance) -> records::Allowance<'static> {
+fn allowance(allowance: Allowance, in_flight: Option<u32>) -> records::Allowance<'static> {
     records::Allowance {
         period: allowance.month.to_string().into(),
         limit: small(allowance.limit),
         used_before: small(allowance.used_before),
         consumed: allowance.consumed,
-        in_flight: None,
+        in_flight: in_flight.map(small),
+        // Both were counted in this fold.
         as_of: None,
     }
 }

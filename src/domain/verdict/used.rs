@@ -3,6 +3,7 @@
 use super::{Gates, Known, Preview, Reason};
 use crate::domain::billing::Toll;
 use crate::domain::content::Content;
+use crate::domain::in_flight::Uses;
 use crate::domain::ledger::usage::AsOf;
 use crate::domain::ledger::{Scope, reach};
 use crate::domain::money::{Amount, Currency};
@@ -18,6 +19,8 @@ pub struct Limits {
     pub messaging: Option<u32>,
     /// How many have been, and as of when.
     pub reached: Option<AsOf<u64>>,
+    /// How many sends of the number are on their way that would reach one person more; nothing where they are not counted.
+    pub in_flight: Option<u32>,
     /// Whether one more message keeps the rate of one number to one person; nothing where that is not looked at.
     pub pair_rate: Option<bool>,
     /// Whether it keeps the messages of one number in a second; nothing where no fact tells them.
@@ -37,14 +40,14 @@ pub struct BudgetUse {
     pub currency: Currency,
 }
 
-/// Gate 5: how many people have been reached in the last day, where the limit is known (rules.md 3.6). Returns what is used
-/// of the platform's limits.
+/// Gate 5: how many people have been reached in the last day and will be by sends of the number that are on their way, where
+/// the limit is known (rules.md 3.6). Returns what is used of the platform's limits.
 pub fn messaging_gate(
     gates: &mut Gates,
     context: &Context<'_>,
     known: Known<'_>,
     content: &Content,
-    at: Timestamp,
+    (asked_at, at): (Timestamp, Timestamp),
 ) -> Limits {
     let pair_rate =
         (context.policy.pair_rate && !known.contact.is_group).then(|| known.waits_until(context, at).is_none());
@@ -56,18 +59,20 @@ pub fn messaging_gate(
     let own = limits::own(&known.number.id);
     let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
     let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
+    let in_flight = context.counts_in_flight.then(|| known.number.in_flight.count(Uses::MessagingLimit, asked_at));
     let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
         && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
     // Whoever was written to within the day counts already.
     let counts = known.contact.last_template_outside.is_some_and(|sent| sent <= at && at < sent + reach::COUNTED);
     if outside
         && !counts
-        && let Some(AsOf { as_of, .. }) = reached.filter(|reached| reached.count >= u64::from(people))
+        && let Some(AsOf { count, as_of }) = reached
+        && count + u64::from(in_flight.unwrap_or_default()) >= u64::from(people)
     {
         let fresh = context.partition_time.since(as_of) <= context.policy.usage_fresh;
         gates.because(if fresh { Reason::MessagingLimit } else { Reason::MessagingLimitUnsure });
     }
-    Limits { messaging: Some(people), reached, ..looked_at }
+    Limits { messaging: Some(people), reached, in_flight, ..looked_at }
 }
 
 /// After all gates of the platform's: the deployment's own budgets, where the message would be charged. A budget counts what
@@ -117,8 +122,9 @@ pub fn budget_gate(
 
 /// Warns where few of the month's free deliveries are left, if the deployment wants to hear of it.
 pub fn allowance_gate(gates: &mut Gates, context: &Context<'_>, preview: &Preview) {
+    let in_flight = preview.in_flight.unwrap_or_default();
     if let Some(from) = context.policy.allowance_low
-        && preview.allowance.is_some_and(|allowance| allowance.consumed && allowance.used_before >= from)
+        && preview.allowance.is_some_and(|it| it.consumed && it.used_before.saturating_add(in_flight) >= from)
     {
         gates.because(Reason::AllowanceLow);
     }
