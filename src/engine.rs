@@ -47,7 +47,7 @@ use crate::store::{self, Batch, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
 use identity::{Who, Whose};
-use ledger::{Booked, Ledger, Posted, Posting};
+use ledger::{Booked, Facts, Ledger, Posted, Posting};
 use meta::Meta;
 use sent::SentIndex;
 use table::{Format, Table};
@@ -547,27 +547,32 @@ impl<S: Store> Engine<S> {
     }
 
     fn publish_ledger(&mut self, until: Timestamp) -> Result<(), store::Error> {
+        let facts = Facts { setup: &self.setup, reference: &self.reference, zones: &self.zones };
         if self.ledger.next_due().is_some_and(|due| due <= until) {
-            let facts = (&*self.setup, &*self.reference);
             self.ledger.publish(facts, until, &mut self.posted, &self.store)?;
         }
         if self.usage_every.and_then(|every| self.ledger.next_told(every)).is_some_and(|due| due <= until) {
-            self.ledger.tell((&self.setup, &self.reference), until, &mut self.posted, &self.store)?;
+            self.ledger.tell(facts, until, &mut self.posted, &self.store)?;
         }
         Ok(())
     }
 
-    /// Prices a line of the ledger, and counts it.
+    /// Prices a line of the ledger, and counts it. What there is to notice then is posted at once.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn book(&mut self, posting: Posting<'_>) -> Result<Booked, store::Error> {
         let now = self.meta.partition_time.unwrap_or(posting.line.charged_at);
-        self.ledger.book((&self.setup, &self.reference), posting, now, &self.store)
+        let facts = Facts { setup: &self.setup, reference: &self.reference, zones: &self.zones };
+        let booked = self.ledger.book(facts, posting, now, &self.store)?;
+        if self.ledger.has_arisen() {
+            self.ledger.tell_arisen(facts, now, &mut self.posted, &self.store)?;
+        }
+        Ok(booked)
     }
 
-    /// Publishes what the ledger would publish at the end of the half-hour: there is no more input that could move time
-    /// there.
+    /// Publishes what the ledger would publish at the end of the half-hour, and all that is used: there is no more input that
+    /// could move time there.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -575,8 +580,15 @@ impl<S: Store> Engine<S> {
         let Some(now) = self.meta.partition_time else {
             return Ok(());
         };
-        self.publish_ledger(HalfHour::of(now).end())?;
-        self.ledger.tell((&self.setup, &self.reference), now, &mut self.posted, &self.store)
+        let facts = Facts { setup: &self.setup, reference: &self.reference, zones: &self.zones };
+        self.ledger.publish(facts, HalfHour::of(now).end(), &mut self.posted, &self.store)?;
+        self.ledger.tell_all(facts, now, &mut self.posted, &self.store)
+    }
+
+    /// Whether the ledger has something to publish.
+    #[must_use]
+    pub const fn has_posted(&self) -> bool {
+        !self.posted.is_empty()
     }
 
     /// What the ledger has to publish since this was last asked.

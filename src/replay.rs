@@ -294,8 +294,11 @@ impl<'o, S: Store> Run<'o, S> {
             for index in &self.inputs {
                 self.position.inputs[*index].finished = true;
             }
-            self.engine.close_ledger().map_err(|error| failed("the state", &error))?;
-            self.take_posted();
+            // Where nothing was left to read, the run that read it has done this.
+            if !self.inputs.is_empty() {
+                self.engine.close_ledger().map_err(|error| failed("the state", &error))?;
+                self.take_posted();
+            }
         }
         if self.options.state.is_some() {
             self.commit()?;
@@ -385,6 +388,10 @@ impl<'o, S: Store> Run<'o, S> {
                 };
                 self.told.booked.push_back(self.engine.book(posting)?);
             }
+        }
+        // Before the next commit, by which it would be told.
+        if self.engine.has_posted() {
+            self.take_posted();
         }
         Ok(())
     }

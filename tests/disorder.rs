@@ -1,5 +1,5 @@
-//! The order in which reports arrive changes no line and no window: histories of a few events in all orders, longer ones
-//! in random orders, with neighbours swapped, and with every event told twice.
+//! The order in which reports arrive changes no line, no window and nothing of what is used: histories of a few events in
+//! all orders, longer ones in random orders, with neighbours swapped, and with every event told twice.
 //!
 //! `DISORDER` says how many short histories are tried, and five times as many long ones; `make disorder` tries 2,000.
 
@@ -16,12 +16,15 @@ use tollgate::codec::ids::DeploymentKey;
 use tollgate::codec::records;
 use tollgate::codec::reference::Learned;
 use tollgate::codec::state::{self, WriteFormat};
+use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
 use tollgate::domain::id::AccountId;
+use tollgate::domain::in_flight::Uses;
 use tollgate::domain::ledger::Scope;
 use tollgate::domain::ledger::volume::CounterId;
+use tollgate::domain::message::Message;
 use tollgate::domain::money::{Amount, Currency};
-use tollgate::domain::policy::Policy;
+use tollgate::domain::policy::{Budget, Over, Policy};
 use tollgate::domain::reference::Reference;
 use tollgate::domain::rules::Rules;
 use tollgate::domain::rules::cards::{Card, Cards};
@@ -29,7 +32,7 @@ use tollgate::domain::rules::eras::{Charges, ERAS, Era, FreeConversations, Messa
 use tollgate::domain::rules::markets::Market;
 use tollgate::domain::rules::tiers::{TierRow, Tiered, VolumeTiers};
 use tollgate::domain::time::{Date, Timestamp};
-use tollgate::engine::ledger::{Posted, Posting};
+use tollgate::engine::ledger::{Posted, Posting, Used};
 use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
@@ -108,6 +111,20 @@ fn cards() -> Cards {
     cards
 }
 
+/// Bounds that histories reach: for two of three free deliveries, and for what a few templates cost.
+fn policy() -> Policy {
+    let budget = |category: Option<Category>, [low, amount]: [i64; 2]| Budget {
+        number: None,
+        category,
+        amount: Amount::from_millionths(amount),
+        low: Amount::from_millionths(low),
+        currency: Currency::parse("USD").expect("a currency"),
+        over: Over::Warn,
+    };
+    let budgets = vec![budget(None, [150, 500]), budget(Some(Category::Authentication), [90, 90])];
+    Policy { budgets, allowance_low: Some(FREE - 1), ..Policy::default() }
+}
+
 impl World {
     fn new() -> Self {
         let key = DeploymentKey::new(b"histories name invented people only").expect("long enough");
@@ -119,7 +136,7 @@ impl World {
             Learned::Template(template).learn(&mut reference, &|name| zones.find(name)).expect("facts");
         }
         let setup = Arc::new(Setup {
-            policy: Policy::default(),
+            policy: policy(),
             rules: rules(),
             cards: cards(),
             key: key.clone(),
@@ -132,12 +149,12 @@ impl World {
     }
 
     /// Folds a history in an order, and tells all that may not depend on the order: which line stands for each message,
-    /// what the volume tiers take off, and the windows of each contact.
+    /// what the volume tiers take off, what is used, and the windows of each contact.
     fn tell(&self, history: &[Prepared], order: &[usize]) -> String {
         let (mut engine, _) =
             Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::clone(&self.reference), Memory::default())
                 .expect("memory never fails");
-        let (mut outputs, mut off) = (Vec::new(), BTreeMap::new());
+        let (mut outputs, mut off, mut used) = (Vec::new(), BTreeMap::new(), String::new());
         let mut arrives = Timestamp::EARLIEST;
         for index in order {
             let prepared = &history[*index];
@@ -146,14 +163,15 @@ impl World {
             let before = outputs.len();
             engine.fold(prepared, arrives, &mut outputs).expect("memory never fails").expect("it is folded");
             outputs[before..].iter().for_each(|output| book(&mut engine, output));
-            take_off(&mut engine, &mut off);
+            take_off(&mut engine, &mut off, &mut used);
         }
         advance(&mut engine, arrives, &mut outputs);
         engine.close_ledger().expect("memory never fails");
-        take_off(&mut engine, &mut off);
+        take_off(&mut engine, &mut off, &mut used);
         engine.commit(&[]).expect("memory never fails");
         off.retain(|_, off| *off != Amount::ZERO);
-        format!("{}{off:?}\n{}", lines(outputs), windows(engine.store()))
+        hold_in_flight(engine.store());
+        format!("{}{off:?}\n{used}{}", lines(outputs), windows(engine.store()))
     }
 }
 
@@ -179,15 +197,59 @@ fn book(engine: &mut Engine<Memory>, output: &Output) {
     }
 }
 
-/// Adds up the discounts that were published.
-fn take_off(engine: &mut Engine<Memory>, off: &mut BTreeMap<(CounterId, Option<AccountId>), Amount>) {
+/// Adds up the discounts that were published, and tells what was used when that was last told. All histories are of one
+/// portfolio.
+fn take_off(
+    engine: &mut Engine<Memory>,
+    off: &mut BTreeMap<(CounterId, Option<AccountId>), Amount>,
+    last: &mut String,
+) {
     for posted in engine.take_posted() {
-        if let Posted::Discount(posted) = posted {
-            let discount = posted.discount;
-            let sum = off.entry((discount.counter, discount.account)).or_insert(Amount::ZERO);
-            *sum = sum.plus(discount.amount).expect("it fits");
+        match posted {
+            Posted::Discount(posted) => {
+                let discount = posted.discount;
+                let sum = off.entry((discount.counter, discount.account)).or_insert(Amount::ZERO);
+                *sum = sum.plus(discount.amount).expect("it fits");
+            }
+            Posted::Used(used) => *last = tell_used(&used),
         }
     }
+}
+
+/// What is used, but for the instant that a notice arose at, which is the booking's. It says nothing where that is nothing:
+/// in one order a line was taken back that another order never has.
+fn tell_used(used: &Used) -> String {
+    let Used { as_of, tiers, spend, off, notices, .. } = used;
+    let spend: Vec<_> = spend.iter().map(|it| (&it.number, &it.spend.items, &it.spend.free, it.month)).collect();
+    let spend: Vec<_> = spend.iter().filter(|(_, items, free, _)| !items.is_empty() || !free.is_empty()).collect();
+    let notices: Vec<_> = notices.iter().map(|it| (&it.number, &it.notice, it.reached)).collect();
+    if tiers.is_empty() && spend.is_empty() && off.is_empty() && notices.is_empty() {
+        return String::new();
+    }
+    format!("{as_of:?}: {tiers:?} {spend:?} {off:?} {notices:?}\n")
+}
+
+/// Holds that what a number counts as on its way are the messages that are.
+fn hold_in_flight(store: &Memory) {
+    let rows = |kind| store.scan(&[kind], &[], usize::MAX).expect("memory never fails").into_iter().map(|(_, row)| row);
+    let messages: Vec<_> = rows(keys::MESSAGE).map(|row| state::read_message(&row).expect("a row of ours")).collect();
+    for number in rows(keys::NUMBER) {
+        let (_, number) = state::read_number(&number).expect("a row of ours");
+        let minute = |at: Timestamp| at.millis().div_euclid(60_000);
+        let last = number.in_flight.minutes().last().map_or(minute(Timestamp::EARLIEST), |last| last.number);
+        for uses in [Uses::Allowance, Uses::MessagingLimit] {
+            let on_its_way = |message: &&Message| {
+                let young = message.accepted_at.is_some_and(|at| last - 60 < minute(at));
+                message.in_flight == Some(uses) && young
+            };
+            let found = messages.iter().filter(on_its_way).count();
+            let now = Timestamp::from_millis(last * 60_000).unwrap_or(Timestamp::EARLIEST);
+            assert_eq!(usize::try_from(number.in_flight.count(uses, now)), Ok(found), "{uses:?}");
+        }
+    }
+    let arrived = |message: &&Message| message.charge_instant().is_some() || message.failed.is_some();
+    let on_its_way = messages.iter().filter(arrived).filter(|message| message.in_flight.is_some());
+    assert_eq!(on_its_way.count(), 0, "what has arrived, or failed, is on its way no more");
 }
 
 /// The line that stands for each message; each line before it was taken back, and none twice.

@@ -13,6 +13,7 @@ use crate::domain::policy::{Budget, Over, Policy};
 pub(super) struct RawLimits {
     usage_fresh: Option<String>,
     allowance_low: Option<u32>,
+    messaging_limit_low: Option<u32>,
     budgets: Vec<RawBudget>,
 }
 
@@ -32,6 +33,10 @@ impl Builder<'_> {
     pub(super) fn limits(&mut self, policy: &mut Policy, raw: &RawLimits) {
         policy.usage_fresh = self.length("limits.usage_fresh", raw.usage_fresh.as_deref(), policy.usage_fresh);
         policy.allowance_low = raw.allowance_low;
+        policy.messaging_limit_low = raw.messaging_limit_low;
+        if let Some(percent) = raw.messaging_limit_low.filter(|percent| !(1..=99).contains(percent)) {
+            self.wrong("limits.messaging_limit_low", format!("{percent} is no number of hundredths from 1 to 99"));
+        }
         for budget in &raw.budgets {
             policy.budgets.extend(self.budget(budget));
         }

@@ -65,12 +65,14 @@ impl InFlight {
         Self { minutes: Vec::new() }
     }
 
-    /// The counts of these minutes; nothing if they are not in order, or span more than an hour.
+    /// The counts of these minutes; nothing if they are not in order, span more than an hour, or are none of our time.
     #[must_use]
     pub fn of_minutes(minutes: Vec<Minute>) -> Option<Self> {
+        let ours = |known: &Minute| (minute(Timestamp::EARLIEST)..=minute(Timestamp::LATEST)).contains(&known.number);
         let in_order = minutes.is_sorted_by(|one, next| one.number < next.number);
-        let spans = minutes.first().zip(minutes.last()).map_or(0, |(first, last)| last.number - first.number);
-        (in_order && spans < MINUTES).then_some(Self { minutes })
+        let within = |(first, last): (&Minute, &Minute)| last.number - first.number < MINUTES;
+        let holds = minutes.iter().all(ours) && in_order && minutes.first().zip(minutes.last()).is_none_or(within);
+        holds.then_some(Self { minutes })
     }
 
     /// The counts by minute, in order.
@@ -160,6 +162,19 @@ mod tests {
         assert_eq!((number.count(Uses::Allowance, at(100)), number.minutes().len()), (0, 1));
         number.depart(Uses::Allowance, at(40));
         assert_eq!(number.count(Uses::Allowance, at(50)), 0, "an hour before another that is known of");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_is_none() {
+        let of = |numbers: &[i64]| {
+            let first = minute(Timestamp::EARLIEST);
+            let minutes = numbers.iter().map(|number| first.saturating_add(*number));
+            InFlight::of_minutes(minutes.map(|number| Minute { number, allowance: 1, messaging_limit: 0 }).collect())
+        };
+        assert!(of(&[]).is_some() && of(&[0, 59]).is_some());
+        for numbers in [&[0, 60][..], &[1, 0], &[1, 1], &[-1], &[0, i64::MAX], &[i64::MIN, 0]] {
+            assert_eq!(of(numbers), None, "{numbers:?}");
+        }
     }
 
     /// One send, in a list of all of them.

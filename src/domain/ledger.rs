@@ -4,6 +4,7 @@
 //! Nothing here depends on the order in which lines come: counts are kept by the half-hour of the charge instant, and
 //! whatever follows from them is worked out anew.
 
+pub mod notices;
 pub mod reach;
 pub mod spend;
 pub mod usage;

@@ -42,6 +42,8 @@ pub struct Policy {
     pub budgets: Vec<Budget>,
     /// From how many used on the month's free deliveries are few.
     pub allowance_low: Option<u32>,
+    /// From how many hundredths of a messaging limit on few people are left; nothing where nobody wants to hear of it.
+    pub messaging_limit_low: Option<u32>,
     /// How old a count of people reached may be that blocks; beyond that it only warns.
     pub usage_fresh: Millis,
     /// How many asks of one number are answered within a second; beyond it the answer is `throttled`.
@@ -107,6 +109,7 @@ impl Default for Policy {
             clear_identity: false,
             budgets: Vec::new(),
             allowance_low: None,
+            messaging_limit_low: None,
             usage_fresh: Millis::minutes(5),
             asks_per_second: None,
         }

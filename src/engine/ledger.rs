@@ -4,6 +4,9 @@
 //! It is a part of the engine of the partition, so that its rows are committed with the rest, by the same gate. A replay
 //! has one partition, and books a line as soon as it is written; on Kafka lines come by `tollgate.charges`.
 
+mod people;
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
@@ -14,23 +17,52 @@ use crate::codec::state::{self, ledger as rows};
 use crate::domain::billing::{self, Line, Price, Toll};
 use crate::domain::id::{AccountId, NumberId};
 use crate::domain::ledger::Scope;
-use crate::domain::ledger::reach::{COUNTED, PersonKey, Reach};
+use crate::domain::ledger::notices::{self, Notice, Notices, Stands};
+use crate::domain::ledger::reach::{COUNTED, PersonKey};
 use crate::domain::ledger::spend::{Item, Spend};
 use crate::domain::ledger::usage::{AsOf, Person, Usage};
 use crate::domain::ledger::volume::{Counter, CounterId, Discount, HalfHour, Reached, Share, Switches};
-use crate::domain::money::{Amount, Currency};
+use crate::domain::money::Amount;
 use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::EraAt;
-use crate::domain::rules::limits::{self, MessagingLimit};
-use crate::domain::rules::tiers::{Accrual, Tiered};
-use crate::domain::time::{Date, Days, Millis, Month, Timestamp};
+use crate::domain::rules::limits;
+use crate::domain::rules::tiers::Tiered;
+use crate::domain::time::{Date, Days, Millis, Month, Span, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
+use crate::zones::Zones;
+use people::People;
+pub use tell::{Measure, SpentBy, Standing, TierUsed, Used};
 
 /// How long a count is kept after its last message: longer than anything may be late.
 const KEPT: Millis = Millis::days(75);
 
 /// So many counts are in memory with their half-hours before some are put away.
 const LOADED: usize = 256;
+
+/// What booking looks up.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// What stays as it is.
+    pub setup: &'a Setup,
+    /// What is known of accounts.
+    pub reference: &'a Reference,
+    /// The time zones.
+    pub zones: &'a Zones,
+}
+
+impl Facts<'_> {
+    /// The zone of an account, if it is known or assumed.
+    fn zone(&self, account: Option<&AccountId>, at: Timestamp) -> Option<Zone> {
+        let known = account.and_then(|account| self.reference.account(account, at).0.zone);
+        known.or(self.setup.assume_zone)
+    }
+
+    /// From when to when a month lasts in a zone.
+    fn span(&self, zone: Zone, month: Month) -> Option<Span> {
+        let first = |date| self.zones.first_instant(zone, date);
+        Some(Span { start: first(month.first_day())?, end: first(month.end())? })
+    }
+}
 
 /// A line to be booked.
 #[derive(Clone, Copy, Debug)]
@@ -67,38 +99,6 @@ pub enum Posted {
     Used(Box<Used>),
 }
 
-/// What a scope has used of its limits, tiers and budget.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// Whose.
-    pub scope: Scope,
-    /// Everything that was known by then is in it.
-    pub as_of: Timestamp,
-    /// How many people may be reached outside service windows in 24 hours, if known.
-    pub limit: Option<MessagingLimit>,
-    /// How many have been; nothing where nobody counts them.
-    pub people: Option<u64>,
-    /// The volume of each account, market, category and month, and the tier the portfolio has reached there.
-    pub tiers: Vec<TierUsed>,
-    /// What each number was charged for.
-    pub spend: Vec<(NumberId, Spend)>,
-    /// What tiers have taken off, by month, category and currency.
-    pub off: Vec<(Month, Accrual, Currency, Amount)>,
-}
-
-/// The volume of an account that counts towards a tier.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TierUsed {
-    /// Of which count.
-    pub counter: CounterId,
-    /// The account.
-    pub account: Option<AccountId>,
-    /// Its charged messages.
-    pub messages: u64,
-    /// The tier that the next message of the portfolio comes into, if any card has tiers for it.
-    pub tier: Option<Reached>,
-}
-
 /// A line of discount, and when it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostedDiscount {
@@ -122,24 +122,16 @@ pub struct Ledger {
     reach: BTreeMap<[u8; 16], People>,
     /// How far time has come.
     now: Option<Timestamp>,
-    /// Of whom something has changed since it was last told. After a restart it is told with the next change.
+    /// Of whom something has changed since it was last told; after a restart everybody, because nobody remembers.
     untold: BTreeSet<Scope>,
     told_at: Option<Timestamp>,
+    /// When the first month ends of which a notice stands.
+    notices_end: Option<Timestamp>,
+    arisen: Vec<Arisen>,
 }
 
-/// The people whom a scope has reached, and what of that is not in the store yet.
-struct People {
-    scope: Scope,
-    reach: Reach,
-    changed: BTreeMap<PersonKey, Timestamp>,
-    gone: BTreeSet<PersonKey>,
-}
-
-impl People {
-    const fn of(scope: Scope) -> Self {
-        Self { scope, reach: Reach::new(), changed: BTreeMap::new(), gone: BTreeSet::new() }
-    }
-}
+/// A notice that has arisen and is not told yet, and its number, if it is of one.
+type Arisen = (Scope, Option<NumberId>, Notice);
 
 /// A count, and what of it is not in the store yet.
 struct Entry {
@@ -160,6 +152,7 @@ struct Entry {
 
 struct Numbered {
     spend: Spend,
+    notices: Notices,
     changed: bool,
 }
 
@@ -244,8 +237,14 @@ impl Ledger {
             ledger.counters.insert(id, entry);
         }
         for (_, record) in store.scan(&[keys::SPEND], &[], usize::MAX)? {
-            let (number, spend) = rows::read_spend(&record).map_err(row("spend"))?;
-            ledger.spend.insert(number, Numbered { spend, changed: false });
+            let (number, spend, notices) = rows::read_spend(&record).map_err(row("spend"))?;
+            ledger.notices_end = ledger.notices_end.into_iter().chain(notices.next_end()).min();
+            ledger.spend.insert(number, Numbered { spend, notices, changed: false });
+        }
+        for (_, record) in store.scan(&[keys::NOTICES], &[], usize::MAX)? {
+            let (scope, notices) = rows::read_notices(&record).map_err(row("notice"))?;
+            let people = ledger.reach.entry(scope_key(&scope)).or_insert_with(|| People::of(scope));
+            people.notices = notices;
         }
         for (key, record) in store.scan(&[keys::REACHED], &[], usize::MAX)? {
             let (scope, at) = rows::read_reached(&record).map_err(row("person"))?;
@@ -253,6 +252,7 @@ impl Ledger {
             let (key, person) = keys::parse_reached(&key).ok_or_else(damaged)?;
             ledger.reach.entry(key).or_insert_with(|| People::of(scope)).reach.add(PersonKey(person), at);
         }
+        ledger.untold = ledger.known();
         Ok(ledger)
     }
 
@@ -261,24 +261,36 @@ impl Ledger {
         self.now = self.now.max(Some(now));
     }
 
-    /// Takes note of somebody who was reached.
-    fn reach(&mut self, posting: &Posting<'_>, person: Person) {
+    /// Takes note of somebody who was reached, and of what that makes of the limit.
+    fn reach(&mut self, facts: &Facts<'_>, posting: &Posting<'_>, person: Person, now: Timestamp) {
         let own = limits::own(posting.number);
         let scope = if person.of_portfolio { posting.scope } else { &own };
         let people = self.reach.entry(scope_key(scope)).or_insert_with(|| People::of(scope.clone()));
+        let limit = people.limit(facts, posting.account, now);
+        people.forget(now);
+        people.weigh_notices(&facts.setup.policy, limit);
         let at = posting.line.charged_at;
-        if self.now.is_none_or(|now| now < at + COUNTED) && people.reach.add(person.key, at) {
+        if now < at + COUNTED && people.reach.add(person.key, at) {
             people.changed.insert(person.key, at);
             people.gone.remove(&person.key);
+        }
+        let Some(limit) = limit else {
+            return;
+        };
+        for notice in notices::of_limit(&facts.setup.policy, limit, people.reach.len()) {
+            if !people.notices.has(&notice) {
+                people.notices.arise(notice.clone(), Stands { since: at, until: None });
+                people.noticed = true;
+                self.arisen.push((people.scope.clone(), None, notice));
+            }
         }
     }
 
     /// Forgets who does not count any more.
     fn forget_people(&mut self, now: Timestamp) {
         for people in self.reach.values_mut() {
-            for person in people.reach.forget(now) {
-                people.changed.remove(&person);
-                people.gone.insert(person);
+            if people.forget(now) {
+                self.untold.insert(people.scope.clone());
             }
         }
     }
@@ -289,59 +301,113 @@ impl Ledger {
     /// If the store cannot be read.
     pub fn book(
         &mut self,
-        (setup, reference): (&Setup, &Reference),
+        facts: Facts<'_>,
         posting: Posting<'_>,
         now: Timestamp,
         store: &impl Store,
     ) -> Result<Booked, store::Error> {
         let Posting { line, reverses, .. } = posting;
+        let setup = facts.setup;
         let price = billing::price(line, reverses, &setup.rules, &setup.cards);
         let mut tier = None;
         if let Some(person) = posting.person {
-            self.reach(&posting, person);
+            self.reach(&facts, &posting, person, now);
         }
         if !self.untold.contains(posting.scope) {
             self.untold.insert(posting.scope.clone());
         }
+        if let Some(month) = line.consumed {
+            self.take_free(&facts, &posting, month, now);
+        }
         if let (Toll::Charged(category), Some(date)) = (&line.toll, line.date) {
             if let (Some(amount), Some(currency)) = (price.amount, price.currency) {
                 let item = Item { month: date.month(), category: category.clone(), currency };
-                self.spend(&posting, item, amount);
+                self.spend(&facts, &posting, (item, amount), now);
             }
             if let Some(of) = Tiered::of(category).filter(|_| line.cost.is_none() && setup.cards.have_tiers()) {
-                tier = self.count((setup, reference), &posting, (of, date, &price), now, store)?;
+                tier = self.count(&facts, &posting, (of, date, &price), now, store)?;
             }
         }
         Ok(Booked { price, tier })
     }
 
-    fn spend(&mut self, posting: &Posting<'_>, item: Item, amount: Amount) {
-        let account = match self.spend.get_mut(posting.number) {
-            Some(account) => account,
-            None => self
-                .spend
-                .entry(posting.number.clone())
-                .or_insert_with(|| Numbered { spend: Spend::new(posting.scope.clone()), changed: false }),
+    /// Adds a line to what its number was charged for or has used.
+    fn add_up<T>(&mut self, posting: &Posting<'_>, add: impl FnOnce(&mut Spend) -> T) -> T {
+        let known = match self.spend.get_mut(posting.number) {
+            Some(known) => known,
+            None => self.spend.entry(posting.number.clone()).or_insert_with(|| Numbered {
+                spend: Spend::new(posting.scope.clone()),
+                notices: Notices::new(),
+                changed: false,
+            }),
         };
-        if account.spend.scope != *posting.scope {
-            account.spend.scope = posting.scope.clone();
+        if known.spend.scope != *posting.scope {
+            known.spend.scope = posting.scope.clone();
         }
-        account.spend.add(item, if posting.reverses { -1 } else { 1 }, amount);
-        if !std::mem::replace(&mut account.changed, true) {
+        if known.spend.account.as_ref() != posting.account {
+            known.spend.account = posting.account.cloned();
+        }
+        if !std::mem::replace(&mut known.changed, true) {
             self.spent.push(posting.number.clone());
+        }
+        add(&mut known.spend)
+    }
+
+    /// Adds up what a number was charged for, and takes notice of what that makes of its budgets.
+    fn spend(&mut self, facts: &Facts<'_>, posting: &Posting<'_>, (item, amount): (Item, Amount), now: Timestamp) {
+        let (policy, month) = (&facts.setup.policy, item.month);
+        let messages = if posting.reverses { -1 } else { 1 };
+        if policy.budgets.is_empty() {
+            self.add_up(posting, |spend| spend.add(item, messages, amount));
+            return;
+        }
+        let hold = self.add_up(posting, |spend| {
+            spend.add(item.clone(), messages, amount);
+            notices::of_budgets(policy, posting.number, spend, &item)
+        });
+        self.arise(facts, posting, hold, (month, now));
+    }
+
+    /// Counts a free delivery, and takes notice of what that makes of the month's.
+    fn take_free(&mut self, facts: &Facts<'_>, posting: &Posting<'_>, month: Month, now: Timestamp) {
+        let used = self.add_up(posting, |spend| spend.take_free(month, if posting.reverses { -1 } else { 1 }));
+        let limit = facts.setup.rules.allowance(month);
+        self.arise(facts, posting, notices::of_allowance(&facts.setup.policy, month, used, limit), (month, now));
+    }
+
+    /// Takes notice of what is none yet, unless its month has passed.
+    fn arise(
+        &mut self,
+        facts: &Facts<'_>,
+        posting: &Posting<'_>,
+        hold: impl IntoIterator<Item = Notice>,
+        (month, now): (Month, Timestamp),
+    ) {
+        for notice in hold {
+            let Some(numbered) = self.spend.get_mut(posting.number).filter(|known| !known.notices.has(&notice)) else {
+                continue;
+            };
+            let span = facts.zone(posting.account, now).and_then(|zone| facts.span(zone, month));
+            let Some(until) = span.map(|span| span.end).filter(|end| now < *end) else {
+                continue;
+            };
+            numbered.notices.arise(notice.clone(), Stands { since: posting.line.charged_at, until: Some(until) });
+            self.notices_end = Some(self.notices_end.map_or(until, |known| known.min(until)));
+            self.arisen.push((posting.scope.clone(), Some(posting.number.clone()), notice));
         }
     }
 
     /// Counts a charged message towards its tier. Returns the tier it is in.
     fn count(
         &mut self,
-        (setup, reference): (&Setup, &Reference),
+        facts: &Facts<'_>,
         posting: &Posting<'_>,
         (of, date, price): (Tiered, Date, &Price),
         now: Timestamp,
         store: &impl Store,
     ) -> Result<Option<Reached>, store::Error> {
         let Posting { scope, account, line, reverses, .. } = *posting;
+        let Facts { setup, reference, .. } = *facts;
         // Calls have been charged so in every era.
         let by_message = of == Tiered::Call
             || match setup.rules.era(Days { first: date, last: date }) {
@@ -386,7 +452,7 @@ impl Ledger {
     /// If the store cannot be read.
     pub fn publish(
         &mut self,
-        (setup, reference): (&Setup, &Reference),
+        Facts { setup, reference, .. }: Facts<'_>,
         until: Timestamp,
         posted: &mut Vec<Posted>,
         store: &impl Store,
@@ -400,6 +466,9 @@ impl Ledger {
             let day = setup.rules.card_date(id.month.first_day());
             let lines = entry.counter.publish(&id, (&setup.cards, day), &entry.switches);
             entry.changed = true;
+            if !lines.is_empty() {
+                self.untold.insert(id.scope.clone());
+            }
             let forgotten_at = entry.counter.last().map(|last| last.end() + KEPT);
             entry.gone = lines.is_empty() && forgotten_at.is_none_or(|forgotten_at| forgotten_at <= at);
             entry.due = forgotten_at.filter(|_| !entry.gone).map(|forgotten_at| forgotten_at.max(at + Millis(1)));
@@ -411,56 +480,6 @@ impl Ledger {
             }));
         }
         Ok(())
-    }
-
-    /// Tells what is used, of every scope of which something has changed or people are counted.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn tell(
-        &mut self,
-        (setup, reference): (&Setup, &Reference),
-        as_of: Timestamp,
-        posted: &mut Vec<Posted>,
-        store: &impl Store,
-    ) -> Result<(), store::Error> {
-        self.forget_people(as_of);
-        let counted = self.reach.values().filter(|people| people.reach.next().is_some());
-        self.untold.extend(counted.map(|people| people.scope.clone()));
-        for scope in std::mem::take(&mut self.untold) {
-            let people = self.reach.get(&scope_key(&scope)).map(|people| people.reach.count(as_of));
-            let limit = reference.messaging_limit(&scope, as_of);
-            let (mut tiers, mut off) = (Vec::new(), Vec::new());
-            for (id, entry) in self.counters.iter_mut().filter(|(id, _)| id.scope == scope) {
-                entry.prepare(id, reference, store)?;
-                let tier = entry.counter.tier(
-                    id,
-                    (&setup.cards, setup.rules.card_date(id.month.first_day())),
-                    &entry.switches,
-                );
-                tiers.extend(entry.counter.accounts().into_iter().map(|(account, messages)| TierUsed {
-                    counter: id.clone(),
-                    account,
-                    messages,
-                    tier,
-                }));
-                let sums = entry.counter.published.values().flat_map(|published| &published.off);
-                off.extend(sums.map(|(currency, amount)| (id.month, id.accrual, *currency, *amount)));
-            }
-            let numbers = self.spend.iter().filter(|(_, known)| known.spend.scope == scope);
-            let mut spend: Vec<_> = numbers.map(|(number, known)| (number.clone(), known.spend.clone())).collect();
-            spend.sort_by(|(one, _), (other, _)| one.cmp(other));
-            posted.push(Posted::Used(Box::new(Used { scope, as_of, limit, people, tiers, spend, off })));
-        }
-        self.told_at = Some(as_of);
-        Ok(())
-    }
-
-    /// When something is to be told next, where that is done so often.
-    #[must_use]
-    pub fn next_told(&self, every: Millis) -> Option<Timestamp> {
-        let waits = !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
-        self.told_at.map(|told| told + every).or(self.now).filter(|_| waits)
     }
 
     /// Adds what has changed to a batch.
@@ -494,6 +513,14 @@ impl Ledger {
             for person in std::mem::take(&mut people.gone) {
                 batch.delete(&keys::reached(*key, person.0));
             }
+            if std::mem::take(&mut people.noticed) {
+                let key = keys::notices(*key);
+                if people.notices.is_empty() {
+                    batch.delete(&key);
+                } else {
+                    batch.write(&key, |record| rows::write_notices(&people.scope, &people.notices, record));
+                }
+            }
             for (person, at) in std::mem::take(&mut people.changed) {
                 batch.write(&keys::reached(*key, person.0), |row| rows::write_reached(&people.scope, at, row));
             }
@@ -506,7 +533,7 @@ impl Ledger {
                     account.spend.forget_before(old);
                 }
                 let key = keys::spend(ids::hash(&[number.as_str().as_bytes()]));
-                batch.write(&key, |record| rows::write_spend(&number, &account.spend, record));
+                batch.write(&key, |record| rows::write_spend(&number, &account.spend, &account.notices, record));
             }
         }
     }

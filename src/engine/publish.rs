@@ -7,7 +7,7 @@ pub mod forecast;
 
 use std::sync::Arc;
 
-use super::ledger::{Booked, PostedDiscount, TierUsed, Used};
+use super::ledger::{Booked, Measure, PostedDiscount, SpentBy, Standing, TierUsed, Used};
 use super::{Output, Rejected, Setup};
 use crate::codec::ids::{self, hex};
 use crate::codec::records;
@@ -24,6 +24,8 @@ use crate::domain::id::{
     AccountId, ContactKey, EventId, MessageId, NumberId, PortfolioId, RequestId, ScopedUserId, WaId,
 };
 use crate::domain::ledger::Scope;
+use crate::domain::ledger::notices::Notice;
+use crate::domain::ledger::spend;
 use crate::domain::ledger::volume::{CounterId, Reached};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::reference::{Account, TemplateView};
@@ -131,7 +133,7 @@ impl Publisher {
     /// Makes a row of the table of what is used.
     #[must_use]
     pub fn used<'a>(&'a self, used: &'a Used) -> records::Usage<'a> {
-        let Used { scope, as_of, limit, people, tiers, spend, off } = used;
+        let Used { scope, as_of, limit, people, tiers, spend, off, notices } = used;
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let tier = |TierUsed { counter, account, messages, tier }: &'a TierUsed| records::TierUse {
             account_id: account.as_ref().map_or("", AccountId::as_str).into(),
@@ -141,14 +143,16 @@ impl Publisher {
             messages: count(*messages),
             tier: tier.map(|reached| reached.tier.to_string().into()),
         };
-        let of_numbers = spend.iter().flat_map(|(number, spend)| {
+        let of_numbers = spend.iter().flat_map(|SpentBy { number, spend, month }| {
             spend.items.iter().filter_map(move |(item, spent)| {
+                let span = month.filter(|(present, _)| *present == item.month).map(|(_, span)| span);
                 Some(records::Spend {
                     phone_number_id: Some(number.as_str().into()),
                     month: item.month.to_string().into(),
                     category: item.category.name().into(),
                     amount: amount(spent.amount?),
                     currency: currency(item.currency),
+                    forecast: span.and_then(|span| spend::forecast(spent.amount?, span, *as_of)).map(amount),
                 })
             })
         });
@@ -158,6 +162,7 @@ impl Publisher {
             category: accrual.name().into(),
             amount: amount(*sum),
             currency: currency(*unit),
+            forecast: None,
         });
         records::Usage {
             envelope: records::Envelope {
@@ -176,6 +181,7 @@ impl Publisher {
             unique_users: people.map(count),
             tiers: tiers.iter().map(tier).collect(),
             spend: of_numbers.chain(of_tiers).collect(),
+            notices: notices.iter().filter_map(notice).collect(),
         }
     }
 
@@ -287,6 +293,33 @@ pub struct Place<'a> {
     pub offset: i64,
     /// The key, where records have one.
     pub key: Option<&'a [u8]>,
+}
+
+/// A notice; nothing where what it is of does not fit into an amount any more.
+fn notice(standing: &Standing) -> Option<records::Notice<'_>> {
+    let Standing { number, notice, reached, since, is_new: _ } = standing;
+    let (category, unit, bound) = match notice {
+        Notice::AllowanceLow(of) | Notice::AllowanceUsedUp(of) => (None, None, of.bound.to_string().into()),
+        Notice::BudgetLow(of) | Notice::BudgetOverrun(of) | Notice::BudgetExceeded(of) => {
+            (of.category.as_ref(), Some(of.currency), amount(of.bound))
+        }
+        Notice::MessagingLimitLow(bound) | Notice::MessagingLimitReached(bound) => {
+            (None, None, bound.to_string().into())
+        }
+    };
+    Some(records::Notice {
+        code: notice.code().into(),
+        phone_number_id: number.as_ref().map(NumberId::as_str).map(Text::from),
+        month: notice.month().map(|month| month.to_string().into()),
+        category: category.map(Category::name).map(Text::from),
+        bound,
+        reached: match reached {
+            Measure::Count(count) => count.to_string().into(),
+            Measure::Sum(sum) => amount((*sum)?),
+        },
+        currency: unit.map(currency),
+        since: since.millis(),
+    })
 }
 
 /// The key of a row of the table of what is used.

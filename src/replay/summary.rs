@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::billing::{Agreement, Charge, EntryKind, NoPrice, Price, PriceSource, Toll, Unpriced};
 use crate::domain::effect::{Effect, Outcome, WindowEdge};
+use crate::domain::ledger::spend::forecast;
 use crate::domain::ledger::volume::Discount;
-use crate::domain::money::Amount;
+use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
+use crate::domain::time::Month;
 use crate::domain::verdict::{Reason, Verdict};
+use crate::engine::ledger::{SpentBy, Used};
+use crate::engine::publish::used_key;
 
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,21 @@ pub struct Summary {
     pub windows: BTreeMap<String, u64>,
     /// Outcomes by kind.
     pub outcomes: BTreeMap<String, u64>,
+    /// What has become little, or was used up, by code: how often.
+    pub notices: BTreeMap<String, u64>,
+    /// What the months that have not ended would come to, by scope.
+    pub forecasts: BTreeMap<String, Vec<ForecastRow>>,
+}
+
+/// What a month would come to in a currency, at the pace so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastRow {
+    /// The month, in the account's zone.
+    pub month: String,
+    /// The currency.
+    pub currency: String,
+    /// How much, as a decimal, at list price.
+    pub amount: String,
 }
 
 /// Verdicts with one answer and reason.
@@ -277,6 +296,36 @@ impl Counts {
         *total = total.and_then(|total| total.plus(discount.amount));
     }
 
+    /// Counts the notices that have arisen, and takes down what the present month would come to.
+    pub fn used(&mut self, used: &Used) {
+        for standing in used.notices.iter().filter(|standing| standing.is_new) {
+            count(&mut self.summary.notices, standing.notice.code());
+        }
+        let mut sums: BTreeMap<(Month, Currency), Option<Amount>> = BTreeMap::new();
+        for SpentBy { spend, month, .. } in &used.spend {
+            let Some((present, span)) = month else {
+                continue;
+            };
+            for (item, spent) in spend.items.iter().filter(|(item, _)| item.month == *present) {
+                let Some(amount) = spent.amount.and_then(|amount| forecast(amount, *span, used.as_of)) else {
+                    continue;
+                };
+                let sum = sums.entry((item.month, item.currency)).or_insert(Some(Amount::ZERO));
+                *sum = sum.and_then(|sum| sum.plus(amount));
+            }
+        }
+        let row = |((month, currency), amount): ((Month, Currency), Option<Amount>)| {
+            let (month, currency) = (month.to_string(), currency.as_str().to_owned());
+            amount.map(|amount| ForecastRow { month, currency, amount: amount.to_string() })
+        };
+        let (scope, rows) = (used_key(&used.scope), sums.into_iter().filter_map(row).collect::<Vec<_>>());
+        if rows.is_empty() {
+            self.summary.forecasts.remove(&scope);
+        } else {
+            self.summary.forecasts.insert(scope, rows);
+        }
+    }
+
     /// Counts an edge of a window.
     pub fn window(&mut self, edge: &WindowEdge) {
         count(&mut self.summary.windows, &format!("{} {}", edge.window.name(), edge.transition.name()));
@@ -337,6 +386,7 @@ impl fmt::Display for Summary {
         list(f, "Events of unknown kind", &self.unknown_events)?;
         list(f, "Windows", &self.windows)?;
         list(f, "Outcomes", &self.outcomes)?;
+        list(f, "Notices", &self.notices)?;
         if !self.verdicts.is_empty() {
             let mut table = table(["Verdict", "Reason", "Asks"], &[2]);
             for row in &self.verdicts {
@@ -372,6 +422,12 @@ impl fmt::Display for Summary {
                     }
                 }
             }
+            for (month, currency, total) in self.forecast() {
+                writeln!(
+                    f,
+                    "At this pace {month} would come to {total} {currency} at list price: arithmetic, no promise"
+                )?;
+            }
             if self.reversals > 0 {
                 writeln!(f, "Lines taken back and written anew: {}", self.reversals)?;
             }
@@ -398,6 +454,21 @@ impl Summary {
     #[must_use]
     pub fn discounts(&self) -> BTreeMap<String, Amount> {
         self.sums(DISCOUNT)
+    }
+
+    /// What the last month would come to if it goes on as it has begun, by currency; nothing where it has ended, or only
+    /// begun.
+    #[must_use]
+    pub fn forecast(&self) -> Vec<(String, String, Amount)> {
+        let rows = || self.forecasts.values().flatten();
+        let last = rows().map(|row| &row.month).max();
+        let mut totals: BTreeMap<&str, Amount> = BTreeMap::new();
+        for row in rows().filter(|row| Some(&row.month) == last) {
+            let total = totals.entry(&row.currency).or_insert(Amount::ZERO);
+            *total = Amount::parse(&row.amount).and_then(|amount| total.plus(amount)).unwrap_or(*total);
+        }
+        let told = |(currency, total): (&str, Amount)| (last.cloned().unwrap_or_default(), currency.to_owned(), total);
+        totals.into_iter().map(told).collect()
     }
 
     fn sums(&self, entry_type: &str) -> BTreeMap<String, Amount> {

@@ -203,7 +203,10 @@ impl Desk {
                 counts.discount(&posted.discount);
                 Record::Billing(publisher.discount(posted))
             }
-            Posted::Used(used) => Record::Usage(publisher.used(used)),
+            Posted::Used(used) => {
+                counts.used(used);
+                Record::Usage(publisher.used(used))
+            }
         };
         match outputs {
             Some(outputs) => outputs.write(&record),

@@ -305,6 +305,12 @@ pub enum Expect {
     Warning(String),
     /// The verdict carries none.
     NoWarning,
+    /// The verdict counts so many sends on their way.
+    InFlight(u32),
+    /// The ledger takes notice of something in this step.
+    Notice(String),
+    /// It takes notice of nothing.
+    NoNotice,
     /// The verdict names a category.
     Category(String),
     /// The verdict names a market.
@@ -979,6 +985,8 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "BLOCK" => Expect::Block(optional(&mut words)),
         "UNKNOWN" => Expect::Unknown(optional(&mut words)),
         "warning" => Expect::Warning(text(&mut words, "a code")?),
+        "in_flight" => Expect::InFlight(number(&mut words)?),
+        "notice" => Expect::Notice(text(&mut words, "a code")?),
         "category" => Expect::Category(text(&mut words, "a category")?),
         "market" => {
             let name = &piece.text["market".len()..];
@@ -996,7 +1004,8 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
             "csw" => Expect::NoWindow,
             "fep" => Expect::NoFree,
             "warning" => Expect::NoWarning,
-            _ => return Err(piece.mistake("only `no csw`, `no fep` and `no warning` can be expected")),
+            "notice" => Expect::NoNotice,
+            _ => return Err(piece.mistake("only `no csw`, `no fep`, `no warning` and `no notice` can be expected")),
         },
         "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),
         "in" => {
@@ -1035,9 +1044,9 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "key" => Expect::Key(names(&mut words)?),
         "closed" => Expect::Closes(text(&mut words, "a reason")?),
         _ => {
-            let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, category, market, csw[a,b), csw until, \
-                           no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
-                           agreement, key, closed, nothing, or a bid";
+            let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, in_flight, category, market, csw[a,b), \
+                           csw until, no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
+                           agreement, key, closed, notice, no notice, nothing, or a bid";
             return Err(word.mistake(problem));
         }
     };

@@ -91,6 +91,8 @@ struct Stage<'v> {
     about: Option<ContactKey>,
     /// Why the step has closed windows.
     closed: Vec<&'static str>,
+    /// What the ledger has taken notice of in the step.
+    notices: Vec<&'static str>,
     later: Vec<Later>,
     differences: Vec<Difference>,
 }
@@ -142,6 +144,7 @@ impl<'v> Stage<'v> {
             by: None,
             about: None,
             closed: Vec::new(),
+            notices: Vec::new(),
             later: Vec::new(),
             differences: Vec::new(),
         })
@@ -362,12 +365,20 @@ impl<'v> Stage<'v> {
         }
     }
 
+    /// Takes in what the ledger has told.
+    fn take_posted(&mut self) {
+        for posted in self.engine.take_posted() {
+            match posted {
+                Posted::Discount(posted) => self.discounts.push(posted.discount),
+                Posted::Used(used) => {
+                    self.notices.extend(used.notices.iter().filter(|it| it.is_new).map(|it| it.notice.code()));
+                }
+            }
+        }
+    }
+
     fn take_in(&mut self, outputs: Vec<Output>) -> Result<(), Mistake> {
-        let posted = self.engine.take_posted().into_iter();
-        self.discounts.extend(posted.filter_map(|posted| match posted {
-            Posted::Discount(posted) => Some(posted.discount),
-            Posted::Used(_) => None,
-        }));
+        self.take_posted();
         for output in outputs {
             self.told += 1;
             self.about = output.effect.contact.map(|contact| contact.key).or(self.about);
@@ -389,6 +400,7 @@ impl<'v> Stage<'v> {
                         person: charge.person,
                     };
                     let booked = self.engine.book(posting).map_err(|error| self.wrong(error.to_string()))?;
+                    self.take_posted();
                     let standing = (booked.price.kind != EntryKind::Reversal).then_some((*charge, booked));
                     self.lines.insert(name, standing);
                 }
@@ -453,7 +465,7 @@ impl<'v> Stage<'v> {
         self.now = self.now.max(when);
         let (told, asked) = (self.told, self.verdicts.len());
         let mut messages = Vec::new();
-        (self.about, self.closed) = (None, Vec::new());
+        (self.about, self.closed, self.notices) = (None, Vec::new(), Vec::new());
         self.by = step.event.by().map(str::to_owned);
         match &step.event {
             Happening::In(inbound) => self.inbound(inbound)?,

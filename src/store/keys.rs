@@ -37,6 +37,8 @@ pub const HALF_HOUR: u8 = b'l';
 pub const SPEND: u8 = b'p';
 /// When a portfolio last reached a person outside a service window.
 pub const REACHED: u8 = b'u';
+/// What there is to notice of a messaging limit.
+pub const NOTICES: u8 = b'o';
 
 /// Reserved for what is still to come: conversations, suppressed contacts.
 pub const RESERVED: [u8; 2] = [b'v', b's'];
@@ -125,7 +127,9 @@ pub enum Changelog {
 #[must_use]
 pub fn changelog(key: &[u8]) -> Changelog {
     match key.first() {
-        Some(&(META | NUMBER | NUMBER_MONTH | CONTACT | ALIAS | COUNTER | HALF_HOUR | SPEND)) => Changelog::Contacts,
+        Some(&(META | NUMBER | NUMBER_MONTH | CONTACT | ALIAS | COUNTER | HALF_HOUR | SPEND | NOTICES)) => {
+            Changelog::Contacts
+        }
         Some(&(MESSAGE | REQUEST | REACHED)) => Changelog::Messages,
         _ => Changelog::Derived,
     }
@@ -239,6 +243,12 @@ pub fn reached(scope: [u8; 16], person: [u8; 16]) -> Key {
 pub fn parse_reached(key: &[u8]) -> Option<([u8; 16], [u8; 16])> {
     let (scope, person) = key.strip_prefix(&[REACHED])?.split_first_chunk::<16>()?;
     Some((*scope, person.try_into().ok()?))
+}
+
+/// What there is to notice of the messaging limit of a scope, by the scope's hash.
+#[must_use]
+pub fn notices(scope: [u8; 16]) -> Key {
+    Key::of(NOTICES, scope, [])
 }
 
 /// A learned fact, in the order in which they were learned.

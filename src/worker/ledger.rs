@@ -101,6 +101,11 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let priced = guarded(|| self.publish_price(head, records));
         priced.unwrap_or_else(|| Err(self.failed(head)))?;
+        // What there is to notice is told in the transaction that books it, or not at all.
+        let engine = self.conversations.get_mut(&slot.partition).and_then(Conversation::engine);
+        if engine.is_some_and(|engine| engine.has_posted()) {
+            self.publish_posted(slot.partition)?;
+        }
         if let Some(place) = self.ledgers.get_mut(&slot.partition).and_then(|task| task.place.as_mut()) {
             place.read = after(head);
             let committed = place.committed;

@@ -1,7 +1,7 @@
 //! The rows of the store. They are our own, but a disk may damage them.
 
 use tollgate::codec::reference::Learned;
-use tollgate::codec::state::{self, WriteFormat};
+use tollgate::codec::state::{self, WriteFormat, ledger};
 use tollgate::store::keys;
 
 /// Reads a row, and holds that what was read is written and read again as the same. The first byte is the kind of
@@ -33,6 +33,10 @@ pub fn check(input: &[u8]) {
         keys::NUMBER_MONTH => row!(state::read_month, |value, row| state::write_month(&value, &mut row)),
         keys::MESSAGE => row!(state::read_message, |value, row| state::write_message(&value, &mut row)),
         keys::REQUEST => row!(state::read_request, |value, row| state::write_request(&value, &mut row)),
+        keys::SPEND => row!(ledger::read_spend, |value, row| {
+            ledger::write_spend(&value.0, &value.1, &value.2, &mut row);
+        }),
+        keys::NOTICES => row!(ledger::read_notices, |value, row| ledger::write_notices(&value.0, &value.1, &mut row)),
         keys::FACT => row!(Learned::read, |value, row| row.extend(value.write())),
         _ => {}
     }

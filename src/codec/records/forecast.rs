@@ -75,6 +75,8 @@ records! {
         tiers: Vec<TierUse<'a>>,
         #[serde(default)]
         spend: Vec<Spend<'a>>,
+        #[serde(default)]
+        notices: Vec<Notice<'a>>,
     }
 
     /// The volume of one market, category and month, and the tier it has reached.
@@ -94,5 +96,18 @@ records! {
         category: Text<'a>,
         amount: Text<'a>,
         currency: Text<'a>,
+        forecast: Option<Text<'a>>,
+    }
+
+    /// What has become little, or is used up.
+    Notice {
+        code: Text<'a>,
+        phone_number_id: Option<Text<'a>>,
+        month: Option<Text<'a>>,
+        category: Option<Text<'a>>,
+        bound: Text<'a>,
+        reached: Text<'a>,
+        currency: Option<Text<'a>>,
+        since: i64,
     }
 }

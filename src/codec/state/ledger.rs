@@ -1,4 +1,5 @@
-//! Rows of the ledger: counts, their half-hours, what numbers were charged for, and whom portfolios have reached.
+//! Rows of the ledger: counts, their half-hours, what numbers were charged for, whom portfolios have reached, and what there
+//! is to notice of that.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,7 @@ use super::{Error, Reader, Result, Writer, begin, open};
 use crate::domain::content::Category;
 use crate::domain::id::{AccountId, NumberId, PortfolioId};
 use crate::domain::ledger::Scope;
+use crate::domain::ledger::notices::{BudgetOf, Deliveries, Notice, Notices, Stands};
 use crate::domain::ledger::spend::{Item, Spend, Spent};
 use crate::domain::ledger::volume::{CounterId, Published, Share};
 use crate::domain::money::{Amount, Currency};
@@ -103,11 +105,12 @@ pub fn read_half_hour(bytes: &[u8]) -> Result<Vec<(Share, i64)>> {
     Ok(shares)
 }
 
-/// Appends what a number was charged for.
-pub fn write_spend(number: &NumberId, spend: &Spend, out: &mut Vec<u8>) {
+/// Appends what a number was charged for, and what there is to notice of it.
+pub fn write_spend(number: &NumberId, spend: &Spend, notices: &Notices, out: &mut Vec<u8>) {
     let mut w = begin(out);
     w.text(number.as_str());
     write_scope(&mut w, &spend.scope);
+    w.optional_text(spend.account.as_ref().map(AccountId::as_str));
     w.count(spend.items.len());
     for (Item { month, category, currency }, Spent { messages, amount }) in &spend.items {
         w.signed(i64::from(month.ordinal()));
@@ -116,22 +119,111 @@ pub fn write_spend(number: &NumberId, spend: &Spend, out: &mut Vec<u8>) {
         w.signed(*messages);
         w.optional_signed(amount.map(Amount::millionths));
     }
+    w.count(spend.free.len());
+    for (month, used) in &spend.free {
+        w.signed(i64::from(month.ordinal()));
+        w.signed(*used);
+    }
+    write_standing(&mut w, notices);
 }
 
-/// Reads what a number was charged for.
+/// Reads what a number was charged for, and what there is to notice of it.
 ///
 /// # Errors
 /// If it is damaged or too new.
-pub fn read_spend(bytes: &[u8]) -> Result<(NumberId, Spend)> {
+pub fn read_spend(bytes: &[u8]) -> Result<(NumberId, Spend, Notices)> {
     let mut r = open(bytes)?;
     let number = NumberId::parse(r.text()?).map_err(|_| Error::Damaged("a number"))?;
     let scope = read_scope(&mut r)?;
+    let account = r.optional_text()?.map(account).transpose()?;
     let items = r.list(|r| {
         let item = Item { month: month(r)?, category: Category::parse(r.text()?), currency: currency(r)? };
         Ok((item, Spent { messages: r.signed()?, amount: r.optional_signed()?.map(Amount::from_millionths) }))
     })?;
+    let free = r.list(|r| Ok((month(r)?, r.signed()?)))?;
+    let notices = read_standing(&mut r)?;
     r.end()?;
-    Ok((number, Spend { scope, items: items.into_iter().collect() }))
+    let (items, free) = (items.into_iter().collect(), free.into_iter().collect());
+    Ok((number, Spend { scope, account, items, free }, notices))
+}
+
+/// Appends what there is to notice of a scope's messaging limit.
+pub fn write_notices(scope: &Scope, notices: &Notices, out: &mut Vec<u8>) {
+    let mut w = begin(out);
+    write_scope(&mut w, scope);
+    write_standing(&mut w, notices);
+}
+
+/// Reads what there is to notice of a scope's messaging limit.
+///
+/// # Errors
+/// If it is damaged or too new.
+pub fn read_notices(bytes: &[u8]) -> Result<(Scope, Notices)> {
+    let mut r = open(bytes)?;
+    let scope = read_scope(&mut r)?;
+    let notices = read_standing(&mut r)?;
+    r.end()?;
+    Ok((scope, notices))
+}
+
+fn write_standing(w: &mut Writer<'_>, notices: &Notices) {
+    let deliveries = |w: &mut Writer<'_>, kind: u8, of: &Deliveries| {
+        w.byte(kind);
+        w.signed(i64::from(of.month.ordinal()));
+        w.unsigned(u64::from(of.bound));
+    };
+    let budget = |w: &mut Writer<'_>, kind: u8, of: &BudgetOf| {
+        w.byte(kind);
+        w.signed(i64::from(of.month.ordinal()));
+        w.optional_text(of.category.as_ref().map(Category::name));
+        w.array(of.currency.bytes());
+        w.signed(of.bound.millionths());
+    };
+    let people = |w: &mut Writer<'_>, kind: u8, bound: u32| {
+        w.byte(kind);
+        w.unsigned(u64::from(bound));
+    };
+    let notices = notices.iter();
+    w.count(notices.len());
+    for (notice, Stands { since, until }) in notices {
+        match notice {
+            Notice::AllowanceLow(of) => deliveries(w, 0, of),
+            Notice::AllowanceUsedUp(of) => deliveries(w, 1, of),
+            Notice::BudgetLow(of) => budget(w, 2, of),
+            Notice::BudgetOverrun(of) => budget(w, 3, of),
+            Notice::BudgetExceeded(of) => budget(w, 4, of),
+            Notice::MessagingLimitLow(bound) => people(w, 5, *bound),
+            Notice::MessagingLimitReached(bound) => people(w, 6, *bound),
+        }
+        w.instant(since);
+        w.optional_instant(until);
+    }
+}
+
+fn read_standing(r: &mut Reader<'_>) -> Result<Notices> {
+    let deliveries = |r: &mut Reader<'_>| Ok(Deliveries { month: month(r)?, bound: r.small()? });
+    let budget = |r: &mut Reader<'_>| {
+        Ok(BudgetOf {
+            month: month(r)?,
+            category: r.optional_text()?.map(Category::parse),
+            currency: currency(r)?,
+            bound: Amount::from_millionths(r.signed()?),
+        })
+    };
+    let notices = r.list(|r| {
+        let notice = match r.byte()? {
+            0 => Notice::AllowanceLow(deliveries(r)?),
+            1 => Notice::AllowanceUsedUp(deliveries(r)?),
+            2 => Notice::BudgetLow(budget(r)?),
+            3 => Notice::BudgetOverrun(budget(r)?),
+            4 => Notice::BudgetExceeded(budget(r)?),
+            5 => Notice::MessagingLimitLow(r.small()?),
+            6 => Notice::MessagingLimitReached(r.small()?),
+            _ => return Err(Error::Damaged("a notice")),
+        };
+        Ok((notice, Stands { since: r.instant()?, until: r.optional_instant()? }))
+    })?;
+    Ok(notices.into_iter().collect())
 }
 
 /// Appends when a person was reached, and by whom.
@@ -203,6 +295,7 @@ fn date(r: &mut Reader<'_>) -> Result<Date> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Millis;
 
     fn usd() -> Currency {
         Currency::parse("USD").expect("a currency")
@@ -256,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_of_a_number_and_of_a_person_is_read() {
+    fn what_is_written_of_a_number_a_person_and_notices_is_read() {
         let number = NumberId::parse("n").expect("an id");
         let [scope, ..] = scopes();
         let mut spend = Spend::new(scope.clone());
@@ -264,10 +357,31 @@ mod tests {
         for category in [Category::Utility, Category::Unknown("brand_new".into())] {
             spend.add(Item { month, category, currency: usd() }, 2, Amount::from_millionths(20_000));
         }
+        spend.account = Some(account("a").expect("an id"));
+        spend.take_free(month, 7);
+        let (free, category) = (Deliveries { month, bound: 1_000 }, Some(Category::Marketing));
+        let budget = BudgetOf { month, category, currency: usd(), bound: Amount::from_millionths(20_000) };
+        let of_number = [
+            Notice::AllowanceLow(free),
+            Notice::AllowanceUsedUp(free),
+            Notice::BudgetLow(budget.clone()),
+            Notice::BudgetOverrun(BudgetOf { category: None, ..budget.clone() }),
+            Notice::BudgetExceeded(budget),
+        ];
+        let of_limit = [Notice::MessagingLimitLow(200), Notice::MessagingLimitReached(250)];
+        let standing = |notices: &[Notice], until| -> Notices {
+            notices.iter().map(|notice| (notice.clone(), Stands { since: Timestamp::EARLIEST, until })).collect()
+        };
+        let notices = standing(&of_number, Some(Timestamp::LATEST - Millis(1)));
         let mut bytes = Vec::new();
-        write_spend(&number, &spend, &mut bytes);
-        assert_eq!(read_spend(&bytes), Ok((number, spend)));
+        write_spend(&number, &spend, &notices, &mut bytes);
+        assert_eq!(read_spend(&bytes), Ok((number, spend, notices)));
         no_part_is_read(&bytes, read_spend);
+        let notices = standing(&of_limit, None);
+        let mut bytes = Vec::new();
+        write_notices(&scope, &notices, &mut bytes);
+        assert_eq!(read_notices(&bytes), Ok((scope.clone(), notices)));
+        no_part_is_read(&bytes, read_notices);
         let mut bytes = Vec::new();
         write_reached(&scope, Timestamp::EARLIEST, &mut bytes);
         assert_eq!(read_reached(&bytes), Ok((scope, Timestamp::EARLIEST)));

@@ -53,6 +53,18 @@ impl Reach {
         forgotten
     }
 
+    /// How many people are remembered: where nobody is who does not count any more, that many count.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.order.len() as u64
+    }
+
+    /// Whether nobody is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// How many people were reached in the 24 hours before an instant.
     #[must_use]
     pub fn count(&self, now: Timestamp) -> u64 {

@@ -182,7 +182,7 @@ impl Counter {
         self.messages.get(&half_hour).into_iter().flatten().map(|(share, count)| (share, *count)).collect()
     }
 
-    /// The accounts, and how many messages of each have been counted.
+    /// The accounts of which messages have been counted, and how many of each.
     #[must_use]
     pub fn accounts(&self) -> BTreeMap<Option<AccountId>, u64> {
         let mut accounts: BTreeMap<Option<AccountId>, i64> = BTreeMap::new();
@@ -194,7 +194,8 @@ impl Counter {
                 }
             }
         }
-        accounts.into_iter().map(|(account, sum)| (account, u64::try_from(sum).unwrap_or(0))).collect()
+        let counted = |(account, sum)| Some((account, u64::try_from(sum).ok().filter(|sum| *sum > 0)?));
+        accounts.into_iter().filter_map(counted).collect()
     }
 
     /// The tier of the next message, by the card of any currency in use that has tiers.

@@ -51,6 +51,10 @@ pub fn settings(given: &Given, policy: &Policy) -> Result<(Policy, Rules), Strin
                 let from = value.parse().map_err(|_| format!("`{value}` is no number"))?;
                 policy.allowance_low = Some(from);
             }
+            "messaging_limit_low" => {
+                let percent = value.parse().map_err(|_| format!("`{value}` is no number"))?;
+                policy.messaging_limit_low = Some(percent);
+            }
             // `block 1.00`, `warn 1.00`, and behind a `;` from where on little is left; of every category, in USD.
             "budget_block" | "budget_warn" => {
                 let (whole, low) = value.split_once(';').unwrap_or((value, value));

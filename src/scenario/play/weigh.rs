@@ -41,6 +41,7 @@ impl Stage<'_> {
             | Expect::Unknown(_)
             | Expect::Warning(_)
             | Expect::NoWarning
+            | Expect::InFlight(_)
             | Expect::Category(_)
             | Expect::Market(_) => {
                 let verdicts = self.verdicts.get(asked).unwrap_or_default();
@@ -69,6 +70,9 @@ impl Stage<'_> {
                 let found = self.closed.contains(&reason.as_str());
                 (!found).then(|| format!("windows closed for {:?}", self.closed))
             }
+            Expect::Notice(code) if self.notices.contains(&code.as_str()) => None,
+            Expect::NoNotice if self.notices.is_empty() => None,
+            Expect::Notice(_) | Expect::NoNotice => Some(format!("notices {:?}", self.notices)),
             Expect::Nothing => (told > 0).then(|| format!("{told} outputs were published")),
             Expect::Charge(..)
             | Expect::FreeLine(..)
@@ -239,12 +243,14 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
         })
     };
     let template = verdict.template.as_ref().and_then(|view| view.category.as_ref());
+    let in_flight = verdict.price.in_flight.or(verdict.limits.in_flight);
     let same = match expect {
         Expect::Allow => verdict.answer == Answer::Allowed,
         Expect::Block(wanted) => verdict.answer == Answer::Blocked && is(wanted),
         Expect::Unknown(wanted) => verdict.answer == Answer::Unknown && is(wanted),
         Expect::NoWarning => verdict.warnings.is_empty(),
         Expect::Warning(code) => verdict.warnings.iter().any(|cited| cited.reason.code() == code),
+        Expect::InFlight(count) => in_flight == Some(*count),
         Expect::Category(category) => template.is_some_and(|known| known.name() == category),
         Expect::Market(market) => verdict.price.market.is_some_and(|known| known.name() == market),
         _ => true,
@@ -255,7 +261,8 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
         let category = template.map_or("unknown", |category| category.name());
         let reason = reason.map_or("no reason", |reason| reason.code());
         format!(
-            "{}: {reason}; warnings {warnings:?}; template's category {category}; market {market}",
+            "{}: {reason}; warnings {warnings:?}; template's category {category}; market {market}; in flight \
+             {in_flight:?}",
             verdict.answer.name()
         )
     })

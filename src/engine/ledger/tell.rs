@@ -1,0 +1,280 @@
+//! What the ledger tells of its own accord: what each scope has used, every so often and as soon as there is something to
+//! notice.
+
+use std::collections::BTreeSet;
+
+use super::{Arisen, Facts, KEPT, Ledger, Numbered, Posted, scope_key};
+use crate::domain::id::{AccountId, NumberId};
+use crate::domain::ledger::Scope;
+use crate::domain::ledger::notices::{Notice, Notices, Stands};
+use crate::domain::ledger::spend::Spend;
+use crate::domain::ledger::volume::{CounterId, Reached};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::rules::limits::MessagingLimit;
+use crate::domain::rules::tiers::Accrual;
+use crate::domain::time::{Date, Days, Millis, Month, Span, Timestamp};
+use crate::store::{self, Store};
+
+/// What a scope has used of its limits, tiers and budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Whose.
+    pub scope: Scope,
+    /// Everything that was known by then is in it.
+    pub as_of: Timestamp,
+    /// How many people may be reached outside service windows in 24 hours, if known.
+    pub limit: Option<MessagingLimit>,
+    /// How many have been; nothing where nobody counts them.
+    pub people: Option<u64>,
+    /// The volume of each account, market, category and month, and the tier the portfolio has reached there.
+    pub tiers: Vec<TierUsed>,
+    /// What each number was charged for.
+    pub spend: Vec<SpentBy>,
+    /// What tiers have taken off, by month, category and currency.
+    pub off: Vec<(Month, Accrual, Currency, Amount)>,
+    /// What there is to notice.
+    pub notices: Vec<Standing>,
+}
+
+/// The volume of an account that counts towards a tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierUsed {
+    /// Of which count.
+    pub counter: CounterId,
+    /// The account.
+    pub account: Option<AccountId>,
+    /// Its charged messages.
+    pub messages: u64,
+    /// The tier that the next message of the portfolio comes into, if any card has tiers for it.
+    pub tier: Option<Reached>,
+}
+
+/// What one number was charged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentBy {
+    /// The number.
+    pub number: NumberId,
+    /// The sums.
+    pub spend: Spend,
+    /// The present month of its account, and from when to when it lasts, if its zone is known.
+    pub month: Option<(Month, Span)>,
+}
+
+/// A notice that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The number, if it is of one.
+    pub number: Option<NumberId>,
+    /// The notice.
+    pub notice: Notice,
+    /// How far it has come.
+    pub reached: Measure,
+    /// The charge instant of the line that it arose with.
+    pub since: Timestamp,
+    /// Whether it has not been told before.
+    pub is_new: bool,
+}
+
+/// A count of deliveries or people, or a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// So many.
+    Count(u64),
+    /// So much; nothing where that does not fit into an amount.
+    Sum(Option<Amount>),
+}
+
+impl Ledger {
+    /// Tells what is used, of every scope of which something has changed or people are counted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tell(
+        &mut self,
+        facts: Facts<'_>,
+        as_of: Timestamp,
+        posted: &mut Vec<Posted>,
+        store: &impl Store,
+    ) -> Result<(), store::Error> {
+        self.forget_people(as_of);
+        let counted = self.reach.values().filter(|people| people.reach.next().is_some());
+        self.untold.extend(counted.map(|people| people.scope.clone()));
+        if self.notices_end.is_some_and(|end| end <= as_of) {
+            let ended = |notices: &Notices| notices.next_end().is_some_and(|end| end <= as_of);
+            let numbers = self.spend.values().filter(|known| ended(&known.notices));
+            self.untold.extend(numbers.map(|known| known.spend.scope.clone()));
+        }
+        for scope in std::mem::take(&mut self.untold) {
+            let used = self.used(facts, scope, as_of, store)?;
+            posted.push(Posted::Used(Box::new(used)));
+        }
+        self.notices_end = self.spend.values().filter_map(|known| known.notices.next_end()).min();
+        self.told_at = Some(as_of);
+        Ok(())
+    }
+
+    /// Tells what is used, of every scope of which anything is known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tell_all(
+        &mut self,
+        facts: Facts<'_>,
+        as_of: Timestamp,
+        posted: &mut Vec<Posted>,
+        store: &impl Store,
+    ) -> Result<(), store::Error> {
+        self.untold = self.known();
+        self.tell(facts, as_of, posted, store)
+    }
+
+    /// The scopes of which anything is known.
+    pub(super) fn known(&self) -> BTreeSet<Scope> {
+        let numbers = self.spend.values().map(|known| &known.spend.scope);
+        let people = self.reach.values().filter(|people| !people.reach.is_empty()).map(|people| &people.scope);
+        numbers.chain(people).chain(self.counters.keys().map(|id| &id.scope)).cloned().collect()
+    }
+
+    /// Whether notices have arisen that nobody was told of.
+    #[must_use]
+    pub const fn has_arisen(&self) -> bool {
+        !self.arisen.is_empty()
+    }
+
+    /// Tells at once what is used where notices have arisen.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tell_arisen(
+        &mut self,
+        facts: Facts<'_>,
+        as_of: Timestamp,
+        posted: &mut Vec<Posted>,
+        store: &impl Store,
+    ) -> Result<(), store::Error> {
+        while let Some((scope, ..)) = self.arisen.first() {
+            let scope = scope.clone();
+            let used = self.used(facts, scope, as_of, store)?;
+            posted.push(Posted::Used(Box::new(used)));
+        }
+        Ok(())
+    }
+
+    /// When something is to be told next, where that is done so often.
+    #[must_use]
+    pub fn next_told(&self, every: Millis) -> Option<Timestamp> {
+        let waits = !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
+        let told = self.told_at.map(|told| told + every).or(self.now).filter(|_| waits);
+        told.into_iter().chain(self.notices_end).min()
+    }
+
+    /// What a scope has used.
+    fn used(
+        &mut self,
+        facts: Facts<'_>,
+        scope: Scope,
+        as_of: Timestamp,
+        store: &impl Store,
+    ) -> Result<Used, store::Error> {
+        let Facts { setup, reference, .. } = facts;
+        let limit = reference.messaging_limit(&scope, as_of);
+        let (mut tiers, mut off) = (Vec::new(), Vec::new());
+        for (id, entry) in self.counters.iter_mut().filter(|(id, _)| id.scope == scope) {
+            entry.prepare(id, reference, store)?;
+            let tier =
+                entry.counter.tier(id, (&setup.cards, setup.rules.card_date(id.month.first_day())), &entry.switches);
+            tiers.extend(entry.counter.accounts().into_iter().map(|(account, messages)| TierUsed {
+                counter: id.clone(),
+                account,
+                messages,
+                tier,
+            }));
+            let sums = entry.counter.published.values().flat_map(|published| &published.off);
+            let sums = sums.filter(|(_, amount)| **amount != Amount::ZERO);
+            off.extend(sums.map(|(currency, amount)| (id.month, id.accrual, *currency, *amount)));
+        }
+        let (people, of_limit) = self.people_of(facts, &scope, as_of);
+        let (spend, mut notices) = self.spent_in(facts, &scope, as_of);
+        notices.extend(of_limit);
+        notices.sort_by(|one, other| (&one.number, &one.notice).cmp(&(&other.number, &other.notice)));
+        self.arisen.retain(|(of, ..)| *of != scope);
+        Ok(Used { scope, as_of, limit, people, tiers, spend, off, notices })
+    }
+
+    /// How many people a scope has reached, where they are counted, and what there is to notice of that.
+    fn people_of(&mut self, facts: Facts<'_>, scope: &Scope, as_of: Timestamp) -> (Option<u64>, Vec<Standing>) {
+        let Self { reach, arisen, .. } = self;
+        let Some(people) = reach.get_mut(&scope_key(scope)) else {
+            return (None, Vec::new());
+        };
+        people.forget(as_of);
+        let limit = match scope {
+            // What a number's own limit is, its last line has told, if there was one since the start.
+            Scope::Number(_) => people.limit.map(|(.., limit)| limit),
+            Scope::Portfolio(_) | Scope::Account(_) => Some(people.limit(&facts, None, as_of)),
+        };
+        if let Some(limit) = limit {
+            people.weigh_notices(&facts.setup.policy, limit);
+        }
+        let count = people.reach.len();
+        let notices = people.notices.iter().map(|(notice, Stands { since, .. })| Standing {
+            number: None,
+            notice: notice.clone(),
+            reached: Measure::Count(count),
+            since,
+            is_new: has(arisen, scope, None, notice),
+        });
+        (Some(count), notices.collect())
+    }
+
+    /// What the numbers of a scope were charged for, in their order, and what there is to notice of that.
+    fn spent_in(&mut self, facts: Facts<'_>, scope: &Scope, as_of: Timestamp) -> (Vec<SpentBy>, Vec<Standing>) {
+        let Self { spend, spent, arisen, .. } = self;
+        let (mut all, mut notices) = (Vec::new(), Vec::new());
+        for (number, known) in spend.iter_mut().filter(|(_, known)| known.spend.scope == *scope) {
+            let Numbered { spend, notices: standing, changed } = known;
+            spend.forget_before(Date::utc(as_of - KEPT).month());
+            let holds = |notice: &Notice, stands: Stands| {
+                stands.until.is_none_or(|until| as_of < until) && notice.holds(&facts.setup.policy, number, spend)
+            };
+            if standing.keep(holds) && !std::mem::replace(changed, true) {
+                spent.push(number.clone());
+            }
+            notices.extend(standing.iter().map(|(notice, Stands { since, .. })| Standing {
+                number: Some(number.clone()),
+                reached: reached(notice, spend),
+                is_new: has(arisen, scope, Some(number), notice),
+                notice: notice.clone(),
+                since,
+            }));
+            let month = present_month(facts, spend.account.as_ref(), as_of);
+            all.push(SpentBy { number: number.clone(), spend: spend.clone(), month });
+        }
+        all.sort_by(|one, other| one.number.cmp(&other.number));
+        (all, notices)
+    }
+}
+
+/// Whether a notice is among those that have arisen.
+fn has(arisen: &[Arisen], scope: &Scope, number: Option<&NumberId>, notice: &Notice) -> bool {
+    arisen.iter().any(|(of, from, new)| of == scope && from.as_ref() == number && new == notice)
+}
+
+/// How far what a notice is of has come.
+fn reached(notice: &Notice, spend: &Spend) -> Measure {
+    match notice {
+        Notice::AllowanceLow(of) | Notice::AllowanceUsedUp(of) => Measure::Count(u64::from(spend.free_used(of.month))),
+        Notice::BudgetLow(of) | Notice::BudgetOverrun(of) | Notice::BudgetExceeded(of) => {
+            Measure::Sum(spend.of(of.month, of.category.as_ref(), of.currency))
+        }
+        // No number has them.
+        Notice::MessagingLimitLow(_) | Notice::MessagingLimitReached(_) => Measure::Count(0),
+    }
+}
+
+/// The month of an instant in an account's zone, and from when to when it lasts; nothing where the zone is not known.
+fn present_month(facts: Facts<'_>, account: Option<&AccountId>, at: Timestamp) -> Option<(Month, Span)> {
+    let zone = facts.zone(account, at)?;
+    let month = Days::of(facts.zones, Some(zone), at).first.month();
+    Some((month, facts.span(zone, month)?))
+}
