@@ -34,7 +34,7 @@ use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::usage::{Person, Snapshot, Usage};
 use crate::domain::ledger::volume::HalfHour;
-use crate::domain::message::{Message, Request, TIME_TO_LIVE};
+use crate::domain::message::{Message, NOTED_EARLY, Request, TIME_TO_LIVE};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::policy::{Context, Policy};
@@ -56,7 +56,7 @@ use timers::Timers;
 /// How far ahead of its arrival an event may say it happened.
 const FUTURE: Millis = Millis::minutes(10);
 
-/// How far back messages are looked at again; the store forgets their order a day after that.
+/// How far back messages are looked at again.
 const LOOKED_BACK: Millis = Millis::days(15);
 
 /// How many bytes a row that is written has about, with its key.
@@ -633,7 +633,9 @@ impl<S: Store> Engine<S> {
         for key in dropped {
             let row = self.messages.row(key, &self.store)?;
             if let Some(message) = &mut row.value {
+                let before = message.noted_at();
                 fold::drop_message(&context, &mut entry.number, contact, &account, message, due, &mut self.effects);
+                note(&mut self.sent, key, message, before);
                 self.messages.changed(key);
             }
         }
@@ -672,7 +674,9 @@ impl<S: Store> Engine<S> {
             now,
         );
         if fold::admit(&context, event, known.is_known).is_err() {
-            return Ok(Err(Rejected::TooLate));
+            // A dead letter would tell of somebody who was erased.
+            let is_forgotten = self.is_forgotten(prepared)?;
+            return Ok(if is_forgotten { Ok(()) } else { Err(Rejected::TooLate) });
         }
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
@@ -686,6 +690,7 @@ impl<S: Store> Engine<S> {
         // A copy, because a second row is changed with it; written back below.
         let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
         forget(&mut whole_message, now);
+        let whole_noted_at = whole_message.as_ref().and_then(Message::noted_at);
         let message_row = match message {
             Some(key) => Some((*key, &mut self.messages.row(*key, &self.store)?.value)),
             None => None,
@@ -725,6 +730,9 @@ impl<S: Store> Engine<S> {
         let then = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
         if let Some(key) = whole {
+            if let Some(message) = &whole_message {
+                note(&mut self.sent, *key, message, whole_noted_at);
+            }
             self.messages.row(*key, &self.store)?.value = whole_message;
             self.messages.changed(*key);
         }
@@ -763,7 +771,7 @@ impl<S: Store> Engine<S> {
             forget(&mut row.value, now);
             if let Some(message) = &row.value {
                 (recalled.is_known, recalled.contact) = (true, message.contact);
-                recalled.noted_at = message.contact.and_then(|_| message.known_at());
+                recalled.noted_at = message.contact.and_then(|_| message.noted_at());
             }
         }
         if let Some(key) = request {
@@ -800,17 +808,19 @@ impl<S: Store> Engine<S> {
         let Some(row) = &self.contacts.row(contact_number, &self.store)?.value else {
             return Ok(Vec::new());
         };
-        let mut keys = self.sent.since(contact_number, since, &self.store)?;
+        let noted_since = since - NOTED_EARLY;
+        let mut keys = self.sent.since(contact_number, noted_since, &self.store)?;
         if let Some(chain) = row.contact().and_then(|contact| contact.chain.as_deref()) {
             for absorbed in &chain.absorbed {
-                keys.extend(self.sent.since(*absorbed, since, &self.store)?);
+                keys.extend(self.sent.since(*absorbed, noted_since, &self.store)?);
             }
         }
         let mut earlier = Vec::new();
         for key in keys {
             let row = self.messages.row(key, &self.store)?;
             forget(&mut row.value, now);
-            earlier.extend(row.value.clone().filter(|other| !other.packed).map(|other| (key, other)));
+            let message = row.value.as_ref().filter(|message| message.known_at().is_some_and(|at| at >= since));
+            earlier.extend(message.map(|message| (key, message.clone())));
         }
         let context = context_of(
             &self.setup,
@@ -827,18 +837,13 @@ impl<S: Store> Engine<S> {
         Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
     }
 
-    /// Notes when a message went to its contact, if that is news.
+    /// Notes that a message went to its contact, if that is news.
     fn note_sent(&mut self, message: Option<MessageKey>, before: Option<Timestamp>) -> Result<(), store::Error> {
         let Some(key) = message else {
             return Ok(());
         };
-        let Some(message) = &self.messages.row(key, &self.store)?.value else {
-            return Ok(());
-        };
-        if let (Some(contact), Some(sent_at)) = (message.contact, message.known_at())
-            && before != Some(sent_at)
-        {
-            self.sent.add(contact, sent_at, key);
+        if let Some(message) = &self.messages.row(key, &self.store)?.value {
+            note(&mut self.sent, key, message, before);
         }
         Ok(())
     }
@@ -885,14 +890,12 @@ impl<S: Store> Engine<S> {
             let named = message.account.as_ref();
             let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
             let disturbed = Disturbed { key, message, account: &account, news: news.as_ref() };
-            let before = disturbed.message.known_at();
+            let before = disturbed.message.noted_at();
             let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
             waiting.extend(more);
             // What it answers to may only be known now.
-            if let Some(message) = &self.messages.row(key, &self.store)?.value
-                && let Some(sent_at) = message.known_at().filter(|sent_at| before != Some(*sent_at))
-            {
-                self.sent.add(contact_number, sent_at, key);
+            if let Some(message) = &self.messages.row(key, &self.store)?.value {
+                note(&mut self.sent, key, message, before);
             }
             arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
             self.messages.changed(key);
@@ -1033,7 +1036,7 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
     Meta::with_position(former, position)
 }
 
-/// The row that a row of the changelog brings with it: a contact's timer, or when a message went to its contact.
+/// The row that a row of the changelog brings with it: a contact's timer, or that a message went to its contact.
 ///
 /// # Errors
 /// If the row is damaged or too new.
@@ -1047,7 +1050,7 @@ pub fn derived_from(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::
         return Ok(None);
     };
     let message = state::read_message(row)?;
-    let sent = message.contact.zip(message.known_at());
+    let sent = message.contact.zip(message.noted_at());
     Ok(sent.map(|(contact, at)| keys::sent(contact, at.millis(), message_key)))
 }
 
@@ -1082,6 +1085,15 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
         *slot = None;
     } else if !message.packed && message.packs_at().is_some_and(|at| at <= now) {
         message.pack();
+    }
+}
+
+/// Notes to whom a message went, if that is news.
+fn note(sent: &mut SentIndex, key: MessageKey, message: &Message, before: Option<Timestamp>) {
+    if let (Some(contact), Some(noted_at)) = (message.contact, message.noted_at())
+        && before != Some(noted_at)
+    {
+        sent.add(contact, noted_at, key);
     }
 }
 

@@ -6,12 +6,10 @@
 //! (decision 14).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{
-    Contacts, Engine, LOOKED_BACK, Output, Prepared, Recalled, aliases_of, arm, context_of, forget, publish_into,
-};
+use super::{Contacts, Engine, Output, Prepared, Recalled, aliases_of, arm, context_of, forget, publish_into};
 use crate::codec::ids;
 use crate::codec::state::{AliasRow, ContactRow, NumberIndex};
 use crate::domain::contact::{Choice, Consent, ConsentSource, Contact};
@@ -519,7 +517,24 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Cuts the messages to somebody who is forgotten to their decisions: their ids tell a phone number.
+    /// Whether an event is about somebody who was erased, and brings nobody back.
+    pub(super) fn is_forgotten(&mut self, prepared: &Prepared) -> Result<bool, store::Error> {
+        let event = &prepared.event;
+        let key = &self.setup.key;
+        let aliases = prepared.aliases.as_deref().map_or_else(|| Cow::Owned(aliases_of(event, key)), Cow::Borrowed);
+        let mut is_forgotten = false;
+        for alias in &*aliases {
+            match &self.aliases.row(alias.hash, &self.store)?.value {
+                Some(AliasRow::Suppressed(suppressed)) => is_forgotten |= !brings_back(event, suppressed),
+                Some(AliasRow::Of(_)) => return Ok(false),
+                None => {}
+            }
+        }
+        Ok(is_forgotten)
+    }
+
+    /// Cuts the messages to somebody who is forgotten to their decisions: their ids tell a phone number. Of one that is not
+    /// held any more the changelog is told that it is gone, in case that holds it still.
     fn erase_messages(
         &mut self,
         index: NumberIndex,
@@ -529,26 +544,30 @@ impl<S: Store> Engine<S> {
         let now = self.meta.partition_time.unwrap_or(Timestamp::EARLIEST);
         let mut keys: BTreeSet<MessageKey> = contact.pending.iter().map(|(_, key)| *key).collect();
         for number in numbers {
-            keys.extend(self.sent.since(*number, now - LOOKED_BACK, &self.store)?);
+            keys.extend(self.sent.since(*number, Timestamp::EARLIEST, &self.store)?);
         }
+        // In the order of a month's deliveries they go on by names that tell nothing, and so do those whose rows have gone by
+        // age: whose they were is not known any more.
         let ranked: Vec<MessageKey> = self.numbers[index.0 as usize].number.ranked().collect();
+        let mut called = BTreeMap::new();
         for key in ranked {
-            let message = &self.messages.row(key, &self.store)?.value;
-            if message.as_ref().and_then(|message| message.contact).is_some_and(|contact| numbers.contains(&contact)) {
+            let row = self.messages.peek(key, &self.store)?;
+            let message = row.filter(|message| message.forgotten_at().is_none_or(|at| at > now));
+            let is_theirs = message.as_ref().is_some_and(|it| it.contact.is_some_and(|to| numbers.contains(&to)));
+            if is_theirs {
                 keys.insert(key);
             }
+            if (is_theirs || message.is_none())
+                && let Ok(id) = MessageId::parse(ids::hex(key.0).as_str())
+            {
+                called.insert(key, id);
+            }
         }
+        self.numbers[index.0 as usize].number.call_messages(&called);
         for key in keys {
             let row = self.messages.row(key, &self.store)?;
             forget(&mut row.value, now);
-            let Some(message) = &mut row.value else {
-                continue;
-            };
-            // In the order of the month's deliveries it goes on by a name that tells nothing.
-            if let (Some(month), Ok(id)) = (message.ranked, MessageId::parse(ids::hex(key.0).as_str())) {
-                self.numbers[index.0 as usize].number.call_message(month, key, &id);
-            }
-            if !message.packed {
+            if let Some(message) = row.value.as_mut().filter(|message| !message.packed) {
                 message.pack();
             }
             self.messages.changed(key);
