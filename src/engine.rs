@@ -29,7 +29,7 @@ use crate::domain::contact::Contact;
 use crate::domain::effect::{Effect, What};
 use crate::domain::event::{About, Event, Happening, Status};
 use crate::domain::fold::{self, Disturbed, Held, News};
-use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId};
+use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId, Participant, WaId};
 use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::usage::{Person, Snapshot, Usage};
@@ -94,6 +94,8 @@ pub struct Prepared {
     message: Option<MessageKey>,
     /// The message to a group, where `message` is one recipient's share of it.
     whole: Option<MessageKey>,
+    /// By which name that recipient is known.
+    recipient: Option<AliasHash>,
     request: Option<[u8; 16]>,
     /// Nothing where they are hardly ever asked for: a message that is known knows its contact.
     aliases: Option<Vec<Alias>>,
@@ -131,16 +133,25 @@ impl Prepared {
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => (None, None),
         };
-        let whole = match &event.happening {
-            Happening::Status(Status { about: About::Message(id), participant: Some(_), .. }) => {
-                Some(ids::message(number, id, None))
+        let (whole, recipient) = match &event.happening {
+            Happening::Status(Status { about: About::Message(id), participant: Some(participant), .. }) => {
+                (Some(ids::message(number, id, None)), Some(name_of(participant, number, key)))
             }
-            _ => None,
+            _ => (None, None),
         };
         let about_known = matches!(event.happening, Happening::SendAccepted(_) | Happening::Status(_));
         let aliases = (!about_known).then(|| aliases_of(&event, key));
-        Self { event, message, whole, request, aliases }
+        Self { event, message, whole, recipient, request, aliases }
     }
+}
+
+/// The name of a recipient within a group, as it would be a contact's.
+fn name_of(participant: &Participant, number: &NumberId, key: &DeploymentKey) -> AliasHash {
+    let alias = match WaId::parse(participant.as_str()) {
+        Ok(phone) => key.alias(number, Rank::Phone, phone.as_str()),
+        Err(_) => key.alias(number, Rank::Scoped, participant.as_str()),
+    };
+    alias.hash
 }
 
 /// An effect and the number it belongs to.
@@ -655,7 +666,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, whole, request, aliases: _ } = prepared;
+        let Prepared { event, message, whole, recipient, request, aliases: _ } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -664,6 +675,9 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
+        if self.is_of_erased_recipient(prepared)? {
+            return Ok(Ok(()));
+        }
         let known = self.recall(*message, *request, now)?;
         let context = context_of(
             &self.setup,
@@ -739,6 +753,12 @@ impl<S: Store> Engine<S> {
         if let Some((number, contact)) = contact {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
+        }
+        if let (Some(key), Some(recipient)) = (message, recipient)
+            && let Some(share) = &mut self.messages.row(*key, &self.store)?.value
+            && !share.packed
+        {
+            share.recipient = Some(ContactNumber::of_recipient(*recipient));
         }
         self.note_sent(*message, known.noted_at)?;
         let mut disturbed = then.disturbed;
@@ -1036,22 +1056,23 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
     Meta::with_position(former, position)
 }
 
-/// The row that a row of the changelog brings with it: a contact's timer, or that a message went to its contact.
+/// The rows that a row of the changelog brings with it: a contact's timer, or to whom a message went.
 ///
 /// # Errors
 /// If the row is damaged or too new.
-pub fn derived_from(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
+pub fn derived_from(key: &[u8], row: &[u8]) -> Result<impl Iterator<Item = keys::Key>, state::Error> {
     if let Some(contact_number) = keys::parse_contact(key) {
         let row = state::read_contact_row(row)?;
         let due = row.contact().and_then(|contact| contact.armed);
-        return Ok(due.map(|due| keys::timer_at(due.millis(), contact_number)));
+        return Ok([due.map(|due| keys::timer_at(due.millis(), contact_number)), None].into_iter().flatten());
     }
     let Some(message_key) = keys::parse_message(key) else {
-        return Ok(None);
+        return Ok([None, None].into_iter().flatten());
     };
     let message = state::read_message(row)?;
-    let sent = message.contact.zip(message.noted_at());
-    Ok(sent.map(|(contact, at)| keys::sent(contact, at.millis(), message_key)))
+    let noted_at = message.noted_at();
+    let sent = |to: Option<_>| Some(keys::sent(to?, noted_at?.millis(), message_key));
+    Ok([sent(message.contact), sent(message.recipient)].into_iter().flatten())
 }
 
 /// Writes a number and its months, and forgets months nothing can come late for any more.
@@ -1090,10 +1111,10 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
 
 /// Notes to whom a message went, if that is news.
 fn note(sent: &mut SentIndex, key: MessageKey, message: &Message, before: Option<Timestamp>) {
-    if let (Some(contact), Some(noted_at)) = (message.contact, message.noted_at())
-        && before != Some(noted_at)
-    {
-        sent.add(contact, noted_at, key);
+    if let Some(noted_at) = message.noted_at().filter(|noted_at| before != Some(*noted_at)) {
+        for contact in message.noted_to() {
+            sent.add(contact, noted_at, key);
+        }
     }
 }
 

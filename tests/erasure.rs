@@ -20,7 +20,9 @@ use tollgate::engine::{Advanced, Engine, Output, Prepared, Rejected, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
 
-use erased::{Forms, accepted, asked, erased, freeform, inbound, marketing, names, of, status, stop};
+use erased::{
+    Forms, accepted, accepted_for_group, asked, erased, freeform, inbound, marketing, names, of, share, status, stop,
+};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -184,6 +186,79 @@ fn messages_that_were_settled_long_before_are_reached() {
         assert!(before.contains('m') && before.contains('w'), "{days}: {before}: or nothing is to be erased");
         deployment.fold(&erased(names(), until));
         assert_eq!(deployment.tells(), "", "{days}");
+    }
+}
+
+#[test]
+fn messages_of_which_little_was_heard_are_reached() {
+    let mut deployment = Deployment::on(Memory::default());
+    deployment.fold(&inbound(START, 100));
+    // The platform refused it; nobody knew whom it went to; it was read, and nothing else.
+    deployment.fold(&status(START + 1_000, 0, "failed"));
+    deployment.fold(&Event { contact: None, ..status(START + 2_000, 1, "sent") });
+    deployment.fold(&status(START + 3_000, 1, "delivered"));
+    deployment.fold(&status(START + 4_000, 2, "read"));
+    deployment.others(START + 5 * DAY, START + 30 * DAY);
+    assert!(deployment.tells().contains('w'));
+    deployment.fold(&erased(names(), START + 30 * DAY));
+    assert_eq!(deployment.tells(), "");
+}
+
+#[test]
+fn what_is_known_of_nobody_goes_by_age() {
+    let mut deployment = Deployment::on(Memory::default());
+    deployment.fold(&Event { contact: None, ..status(START, 0, "sent") });
+    let rows = deployment.rows();
+    let (_, row) = rows.iter().find(|(key, _)| key[0] == keys::MESSAGE).expect("it is held");
+    let until = state::kept_until(row).expect("it goes some day").millis();
+    assert!((START + 37 * DAY..=START + 74 * DAY).contains(&until), "{until}");
+}
+
+#[test]
+fn recipients_within_groups_are_reached_and_not_brought_back() {
+    let by_phone = || Person { wa_id: Some(erased::PHONE.into()), ..Person::default() };
+    let by_id = || Person { user_id: Some(erased::SCOPED.into()), ..Person::default() };
+    let other = || Person { wa_id: Some("13105550199".into()), ..Person::default() };
+    for is_contact in [false, true] {
+        let mut deployment = Deployment::on(Memory::default());
+        if is_contact {
+            deployment.fold(&inbound(START - HOUR, 100));
+        }
+        for name in 0..4 {
+            deployment.fold(&accepted_for_group(START, name));
+        }
+        // One was delivered to them and one was not, and of one the platform says what it costs long after.
+        for (name, recipient, what) in
+            [(0, by_phone(), "delivered"), (1, by_phone(), "sent"), (2, by_id(), "read"), (3, other(), "delivered")]
+        {
+            deployment.fold(&share(START + 1_000, name, recipient, what));
+        }
+        let erased_at = START + 20 * DAY;
+        deployment.others(START + DAY, erased_at);
+        let before = deployment.tells();
+        assert!(before.contains('w') && before.contains('m'), "{before}");
+        deployment.fold(&erased(names(), erased_at));
+        assert_eq!(deployment.tells(), "", "a contact: {is_contact}");
+        // They are not brought back by what went out before, nor by what nobody knows when it went out.
+        for name in 0..5 {
+            for recipient in [by_phone(), by_id()] {
+                deployment.fold(&share(erased_at + HOUR, name, recipient, "delivered"));
+            }
+        }
+        assert_eq!(deployment.published(), Vec::<String>::new(), "a contact: {is_contact}");
+        assert_eq!(deployment.tells(), "", "a contact: {is_contact}");
+        // Time passes over the day by which the platform gives up.
+        deployment.others(erased_at + DAY, erased_at + 20 * DAY);
+        assert_eq!(deployment.tells(), "", "a contact: {is_contact}");
+        // Others of the group still count, and so does what goes to them if they are in it still.
+        let at = erased_at + 20 * DAY;
+        deployment.fold(&accepted_for_group(at, 6));
+        for recipient in [by_phone(), other()] {
+            deployment.fold(&share(at + 1_000, 6, recipient, "delivered"));
+        }
+        assert_eq!(deployment.published().iter().filter(|output| output.contains("\"participant_key\":\"")).count(), 4);
+        deployment.fold(&erased(names(), at + HOUR));
+        assert_eq!(deployment.tells(), "", "once more, a contact: {is_contact}");
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Message {
     pub id: Option<MessageId>,
     /// The recipient within a group.
     pub participant: Option<Participant>,
+    /// Under which number that recipient is noted.
+    pub recipient: Option<ContactNumber>,
     /// The send it answers to.
     pub request: Option<RequestId>,
     /// Whom it goes to.
@@ -148,11 +150,20 @@ impl Message {
     /// is noted for as long as the message is remembered. Nothing once only the decision is kept.
     #[must_use]
     pub fn noted_at(&self) -> Option<Timestamp> {
-        let known_at = self.known_at()?;
+        if self.packed {
+            return None;
+        }
+        // Of what the platform refused, the refusal may be all that was heard.
+        let known_at = self.known_at().or_else(|| self.failed.map(|failed| failed.at))?;
         let is_shortly_before = |at: &Timestamp| *at <= known_at && known_at.since(*at) <= NOTED_EARLY;
         let noted_at = self.accepted_at.filter(is_shortly_before).unwrap_or(known_at);
         let least = self.settled_at.map(|settled| settled + KEPT_WHOLE + KEPT_DECISION - NOTED);
         Some(least.map_or(noted_at, |least| noted_at.max(least)))
+    }
+
+    /// To whom it is noted to have gone: its contact, and of a share of a group message also the recipient.
+    pub fn noted_to(&self) -> impl Iterator<Item = ContactNumber> {
+        self.contact.into_iter().chain(self.recipient)
     }
 
     /// Whether the send itself is known, so that a `read` implies that the message was delivered.

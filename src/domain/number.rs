@@ -108,9 +108,9 @@ pub struct Rank {
 }
 
 impl Number {
-    /// The messages that have a place in the order of a month.
-    pub fn ranked(&self) -> impl Iterator<Item = MessageKey> {
-        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond)).map(|rank| rank.message)
+    /// What has a place in the order of a month.
+    pub fn ranked(&self) -> impl Iterator<Item = &Rank> {
+        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond))
     }
 
     /// Calls messages otherwise where they have a place in the order of a month.

@@ -19,8 +19,8 @@ use crate::codec::state;
 use crate::domain::message::NOTED;
 use crate::domain::time::Timestamp;
 
-/// How old a file gets, in seconds, before compaction writes it anew: by then what was deleted or written over since is in
-/// no file any more. The changelogs are compacted as often.
+/// How old a file gets, in seconds, before compaction writes it anew, a level deeper if there is one: what was deleted or
+/// written over goes when it meets what it hides. The changelogs are compacted as often.
 const WRITTEN_ANEW: u64 = 7 * 24 * 60 * 60;
 
 /// Rows on disk.
@@ -95,8 +95,8 @@ impl Rocks {
         self
     }
 
-    /// Writes all files anew at once: what was deleted or written over is in none of them then. Compaction does so by
-    /// itself within a week.
+    /// Writes all files anew at once: what was deleted or written over is in none of them then. By itself compaction takes a
+    /// week for each level of files.
     ///
     /// # Errors
     /// If the disk has no room or cannot be written.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use memchr::memmem;
 use tollgate::codec::ids;
 use tollgate::codec::records::{
     Content, Event, Message, Person, Preference, SendAccepted, SendRequested, Status, Template,
@@ -101,6 +102,35 @@ pub fn status(at: i64, name: usize, status: &'static str) -> Event<'static> {
     Event { status: Some(Box::new(status)), ..of("status", names(), at) }
 }
 
+/// The platform reports on a message to a group: whom of the group it is about.
+pub fn share(at: i64, name: usize, recipient: Person<'static>, status: &'static str) -> Event<'static> {
+    let status = Status {
+        message_id: Some(group_message_id(name).into()),
+        status: status.into(),
+        participant: Some(recipient),
+        ..Status::default()
+    };
+    Event { status: Some(Box::new(status)), ..of_group("status", at) }
+}
+
+/// The API takes a message to the group.
+pub fn accepted_for_group(at: i64, name: usize) -> Event<'static> {
+    let accepted = SendAccepted {
+        message_id: group_message_id(name).into(),
+        content: Some(freeform()),
+        ..SendAccepted::default()
+    };
+    Event { send_accepted: Some(Box::new(accepted)), ..of_group("send_accepted", at) }
+}
+
+fn of_group(kind: &'static str, at: i64) -> Event<'static> {
+    Event { contact: None, group_id: Some("HBgLMTMxMDU1NTAxOTkVAgASGBQz".into()), ..of(kind, Person::default(), at) }
+}
+
+fn group_message_id(name: usize) -> String {
+    format!("wamid.HBgLMTMxMDU1NTAxOTkVAgARGBI{name:06}AA==")
+}
+
 /// Looks for any form of their names: as text, in hexadecimal digits, in base64 wherever it begins, as a number, or as a
 /// hash that everybody can compute.
 pub struct Forms(Vec<(String, Vec<u8>)>);
@@ -132,8 +162,7 @@ impl Forms {
 
     /// The first form that is in some bytes.
     pub fn in_bytes(&self, bytes: &[u8]) -> Option<&str> {
-        let holds = |form: &[u8]| bytes.windows(form.len()).any(|window| window == form);
-        self.0.iter().find(|(_, form)| holds(form)).map(|(name, _)| name.as_str())
+        self.0.iter().find(|(_, form)| memmem::find(bytes, form).is_some()).map(|(name, _)| name.as_str())
     }
 }
 

@@ -17,8 +17,9 @@ use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, ids, partitioner, records, reference, schema, state};
 use tollgate::config::Config;
 use tollgate::domain::effect::What;
+use tollgate::domain::message::NOTED;
 use tollgate::domain::reference::Reference;
-use tollgate::domain::time::{Millis, Timestamp};
+use tollgate::domain::time::Timestamp;
 use tollgate::engine::ledger::Posting;
 use tollgate::engine::publish::{self, Place, Problem, Publisher, Record};
 use tollgate::engine::{self, Advanced, Engine, Output, Prepared, Setup};
@@ -480,13 +481,12 @@ fn check_stores(
         let mut expected = changelog.contacts.clone();
         expected.extend(changelog.messages.clone());
         // When a message went to its contact is forgotten once nothing can come so late.
-        let forgotten = time_of(meta).map_or(i64::MIN, |now| (now - Millis::days(16)).millis());
+        let forgotten = time_of(meta).map_or(i64::MIN, |now| (now - NOTED).millis());
         for (key, row) in &expected {
-            let follows = engine::derived_from(key, row).expect("a row of the changelog");
+            let mut follows = engine::derived_from(key, row).expect("a row of the changelog");
             findings.unless(
-                follows.is_none_or(|key| {
-                    keys::sent_when(&key).is_some_and(|at| at <= forgotten) || derived.contains(&key[..])
-                }),
+                follows
+                    .all(|key| keys::sent_when(&key).is_some_and(|at| at <= forgotten) || derived.contains(&key[..])),
                 Anomaly::LostWrite,
                 || format!("{place}: what follows from a row is missing"),
             );
