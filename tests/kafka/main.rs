@@ -12,6 +12,9 @@ mod cluster;
 mod deadlines;
 mod disorder;
 mod edge;
+#[path = "../erased/mod.rs"]
+mod erased;
+mod erasure;
 mod forecast;
 mod headers;
 #[path = "../histories/mod.rs"]
