@@ -1046,7 +1046,13 @@ impl Fold<'_, '_> {
         if let Some(used) =
             former.filter(|month| stays != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
         {
-            used.unrank(key);
+            let probably = message.line.as_ref().zip(message.id.clone()).map(|(line, id)| Rank {
+                at: line.charged_at,
+                id,
+                participant: message.participant.clone(),
+                message: key,
+            });
+            used.unrank(key, probably.as_ref());
         }
         let limit = allowance.map(|allowance| allowance.limit);
         if let (Some((month, rank)), Some(limit)) = (ranks, limit) {

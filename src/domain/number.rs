@@ -164,7 +164,7 @@ impl MonthUse {
             if self.free.contains(&rank) || self.beyond.contains(&rank) {
                 return self.balance(limit);
             }
-            self.unrank(own);
+            self.unrank(own, None);
         }
         // What comes after so many that are kept can only move up if as many move away.
         if self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| *last < rank) {
@@ -181,8 +181,13 @@ impl MonthUse {
         moved
     }
 
-    /// Takes a delivery out; `false` if it has no place.
-    pub fn unrank(&mut self, message: MessageKey) -> bool {
+    /// Takes a delivery out; `false` if it has no place. Where it stands is looked for only if it does not stand where it
+    /// probably does.
+    pub fn unrank(&mut self, message: MessageKey, probably: Option<&Rank>) -> bool {
+        if probably.is_some_and(|rank| self.free.remove(rank) || self.beyond.remove(rank)) {
+            self.changed = true;
+            return true;
+        }
         let before = self.free.len() + self.beyond.len();
         if before > 0 {
             self.free.retain(|rank| rank.message != message);
@@ -275,7 +280,7 @@ mod tests {
         assert_eq!(month.rank(rank(20, 2), false, 2), [MessageKey([3; 16])]);
         assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name))), [0, 1, 2]);
         // The platform calls one free that it had said nothing of: it is no rival of the others any more.
-        assert!(month.unrank(MessageKey([2; 16])));
+        assert!(month.unrank(MessageKey([2; 16]), Some(&rank(15, 2))), "wherever it stands");
         month.confirm(true);
         assert_eq!(month.balance(2), []);
         assert_eq!(month.used_before(|| rank(30, 3)), 2);
