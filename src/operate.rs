@@ -108,7 +108,15 @@ impl Cluster {
     pub fn records(&self, topic: Topic, schema: RecordSchema) -> Result<Held<'_>, Vec<Mistake>> {
         let known = Known::of(schema, self.registry.clone())?;
         let stretches = self.stretches(&[topic])?;
-        Ok(Held { cluster: self, topic, known, begins: stretches.clone(), stretches, first: BTreeMap::new() })
+        Ok(Held {
+            cluster: self,
+            topic,
+            known,
+            begins: stretches.clone(),
+            stretches,
+            first: BTreeMap::new(),
+            is_cut_short: false,
+        })
     }
 
     /// How the records of a topic are written.
@@ -180,6 +188,8 @@ pub struct Held<'c> {
     stretches: Vec<Stretch>,
     /// When the first record was appended that each partition still has, once it is read.
     first: BTreeMap<Slot, i64>,
+    /// Whether something has kept it from being read to its end.
+    is_cut_short: bool,
 }
 
 impl Held<'_> {
@@ -188,6 +198,12 @@ impl Held<'_> {
     fn cut(&self) -> impl Iterator<Item = (Partition, NextOffset, Option<i64>)> {
         let cut = self.begins.iter().filter(|begin| begin.1 > NextOffset::START && self.stretches.contains(begin));
         cut.map(|(slot, start, _)| (slot.partition, *start, self.first.get(slot).copied()))
+    }
+
+    /// Whether something has kept it from being read to its end, which is among the mistakes.
+    #[must_use]
+    pub const fn is_cut_short(&self) -> bool {
+        self.is_cut_short
     }
 
     /// Reads all of it. What is wrong with records is told of the first of them; the others are handed out all the same.
@@ -246,6 +262,7 @@ impl Supply for Held<'_> {
 
     fn each(&mut self, mistakes: &mut Vec<Mistake>, take: &mut Take<'_>) {
         if let Err(why) = self.read(mistakes, take) {
+            self.is_cut_short = true;
             mistakes.push(Mistake::new(format!("topic `{}`", self.cluster.name(self.topic)), why));
         }
     }

@@ -95,12 +95,13 @@ fn to_topic(args: &EraseArgs, event: &Event<'_>) -> ExitCode {
     use crate::config::{self, Overrides};
     use crate::zones::Zones;
 
-    let config = match config::load(args.config.as_deref(), &Overrides::default(), &Zones::new()) {
-        Ok(config) => config,
-        Err(mistakes) => return refuse(&mistakes),
-    };
-    let written = crate::operate::erase::erase(&config.stream, event, super::reading);
-    super::ended(written.map(|place| {
-        vec![format!("The event is in {place}. Whoever runs the stream processor erases the person when it is folded.")]
-    }))
+    let written = config::load(args.config.as_deref(), &Overrides::default(), &Zones::new())
+        .and_then(|config| crate::operate::erase::erase(&config.stream, event, super::reading));
+    match written {
+        Ok(place) => {
+            println!("The event is in {place}. The stream processor erases the person when it folds it.");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => refuse(&mistakes),
+    }
 }

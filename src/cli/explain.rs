@@ -123,11 +123,17 @@ fn on_kafka(args: &ExplainArgs, sought: &Sought) -> Result<Explanation, Failure>
         let cluster = Cluster::connect(&stream, &[Topic::Accounts, Topic::Templates], super::reading)?;
         let mut accounts = cluster.records(Topic::Accounts, schema::ACCOUNT)?;
         let mut templates = cluster.records(Topic::Templates, schema::TEMPLATE_HISTORY)?;
-        let mut files = (Files(args.accounts.clone()), Files(args.templates.clone()));
-        let accounts = if files.0.0.is_empty() { &mut accounts as &mut dyn Supply } else { &mut files.0 };
-        let templates = if files.1.0.is_empty() { &mut templates as &mut dyn Supply } else { &mut files.1 };
+        let (mut account_files, mut template_files) = (Files(args.accounts.clone()), Files(args.templates.clone()));
         let mut mistakes = Vec::new();
-        let reference = replay::learn(accounts, templates, &zones, &mut mistakes);
+        let reference = replay::learn(
+            if args.accounts.is_empty() { &mut accounts as &mut dyn Supply } else { &mut account_files },
+            if args.templates.is_empty() { &mut templates as &mut dyn Supply } else { &mut template_files },
+            &zones,
+            &mut mistakes,
+        );
+        if accounts.is_cut_short() || templates.is_cut_short() {
+            return Err(mistakes);
+        }
         // The stream processor leaves out what is wrong in them, and so does this.
         for mistake in mistakes {
             eprintln!("warning: {mistake}");
