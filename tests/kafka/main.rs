@@ -9,6 +9,7 @@ mod broker;
 mod chaos;
 mod clients;
 mod cluster;
+mod commands;
 mod deadlines;
 mod disorder;
 mod edge;
