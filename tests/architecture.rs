@@ -80,7 +80,7 @@ const HOMES: [(&str, &[&str]); 32] = [
         &["codec", "replay", "reconcile", "redrive.rs", "loadgen", "cli.rs", "cli/", "registry.rs", "forecast.rs"],
     ),
     ("ureq", &["registry.rs"]),
-    ("prometheus", &["metrics.rs"]),
+    ("prometheus", &["metrics"]),
     ("axum", &["http.rs"]),
     ("tokio", &["http.rs", "run.rs"]),
     ("signal_hook", &["cli.rs"]),

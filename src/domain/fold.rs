@@ -1043,15 +1043,17 @@ impl Fold<'_, '_> {
             self.number.months.entry(month).or_default().confirm(true);
         }
         let stays = ranks.as_ref().map(|(month, _)| *month);
+        let stood = former.and_then(|_| Some((message.line.as_ref()?.charged_at, message.id.clone()?)));
+        let stood = stood.map(|(at, id)| Rank { at, id, participant: message.participant.clone(), message: key });
         if let Some(used) =
             former.filter(|month| stays != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
         {
-            used.unrank(key);
+            used.unrank(key, stood.as_ref());
         }
         let limit = allowance.map(|allowance| allowance.limit);
         if let (Some((month, rank)), Some(limit)) = (ranks, limit) {
             let moves = former == Some(month);
-            let moved = self.number.months.entry(month).or_default().rank(rank, moves, limit);
+            let moved = self.number.months.entry(month).or_default().rank(rank, moves, stood.as_ref(), limit);
             self.disturbed.extend(moved);
         }
         message.ranked = stays;

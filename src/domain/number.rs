@@ -157,17 +157,18 @@ impl MonthUse {
         self.changed = true;
     }
 
-    /// Puts a delivery in its place; `moves` says that it may have another one. Returns the messages that are free now and were not, or the other way round.
-    pub fn rank(&mut self, rank: Rank, moves: bool, limit: u32) -> Vec<MessageKey> {
+    /// Puts a delivery in its place; `moves` says that it may have another one, and `probably` which. Returns the messages
+    /// that are free now and were not, or the other way round.
+    pub fn rank(&mut self, rank: Rank, moves: bool, probably: Option<&Rank>, limit: u32) -> Vec<MessageKey> {
         let own = rank.message;
         if moves {
             if self.free.contains(&rank) || self.beyond.contains(&rank) {
                 return self.balance(limit);
             }
-            self.unrank(own);
+            self.unrank(own, probably);
         }
         // What comes after so many that are kept can only move up if as many move away.
-        if self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| *last < rank) {
+        if self.is_behind_all(&rank) {
             return self.balance(limit);
         }
         self.changed = true;
@@ -181,8 +182,21 @@ impl MonthUse {
         moved
     }
 
-    /// Takes a delivery out; `false` if it has no place.
-    pub fn unrank(&mut self, message: MessageKey) -> bool {
+    /// Whether a delivery comes after so many others that it is not kept.
+    fn is_behind_all(&self, rank: &Rank) -> bool {
+        self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| last < rank)
+    }
+
+    /// Takes a delivery out; `false` if it has no place. All are looked through only if it does not stand where it
+    /// probably does.
+    pub fn unrank(&mut self, message: MessageKey, probably: Option<&Rank>) -> bool {
+        if probably.is_some_and(|rank| self.is_behind_all(rank)) {
+            return false;
+        }
+        if probably.is_some_and(|rank| self.free.remove(rank) || self.beyond.remove(rank)) {
+            self.changed = true;
+            return true;
+        }
         let before = self.free.len() + self.beyond.len();
         if before > 0 {
             self.free.retain(|rank| rank.message != message);
@@ -269,13 +283,13 @@ mod tests {
     fn one_late_delivery_moves_one_other_across_the_line() {
         let mut month = MonthUse::default();
         for (at, name) in [(10, 1), (30, 3), (40, 4)] {
-            assert_eq!(month.rank(rank(at, name), false, 2), []);
+            assert_eq!(month.rank(rank(at, name), false, None, 2), []);
         }
         assert_eq!(month.used_before(|| rank(40, 4)), 2, "the third is beyond two");
-        assert_eq!(month.rank(rank(20, 2), false, 2), [MessageKey([3; 16])]);
+        assert_eq!(month.rank(rank(20, 2), false, None, 2), [MessageKey([3; 16])]);
         assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name))), [0, 1, 2]);
         // The platform calls one free that it had said nothing of: it is no rival of the others any more.
-        assert!(month.unrank(MessageKey([2; 16])));
+        assert!(month.unrank(MessageKey([2; 16]), Some(&rank(15, 2))), "wherever it stands");
         month.confirm(true);
         assert_eq!(month.balance(2), []);
         assert_eq!(month.used_before(|| rank(30, 3)), 2);
