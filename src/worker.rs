@@ -190,11 +190,20 @@ pub struct Checkpoint {
     pub age: Duration,
 }
 
+/// What is used of limits and budgets, and how far `wa.usage` was read for it: commit records name that.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    /// What ledgers have told.
+    pub told: Arc<Snapshot>,
+    /// The next offset of each partition of `wa.usage`, in their order.
+    pub read: Vec<NextOffset>,
+}
+
 /// What is known of accounts and templates, as it is learned by whoever reads the reference topics.
 #[derive(Clone, Default)]
 pub struct Latest {
     known: Arc<Mutex<Arc<Reference>>>,
-    used: Arc<Mutex<Arc<Snapshot>>>,
+    used: Arc<Mutex<Arc<Used>>>,
     stale: Arc<AtomicBool>,
 }
 
@@ -220,12 +229,12 @@ impl Latest {
 
     /// What is used of limits and budgets.
     #[must_use]
-    pub fn used(&self) -> Arc<Snapshot> {
+    pub fn used(&self) -> Arc<Used> {
         Arc::clone(&self.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on so much is used of limits and budgets.
-    pub fn set_used(&self, used: Arc<Snapshot>) {
+    pub fn set_used(&self, used: Arc<Used>) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = used;
     }
 

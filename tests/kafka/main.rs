@@ -21,6 +21,8 @@ mod headers;
 #[path = "../histories/mod.rs"]
 mod histories;
 mod identity;
+#[path = "../ledgers/mod.rs"]
+mod ledgers;
 mod members;
 mod operator;
 mod oracle;
