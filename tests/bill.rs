@@ -237,6 +237,12 @@ fn every_line_of_the_days_ledger_is_the_one_worked_out_by_hand() {
     let bill = summary["bill"].as_array().expect("rows");
     let of_bill: i64 = bill.iter().filter_map(|row| millionths(text(row, "amount"))).sum();
     assert_eq!((bill.len(), of_bill), (5, total));
+    // The last record arrives 637,262 of the month's 2,678,400 seconds after its beginning: the marketing that cost 0.0625
+    // would come to 0.262686, and the utility messages that cost 0.0136 to 0.057161.
+    let of_month = &summary["forecasts"]["portfolio/2329417887457253"];
+    let told = ["month", "currency", "amount"].map(|name| text(&of_month[0], name));
+    assert_eq!(told, [Some("2026-10"), Some("USD"), Some("0.319847")]);
+    assert_eq!(summary["notices"], Value::Object(serde_json::Map::default()), "little of anything was used");
     assert_eq!(summary["disagreements"], Value::Object(serde_json::Map::default()));
     assert_eq!(summary["missing"], Value::Object(serde_json::Map::default()), "nothing was assumed");
 }

@@ -208,7 +208,7 @@ fn a_budget_is_noticed_when_it_is_crossed_and_until_its_month_has_ended() {
 }
 
 #[test]
-fn a_line_that_is_taken_back_and_written_anew_is_no_news_but_one_that_stays_away_is() {
+fn a_line_that_is_taken_back_and_written_anew_is_no_news() {
     check(&[
         ("2026-11-01T03:00:00Z", "charge 0.50", ""),
         ("2026-11-01T04:00:00Z", "charge 0.40", "new budget_low 0.90/0.80 since 1h"),
@@ -218,7 +218,8 @@ fn a_line_that_is_taken_back_and_written_anew_is_no_news_but_one_that_stays_away
         ("2026-11-01T04:30:00Z", "takes back 0.45", ""),
         ("2026-11-01T04:40:00Z", "wait", "-"),
         ("", "restart", ""),
-        ("2026-11-01T05:00:00Z", "charge 0.40", "new budget_low 0.90/0.80 since 2h"),
+        ("2026-11-01T05:00:00Z", "charge 0.40", ""),
+        ("2026-11-01T05:01:00Z", "wait", "budget_low 0.90/0.80 since 1h"),
     ]);
 }
 

@@ -434,7 +434,7 @@ impl Known<'_> {
         // Sends on their way are delivered before this one; by another month all of them are.
         let counts = context.counts_in_flight && context.rules.has_free_service_messages(days);
         let in_flight = |month: Month| {
-            let now = Days::of(context.zones, account.zone, asked_at);
+            let now = if asked_at == at { days } else { Days::of(context.zones, account.zone, asked_at) };
             let before = counts && now.first.month() == month && now.last.month() == month;
             before.then(|| number.in_flight.count(Uses::Allowance, asked_at))
         };

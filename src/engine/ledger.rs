@@ -268,7 +268,6 @@ impl Ledger {
         let people = self.reach.entry(scope_key(scope)).or_insert_with(|| People::of(scope.clone()));
         let limit = people.limit(facts, posting.account, now);
         people.forget(now);
-        people.weigh_notices(&facts.setup.policy, limit);
         let at = posting.line.charged_at;
         if now < at + COUNTED && people.reach.add(person.key, at) {
             people.changed.insert(person.key, at);
@@ -286,7 +285,7 @@ impl Ledger {
         }
     }
 
-    /// Forgets who does not count any more.
+    /// Forgets who does not count any more. That there are fewer now is told, also where nobody is left.
     fn forget_people(&mut self, now: Timestamp) {
         for people in self.reach.values_mut() {
             if people.forget(now) {
@@ -467,6 +466,7 @@ impl Ledger {
             let lines = entry.counter.publish(&id, (&setup.cards, day), &entry.switches);
             entry.changed = true;
             if !lines.is_empty() {
+                // What tiers take off is a part of what was spent.
                 self.untold.insert(id.scope.clone());
             }
             let forgotten_at = entry.counter.last().map(|last| last.end() + KEPT);

@@ -101,6 +101,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let priced = guarded(|| self.publish_price(head, records));
         priced.unwrap_or_else(|| Err(self.failed(head)))?;
+        if let Some(task) = self.conversations.get_mut(&slot.partition) {
+            task.booked();
+        }
         // What there is to notice is told in the transaction that books it, or not at all.
         let engine = self.conversations.get_mut(&slot.partition).and_then(Conversation::engine);
         if engine.is_some_and(|engine| engine.has_posted()) {

@@ -169,7 +169,8 @@ pub struct Stands {
     pub until: Option<Timestamp>,
 }
 
-/// The notices that stand.
+/// The notices that have arisen, of what is not over. Whether one holds at an instant is asked of it: a line of a month that
+/// is taken back and written anew makes none anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notices(BTreeMap<Notice, Stands>);
 
@@ -180,7 +181,7 @@ impl Notices {
         Self(BTreeMap::new())
     }
 
-    /// Whether a notice stands.
+    /// Whether a notice has arisen.
     #[must_use]
     pub fn has(&self, notice: &Notice) -> bool {
         self.0.contains_key(notice)
@@ -191,10 +192,22 @@ impl Notices {
         self.0.entry(notice).or_insert(stands);
     }
 
-    /// Takes away what does not hold any more. Tells whether anything was.
-    pub fn keep(&mut self, mut holds: impl FnMut(&Notice, Stands) -> bool) -> bool {
+    /// Takes away those of months that have ended. Tells whether there were any.
+    pub fn keep_in_time(&mut self, now: Timestamp) -> bool {
+        self.keep(|_, stands| stands.until.is_none_or(|until| now < until))
+    }
+
+    /// Takes away those of messaging limits of which so many people are less. Tells whether there were any.
+    pub fn keep_reached(&mut self, people: u64) -> bool {
+        self.keep(|notice, _| match notice {
+            Notice::MessagingLimitLow(bound) | Notice::MessagingLimitReached(bound) => u64::from(*bound) <= people,
+            _ => true,
+        })
+    }
+
+    fn keep(&mut self, mut holds: impl FnMut(&Notice, &Stands) -> bool) -> bool {
         let before = self.0.len();
-        self.0.retain(|notice, stands| holds(notice, *stands));
+        self.0.retain(|notice, stands| holds(notice, stands));
         self.0.len() < before
     }
 
@@ -324,10 +337,12 @@ mod tests {
         notices.arise(Notice::MessagingLimitReached(250), Stands { since: at(3), until: None });
         assert_eq!(notices.iter().next(), Some((&used_up, Stands { since: at(1), until: Some(at(9)) })));
         assert_eq!(notices.next_end(), Some(at(9)));
-        assert!(notices.keep(|_, stands| stands.until.is_none_or(|until| at(9) < until)));
+        assert!(!notices.keep_in_time(at(9) - crate::domain::time::Millis(1)));
+        assert!(notices.keep_in_time(at(9)) && !notices.keep_reached(250));
         assert_eq!(
             (told(notices.iter().map(|(notice, _)| notice)), notices.next_end()),
             ("messaging_limit_reached".into(), None)
         );
+        assert!(notices.keep_reached(249) && notices.is_empty());
     }
 }

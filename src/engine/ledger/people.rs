@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Facts;
 use crate::domain::id::AccountId;
 use crate::domain::ledger::Scope;
-use crate::domain::ledger::notices::{self, Notice, Notices};
+use crate::domain::ledger::notices::Notices;
 use crate::domain::ledger::reach::{PersonKey, Reach};
-use crate::domain::policy::Policy;
 use crate::domain::rules::limits::MessagingLimit;
 use crate::domain::time::{Millis, Timestamp};
 
@@ -40,7 +39,7 @@ impl People {
         }
     }
 
-    /// Forgets who does not count any more. Tells whether there was anybody.
+    /// Forgets who does not count any more, and what was to be noticed while they did. Tells whether there was anybody.
     pub fn forget(&mut self, now: Timestamp) -> bool {
         let gone = self.reach.forget(now);
         for person in &gone {
@@ -48,6 +47,9 @@ impl People {
         }
         let any = !gone.is_empty();
         self.gone.extend(gone);
+        if any && !self.notices.is_empty() {
+            self.noticed |= self.notices.keep_reached(self.reach.len());
+        }
         any
     }
 
@@ -68,15 +70,5 @@ impl People {
         let limit = limit.and_then(MessagingLimit::people);
         self.limit = Some((version, minute, limit));
         limit
-    }
-
-    /// Takes away the notices that do not hold any more.
-    pub fn weigh_notices(&mut self, policy: &Policy, limit: Option<u32>) {
-        if self.notices.is_empty() {
-            return;
-        }
-        let people = self.reach.len();
-        let hold: Vec<Notice> = limit.into_iter().flat_map(|limit| notices::of_limit(policy, limit, people)).collect();
-        self.noticed |= self.notices.keep(|notice, _| hold.contains(notice));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{Arisen, Facts, KEPT, Ledger, Numbered, Posted, scope_key};
 use crate::domain::id::{AccountId, NumberId};
 use crate::domain::ledger::Scope;
-use crate::domain::ledger::notices::{Notice, Notices, Stands};
+use crate::domain::ledger::notices::{self, Notice, Notices, Stands};
 use crate::domain::ledger::spend::Spend;
 use crate::domain::ledger::volume::{CounterId, Reached};
 use crate::domain::money::{Amount, Currency};
@@ -131,7 +131,8 @@ impl Ledger {
     /// The scopes of which anything is known.
     pub(super) fn known(&self) -> BTreeSet<Scope> {
         let numbers = self.spend.values().map(|known| &known.spend.scope);
-        let people = self.reach.values().filter(|people| !people.reach.is_empty()).map(|people| &people.scope);
+        let people = self.reach.values().filter(|people| !people.reach.is_empty() || !people.notices.is_empty());
+        let people = people.map(|people| &people.scope);
         numbers.chain(people).chain(self.counters.keys().map(|id| &id.scope)).cloned().collect()
     }
 
@@ -193,7 +194,10 @@ impl Ledger {
             let sums = sums.filter(|(_, amount)| **amount != Amount::ZERO);
             off.extend(sums.map(|(currency, amount)| (id.month, id.accrual, *currency, *amount)));
         }
-        let (people, of_limit) = self.people_of(facts, &scope, as_of);
+        let (reached, of_limit) = self.people_of(facts, &scope, as_of);
+        // Where nobody counts, only a limit says that somebody would be counted.
+        let is_counted = reached > 0 || limit.and_then(MessagingLimit::people).is_some();
+        let people = is_counted.then_some(reached);
         let (spend, mut notices) = self.spent_in(facts, &scope, as_of);
         notices.extend(of_limit);
         notices.sort_by(|one, other| (&one.number, &one.notice).cmp(&(&other.number, &other.notice)));
@@ -201,11 +205,11 @@ impl Ledger {
         Ok(Used { scope, as_of, limit, people, tiers, spend, off, notices })
     }
 
-    /// How many people a scope has reached, where they are counted, and what there is to notice of that.
-    fn people_of(&mut self, facts: Facts<'_>, scope: &Scope, as_of: Timestamp) -> (Option<u64>, Vec<Standing>) {
+    /// How many people a scope has reached, and what there is to notice of that.
+    fn people_of(&mut self, facts: Facts<'_>, scope: &Scope, as_of: Timestamp) -> (u64, Vec<Standing>) {
         let Self { reach, arisen, .. } = self;
         let Some(people) = reach.get_mut(&scope_key(scope)) else {
-            return (None, Vec::new());
+            return (0, Vec::new());
         };
         people.forget(as_of);
         let limit = match scope {
@@ -213,18 +217,22 @@ impl Ledger {
             Scope::Number(_) => people.limit.map(|(.., limit)| limit),
             Scope::Portfolio(_) | Scope::Account(_) => Some(people.limit(&facts, None, as_of)),
         };
-        if let Some(limit) = limit {
-            people.weigh_notices(&facts.setup.policy, limit);
-        }
         let count = people.reach.len();
-        let notices = people.notices.iter().map(|(notice, Stands { since, .. })| Standing {
+        // The limit may be another one than when they arose.
+        let hold = limit.map(|limit| {
+            let hold = limit.into_iter().flat_map(|limit| notices::of_limit(&facts.setup.policy, limit, count));
+            hold.collect::<Vec<_>>()
+        });
+        let standing =
+            people.notices.iter().filter(|(notice, _)| hold.as_ref().is_none_or(|hold| hold.contains(notice)));
+        let notices = standing.map(|(notice, Stands { since, .. })| Standing {
             number: None,
             notice: notice.clone(),
             reached: Measure::Count(count),
             since,
             is_new: has(arisen, scope, None, notice),
         });
-        (Some(count), notices.collect())
+        (count, notices.collect())
     }
 
     /// What the numbers of a scope were charged for, in their order, and what there is to notice of that.
@@ -234,13 +242,12 @@ impl Ledger {
         for (number, known) in spend.iter_mut().filter(|(_, known)| known.spend.scope == *scope) {
             let Numbered { spend, notices: standing, changed } = known;
             spend.forget_before(Date::utc(as_of - KEPT).month());
-            let holds = |notice: &Notice, stands: Stands| {
-                stands.until.is_none_or(|until| as_of < until) && notice.holds(&facts.setup.policy, number, spend)
-            };
-            if standing.keep(holds) && !std::mem::replace(changed, true) {
+            if standing.keep_in_time(as_of) && !std::mem::replace(changed, true) {
                 spent.push(number.clone());
             }
-            notices.extend(standing.iter().map(|(notice, Stands { since, .. })| Standing {
+            let policy = &facts.setup.policy;
+            let holding = standing.iter().filter(|(notice, _)| notice.holds(policy, number, spend));
+            notices.extend(holding.map(|(notice, Stands { since, .. })| Standing {
                 number: Some(number.clone()),
                 reached: reached(notice, spend),
                 is_new: has(arisen, scope, Some(number), notice),
