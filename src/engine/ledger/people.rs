@@ -18,7 +18,7 @@ pub(super) struct People {
     pub changed: BTreeMap<PersonKey, Timestamp>,
     /// Whom it still knows.
     pub gone: BTreeSet<PersonKey>,
-    /// The limit, as last looked up: by which facts, and in which minute.
+    /// The limit of a portfolio, as last looked up: by which facts, and in which minute.
     pub limit: Option<(u64, i64, Option<u32>)>,
     /// What there is to notice of the limit.
     pub notices: Notices,
@@ -53,21 +53,21 @@ impl People {
         any
     }
 
-    /// How many people may be reached, if that is limited and known. It is looked up anew every minute, because that takes
-    /// a look at all accounts.
+    /// How many people may be reached, if that is limited and known. That of a portfolio is looked up anew every minute, because
+    /// that takes a look at all accounts; what a number's is depends on the account that sends.
     pub fn limit(&mut self, facts: &Facts<'_>, account: Option<&AccountId>, now: Timestamp) -> Option<u32> {
         const MINUTE: i64 = Millis::minutes(1).0;
+        if let Scope::Number(_) = self.scope {
+            let limit = account.and_then(|account| facts.reference.account(account, now).0.messaging_limit);
+            return limit.and_then(MessagingLimit::people);
+        }
         let minute = now.millis().div_euclid(MINUTE);
         let version = facts.reference.version();
         if let Some((_, _, limit)) = self.limit.filter(|known| (known.0, known.1) == (version, minute)) {
             return limit;
         }
         let at = Timestamp::from_millis(minute * MINUTE).unwrap_or(now);
-        let limit = match &self.scope {
-            Scope::Number(_) => account.and_then(|account| facts.reference.account(account, at).0.messaging_limit),
-            scope => facts.reference.messaging_limit(scope, at),
-        };
-        let limit = limit.and_then(MessagingLimit::people);
+        let limit = facts.reference.messaging_limit(&self.scope, at).and_then(MessagingLimit::people);
         self.limit = Some((version, minute, limit));
         limit
     }

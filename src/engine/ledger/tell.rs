@@ -213,8 +213,8 @@ impl Ledger {
         };
         people.forget(as_of);
         let limit = match scope {
-            // What a number's own limit is, its last line has told, if there was one since the start.
-            Scope::Number(_) => people.limit.map(|(.., limit)| limit),
+            // A number's own limit depends on who sends: those of its notices stand until fewer people count.
+            Scope::Number(_) => None,
             Scope::Portfolio(_) | Scope::Account(_) => Some(people.limit(&facts, None, as_of)),
         };
         let count = people.reach.len();
