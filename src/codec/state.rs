@@ -1358,9 +1358,14 @@ mod tests {
         write_contact(NumberIndex(3), &contact, &mut row);
         assert_eq!(read_contact(&row), Ok((NumberIndex(3), contact)));
 
-        let message = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
-        let mut row = Vec::new();
-        write_message(&message, &mut row);
-        assert_eq!(read_message(&row), Ok(message));
+        let whole = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
+        let participant = Some(Participant::parse("13105550199").expect("a name"));
+        let recipient = Some(ContactNumber::of_recipient(AliasHash([0; 16])));
+        let unnoted = Message { participant, contact: Some(ContactNumber(1)), ..Message::default() };
+        for message in [whole, Message { recipient, ..unnoted.clone() }, unnoted] {
+            let mut row = Vec::new();
+            write_message(&message, &mut row);
+            assert_eq!(read_message(&row), Ok(message));
+        }
     }
 }
