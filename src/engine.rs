@@ -54,7 +54,7 @@ use table::{Format, Table};
 use timers::Timers;
 
 /// How far ahead of its arrival an event may say it happened.
-const FUTURE: Millis = Millis::minutes(10);
+pub const FUTURE: Millis = Millis::minutes(10);
 
 /// How far back messages are looked at again.
 const LOOKED_BACK: Millis = Millis::days(15);

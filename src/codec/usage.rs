@@ -49,8 +49,10 @@ pub fn learn(used: &mut Snapshot, row: &records::Usage<'_>) -> Result<(), Mistak
     for (number, spend) in numbers {
         used.tell_spend(number, AsOf { count: spend, as_of });
     }
-    if let Some(people) = row.unique_users.and_then(|people| u64::try_from(people).ok()) {
-        used.tell_people(scope, AsOf { count: people, as_of });
+    match row.unique_users.and_then(|people| u64::try_from(people).ok()) {
+        Some(people) => used.tell_people(scope, AsOf { count: people, as_of }),
+        // Whoever was counted before is no more.
+        None => used.forget_people(&scope),
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod broker;
 mod chaos;
 mod clients;
 mod cluster;
+mod commands;
 mod deadlines;
 mod disorder;
 mod edge;
@@ -20,6 +21,8 @@ mod headers;
 #[path = "../histories/mod.rs"]
 mod histories;
 mod identity;
+#[path = "../ledgers/mod.rs"]
+mod ledgers;
 mod members;
 mod operator;
 mod oracle;
