@@ -675,22 +675,11 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
-        if self.is_of_erased_recipient(prepared)? {
-            return Ok(Ok(()));
-        }
         let known = self.recall(*message, *request, now)?;
-        let context = context_of(
-            &self.setup,
-            &self.reference,
-            &self.zones,
-            usage_of(self.usage.as_ref(), &self.ledger),
-            self.stale,
-            now,
-        );
-        if fold::admit(&context, event, known.is_known).is_err() {
-            // A dead letter would tell of somebody who was erased.
-            let is_forgotten = self.is_forgotten(prepared)?;
-            return Ok(if is_forgotten { Ok(()) } else { Err(Rejected::TooLate) });
+        match self.admit(prepared, &known, now)? {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(())),
+            Err(why) => return Ok(Err(why)),
         }
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
@@ -754,13 +743,7 @@ impl<S: Store> Engine<S> {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
-        if let (Some(key), Some(recipient)) = (message, recipient)
-            && let Some(share) = &mut self.messages.row(*key, &self.store)?.value
-            && !share.packed
-        {
-            share.recipient = Some(ContactNumber::of_recipient(*recipient));
-        }
-        self.note_sent(*message, known.noted_at)?;
+        self.note_sent(*message, *recipient, known.noted_at)?;
         let mut disturbed = then.disturbed;
         disturbed.extend(united);
         let own = message.filter(|_| then.own);
@@ -776,6 +759,25 @@ impl<S: Store> Engine<S> {
         }
         publish_into(outputs, &entry.id, &mut self.effects);
         self.rows_changed(*message, *request).map(Ok)
+    }
+
+    /// Whether an event is folded: not if it tells of somebody who was erased, which a dead letter would tell too.
+    fn admit(
+        &mut self,
+        prepared: &Prepared,
+        known: &Recalled,
+        now: Timestamp,
+    ) -> Result<Result<bool, Rejected>, store::Error> {
+        if self.is_of_erased_recipient(prepared)? {
+            return Ok(Ok(false));
+        }
+        let usage = usage_of(self.usage.as_ref(), &self.ledger);
+        let context = context_of(&self.setup, &self.reference, &self.zones, usage, self.stale, now);
+        if fold::admit(&context, &prepared.event, known.is_known).is_ok() {
+            return Ok(Ok(true));
+        }
+        let is_forgotten = self.is_forgotten(prepared)?;
+        Ok(if is_forgotten { Ok(false) } else { Err(Rejected::TooLate) })
     }
 
     /// What is known of the message and the request of an event, once what is no longer kept of them is forgotten.
@@ -857,12 +859,20 @@ impl<S: Store> Engine<S> {
         Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
     }
 
-    /// Notes that a message went to its contact, if that is news.
-    fn note_sent(&mut self, message: Option<MessageKey>, before: Option<Timestamp>) -> Result<(), store::Error> {
+    /// Notes that a message went to its contact, and to whom within a group, if that is news.
+    fn note_sent(
+        &mut self,
+        message: Option<MessageKey>,
+        recipient: Option<AliasHash>,
+        before: Option<Timestamp>,
+    ) -> Result<(), store::Error> {
         let Some(key) = message else {
             return Ok(());
         };
-        if let Some(message) = &self.messages.row(key, &self.store)?.value {
+        if let Some(message) = &mut self.messages.row(key, &self.store)?.value {
+            if let Some(name) = recipient.filter(|_| !message.packed) {
+                message.recipient = Some(ContactNumber::of_recipient(name));
+            }
             note(&mut self.sent, key, message, before);
         }
         Ok(())

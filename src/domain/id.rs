@@ -187,9 +187,8 @@ impl ContactNumber {
     /// Under which number a recipient within a group is noted, who need not be a contact: made of their name, and above all
     /// numbers that contacts are given.
     #[must_use]
-    pub const fn of_recipient(name: AliasHash) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = name.0;
-        Self(u64::from_be_bytes([a | 0x80, b, c, d, e, f, g, h]))
+    pub fn of_recipient(name: AliasHash) -> Self {
+        Self(name.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) | 1 << 63)
     }
 }
 
