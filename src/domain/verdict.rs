@@ -571,7 +571,7 @@ fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp
     account_gate(&mut gates, context, known, &ask.content, at);
     let waits_until = rate_gate(&mut gates, context, known, at);
     let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, at);
-    held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
+    held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, &price.toll, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
     match &ask.content {
@@ -684,6 +684,7 @@ fn held_back_gate(
     known: Known<'_>,
     category: Option<&Category>,
     content: &Content,
+    toll: &Toll,
     at: Timestamp,
 ) {
     let is_template = matches!(content, Content::Template(_) | Content::DirectSend(_));
@@ -719,7 +720,9 @@ fn held_back_gate(
     if capped && !country.into_iter().chain(own).any(countries::is_never_capped) {
         gates.because(Reason::MarketingFrequencyCap);
     }
-    let window = matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
+    // So is a conversation about marketing that the message joins, where conversations are charged.
+    let joins = matches!(toll, Toll::Free(FreeReason::InConversation, Category::Marketing));
+    let window = joins || matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
     if !window && contact.held_out_at.is_some_and(|since| since <= at) {
         gates.because(Reason::ExperimentHoldout);
     }
@@ -886,7 +889,7 @@ fn alternatives(context: &Context<'_>, known: Known<'_>, asked: &Content, at: Ti
             }
             one_template_gate(&mut gates, context, known, &content, at);
             rate_gate(&mut gates, context, known, at);
-            held_back_gate(&mut gates, context, known, category.as_ref(), &content, at);
+            held_back_gate(&mut gates, context, known, category.as_ref(), &content, &price.toll, at);
             payment_gate(&mut gates, known.account, &price.toll);
             used::budget_gate(&mut gates, context, known, &price, at);
             let (answer, ..) = gates.answer();

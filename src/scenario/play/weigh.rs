@@ -75,6 +75,7 @@ impl Stage<'_> {
             | Expect::Opens(..)
             | Expect::Unpriced(_)
             | Expect::NoLine
+            | Expect::NoConversation(_)
             | Expect::Unit(_)
             | Expect::Charges(_)
             | Expect::Total(..)
@@ -205,6 +206,13 @@ impl Stage<'_> {
                         format!("{}[{},{})", known_as(*known), self.hours(span.start), self.hours(span.end))
                     };
                     self.conversations.iter().map(told).collect::<Vec<_>>().join(" ")
+                })
+            }
+            Expect::NoConversation(kind) => {
+                let unwanted = |known: ConversationKind| kind.as_ref().is_none_or(|kind| known_as(known) == *kind);
+                let opened = self.conversations.iter().find(|(known, _)| unwanted(*known));
+                opened.map(|(known, span)| {
+                    format!("{}[{},{})", known_as(*known), self.hours(span.start), self.hours(span.end))
                 })
             }
             Expect::Outcome(outcome) => later.messages.iter().find_map(|message| {
