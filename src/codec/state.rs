@@ -26,7 +26,8 @@ use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, T
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
 use crate::domain::pair::Burst;
-use crate::domain::reference::Restriction;
+use crate::domain::reference::{Country, Restriction};
+use crate::domain::refusal::Refusal as SenderRefusal;
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
 use crate::domain::time::{Date, Month, Span, Timestamp};
@@ -714,8 +715,9 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         WriteFormat::First => VERSION,
         WriteFormat::Second => NEWEST,
     });
-    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, months: _ } =
+    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, .. } =
         number;
+    let Number { refusals, months: _, .. } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -738,7 +740,34 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         w.signed(sends.second);
         w.unsigned(u64::from(sends.count));
         w.optional_instant(*portfolio_paced_at);
+        // Few numbers have any, and they take nothing where there are none.
+        if !refusals.is_empty() {
+            w.count(refusals.len());
+            refusals.iter().for_each(|refusal| write_sender_refusal(&mut w, refusal));
+        }
     }
+}
+
+fn write_sender_refusal(w: &mut Writer<'_>, refusal: &SenderRefusal) {
+    let SenderRefusal { code, account, country, template, at } = refusal;
+    w.signed(i64::from(*code));
+    w.optional_text(account.as_ref().map(AccountId::as_str));
+    w.optional_text(country.as_ref().map(Country::as_str));
+    w.flags(&[template.is_some()]);
+    if let Some((name, language)) = template {
+        w.text(name);
+        w.text(language);
+    }
+    w.instant(*at);
+}
+
+fn read_sender_refusal(r: &mut Reader<'_>) -> Result<SenderRefusal> {
+    let code = i32::try_from(r.signed()?).map_err(|_| Error::Damaged("an error code"))?;
+    let account = account(r.optional_text()?)?;
+    let country = r.optional_text()?.map(|text| Country::parse(text).ok_or(Error::Damaged("a country")));
+    let [template] = r.flags()?;
+    let template = r.when(template, |r| Ok((r.text()?.into(), r.text()?.into())))?;
+    Ok(SenderRefusal { code, account, country: country.transpose()?, template, at: r.instant()? })
 }
 
 /// Reads a number and its place.
@@ -763,6 +792,7 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         number.asks = Asks { second: r.signed()?, count: r.small()? };
         number.sends = Asks { second: r.signed()?, count: r.small()? };
         number.portfolio_paced_at = r.optional_instant()?;
+        number.refusals = if r.is_at_end() { Vec::new() } else { r.list(read_sender_refusal)? };
     }
     r.end()?;
     Ok((index, number))
@@ -1355,5 +1385,28 @@ mod tests {
         let mut row = Vec::new();
         write_message(&message, &mut row);
         assert_eq!(read_message(&row), Ok(message));
+    }
+
+    #[test]
+    fn refusals_come_back_as_they_were_and_take_nothing_where_there_are_none() {
+        let mut number = Number::new(NumberId::parse("106540352242922").expect("an id"));
+        let row_of = |number: &Number| {
+            let mut row = Vec::new();
+            write_number(NumberIndex(3), number, WriteFormat::Second, &mut row);
+            row
+        };
+        let bare = row_of(&number);
+        let refusal = SenderRefusal {
+            code: 131_065,
+            account: AccountId::parse("102290129340398").ok(),
+            country: Country::parse("BR"),
+            template: Some(("welcome".into(), "en".into())),
+            at: Timestamp::EARLIEST,
+        };
+        let all = SenderRefusal { code: 0, account: None, country: None, template: None, ..refusal };
+        number.refusals = vec![refusal, all];
+        let row = row_of(&number);
+        assert_eq!(row[..bare.len()], bare, "they stand behind the rest");
+        assert_eq!(read_number(&row), Ok((NumberIndex(3), number)));
     }
 }

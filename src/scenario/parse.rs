@@ -56,6 +56,8 @@ pub struct Given {
     pub phone: Option<String>,
     /// The contact's scoped id.
     pub scoped: Option<String>,
+    /// The phone number of business number `P1`.
+    pub own: Option<String>,
     /// Free deliveries used: how many, and of which month if not that of the first step.
     pub used: Option<(u32, Option<String>)>,
     /// Facts about the account.
@@ -237,6 +239,8 @@ pub struct Outbound {
     pub undelivered: bool,
     /// It fails, perhaps with a code.
     pub fails: Option<Failure>,
+    /// The API refuses it at once, perhaps with a code.
+    pub refused: Option<Failure>,
     /// The platform holds it back first.
     pub held: bool,
     /// The platform's word on the price, on `sent` and on `delivered`.
@@ -307,8 +311,8 @@ pub enum Expect {
     Unknown(Option<String>),
     /// The verdict carries a warning.
     Warning(String),
-    /// The verdict carries none.
-    NoWarning,
+    /// The verdict carries none, or not this one.
+    NoWarning(Option<String>),
     /// The verdict names a category.
     Category(String),
     /// The verdict names a market.
@@ -567,6 +571,7 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
         }
         "currency" => given.currency = Some(text(&mut words, "a currency")?),
         "contact" => given.phone = Some(text(&mut words, "a phone number")?),
+        "own" => given.own = Some(text(&mut words, "a phone number")?),
         "id" => given.scoped = Some(text(&mut words, "a scoped id")?),
         "card" => given.card = Some(text(&mut words, "`test` or `sample`")?),
         "candidate" => given.candidate = Some(text(&mut words, "a file of candidate rows")?),
@@ -606,7 +611,7 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
                 };
                 given.used = Some((count, month));
             } else {
-                let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `candidate`, `csw open`, `fact`, `setting`, \
+                let problem = "given can be `tz`, `currency`, `contact`, `id`, `own`, `card`, `candidate`, `csw open`, `fact`, `setting`, \
                            `no payment`, `no opt-in`, or `N used [in MONTH]`";
                 return Err(first.mistake(problem));
             }
@@ -873,16 +878,17 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
             }
             "anyway" => out.anyway = true,
             "held" => out.held = true,
-            "fails" => {
+            "fails" | "refused" => {
                 let code = words.peek().and_then(|word| word.text.parse().ok());
                 if code.is_some() {
                     words.take();
                 }
-                out.fails = Some(Failure { code });
+                let how = if word.text == "fails" { &mut out.fails } else { &mut out.refused };
+                *how = Some(Failure { code });
             }
             _ => {
                 let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `by NAMES`, `for TIME`, `sent TIME`, `dlv TIME`, \
-                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
+                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `refused [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
                 return Err(word.mistake(problem));
             }
         }
@@ -1013,9 +1019,11 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
             "csw" => Expect::NoWindow,
             "fep" => Expect::NoFree,
             "conv" => Expect::NoConversation(optional(&mut words).map(|kind| conversation_kind(&kind))),
-            "warning" => Expect::NoWarning,
+            "warning" => Expect::NoWarning(optional(&mut words)),
             _ => {
-                return Err(piece.mistake("only `no csw`, `no fep`, `no conv [KIND]` and `no warning` can be expected"));
+                return Err(
+                    piece.mistake("only `no csw`, `no fep`, `no conv [KIND]` and `no warning [CODE]` can be expected")
+                );
             }
         },
         "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),

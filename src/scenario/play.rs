@@ -196,6 +196,13 @@ impl<'v> Stage<'v> {
                 self.learn(&Learned::Template(record))?;
             }
         }
+        if let Some(own) = &given.own {
+            self.learn(&Learned::Account(records::Account {
+                entity_type: "number".into(),
+                entity_id: "P1".into(),
+                facts: vec![fact("display_phone_number", own, long_ago)],
+            }))?;
+        }
         if !given.no_opt_in {
             self.now = first - Millis::days(40);
             for number in self.numbers() {
@@ -704,6 +711,17 @@ impl<'v> Stage<'v> {
     ) -> Result<(), Mistake> {
         let number = out.number.as_deref().unwrap_or("P1").to_owned();
         let account = out.account.clone().unwrap_or_else(|| "A".into());
+        if let Some(super::parse::Failure { code }) = out.refused {
+            let mut event = self.about("status", &number, when, (out.by.as_deref(), whom));
+            event.account_id = Some(account.into());
+            to_group(&mut event, out);
+            event.status = Some(Box::new(records::Status {
+                message_id: None,
+                request_id: Some(request.to_owned().into()),
+                ..self.status_record(message, "failed", None, code)?
+            }));
+            return self.fold(&event);
+        }
         let mut accepted = self.about("send_accepted", &number, when, (out.by.as_deref(), whom));
         accepted.account_id = Some(account.clone().into());
         to_group(&mut accepted, out);
