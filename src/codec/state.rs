@@ -27,9 +27,10 @@ use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
 use crate::domain::pair::Burst;
 use crate::domain::reference::{Country, Restriction};
-use crate::domain::refusal::Refusal as SenderRefusal;
+use crate::domain::refusal::{GoneOut, Refusal as SenderRefusal};
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
+use crate::domain::rules::refusals::Subject;
 use crate::domain::time::{Date, Month, Span, Timestamp};
 use crate::domain::verdict::Answer;
 use crate::domain::window::{Present, ServiceWindow};
@@ -717,7 +718,7 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
     });
     let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, .. } =
         number;
-    let Number { refusals, months: _, .. } = number;
+    let Number { refusals, gone_out, months: _, .. } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -740,11 +741,13 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         w.signed(sends.second);
         w.unsigned(u64::from(sends.count));
         w.optional_instant(*portfolio_paced_at);
-        // Few numbers have any, and they take nothing where there are none.
-        if !refusals.is_empty() {
-            w.count(refusals.len());
-            refusals.iter().for_each(|refusal| write_sender_refusal(&mut w, refusal));
+        w.count(gone_out.len());
+        for GoneOut { account, sent_at } in gone_out {
+            w.optional_text(account.as_ref().map(AccountId::as_str));
+            sent_at.iter().for_each(|at| w.optional_instant(*at));
         }
+        w.count(refusals.len());
+        refusals.iter().for_each(|refusal| write_sender_refusal(&mut w, refusal));
     }
 }
 
@@ -759,6 +762,14 @@ fn write_sender_refusal(w: &mut Writer<'_>, refusal: &SenderRefusal) {
         w.text(language);
     }
     w.instant(*at);
+}
+
+fn read_gone_out(r: &mut Reader<'_>) -> Result<GoneOut> {
+    let mut gone = GoneOut { account: account(r.optional_text()?)?, sent_at: [None; Subject::PLACES.len()] };
+    for at in &mut gone.sent_at {
+        *at = r.optional_instant()?;
+    }
+    Ok(gone)
 }
 
 fn read_sender_refusal(r: &mut Reader<'_>) -> Result<SenderRefusal> {
@@ -792,7 +803,8 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         number.asks = Asks { second: r.signed()?, count: r.small()? };
         number.sends = Asks { second: r.signed()?, count: r.small()? };
         number.portfolio_paced_at = r.optional_instant()?;
-        number.refusals = if r.is_at_end() { Vec::new() } else { r.list(read_sender_refusal)? };
+        number.gone_out = r.list(read_gone_out)?;
+        number.refusals = r.list(read_sender_refusal)?;
     }
     r.end()?;
     Ok((index, number))
@@ -1388,14 +1400,8 @@ mod tests {
     }
 
     #[test]
-    fn refusals_come_back_as_they_were_and_take_nothing_where_there_are_none() {
+    fn refusals_and_what_has_gone_out_come_back_as_they_were() {
         let mut number = Number::new(NumberId::parse("106540352242922").expect("an id"));
-        let row_of = |number: &Number| {
-            let mut row = Vec::new();
-            write_number(NumberIndex(3), number, WriteFormat::Second, &mut row);
-            row
-        };
-        let bare = row_of(&number);
         let refusal = SenderRefusal {
             code: 131_065,
             account: AccountId::parse("102290129340398").ok(),
@@ -1405,8 +1411,11 @@ mod tests {
         };
         let all = SenderRefusal { code: 0, account: None, country: None, template: None, ..refusal };
         number.refusals = vec![refusal, all];
-        let row = row_of(&number);
-        assert_eq!(row[..bare.len()], bare, "they stand behind the rest");
+        let at = Timestamp::EARLIEST;
+        number.gone_out =
+            vec![GoneOut { account: AccountId::parse("9").ok(), sent_at: [Some(at), None, Some(at), None, None] }];
+        let mut row = Vec::new();
+        write_number(NumberIndex(3), &number, WriteFormat::Second, &mut row);
         assert_eq!(read_number(&row), Ok((NumberIndex(3), number)));
     }
 }

@@ -4,6 +4,7 @@
 //! whatever they need was loaded before. What may not be folded [`admit`] refuses, before anything changes.
 
 mod merge;
+mod refused;
 
 use std::sync::Arc;
 
@@ -20,21 +21,19 @@ use super::event::{
     About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference,
     PricingKind, Stage, Status,
 };
-use super::id::{AccountId, ContactNumber, EventId, MessageKey, RequestId, WaId};
+use super::id::{ContactNumber, EventId, MessageKey, RequestId, WaId};
 use super::message::{
     Asked, Failure, KEPT_WHOLE, Message, Priced, Request, SentIn, TIME_TO_LIVE, TIME_TO_LIVE_AUTHENTICATION,
 };
 use super::number::{Number, PacedPause, Rank};
 use super::pair::Burst;
 use super::policy::{Context, DecidedAt};
-use super::reference::{Account, Country, Restriction};
-use super::refusal::{self, Refusal, Sending};
+use super::reference::{Account, Restriction};
 use super::rules::EraAt;
 use super::rules::eras::{CONVERSATION, ConversationTerms, ToldApartBy};
 use super::rules::errors;
 use super::rules::markets::Origin;
 use super::rules::openers::InboundKind;
-use super::rules::refusals::{self, Subject};
 use super::time::{Days, Millis, Month, Timestamp};
 use super::verdict::{self, Answer, FreeView, Known};
 use super::window::{self, Moved, Present, WindowAt, end_with_cut};
@@ -850,47 +849,6 @@ impl Fold<'_, '_> {
         }
     }
 
-    /// Takes note of what a failure tells of the next message. Of a group it tells nothing: what could not be delivered to
-    /// one of its people may be to the others.
-    fn take_refusal(
-        &mut self,
-        contact: Option<&mut Contact>,
-        code: Option<i32>,
-        (content, account, origin): (Option<&Content>, Option<&AccountId>, Origin),
-    ) {
-        let row = code.and_then(|code| self.context.rules.refusal(code, self.days(self.at)).map(|row| (code, row)));
-        let Some((code, row)) = row else {
-            return;
-        };
-        if let Subject::Person(why) = row.subject {
-            if let Some(contact) = contact.filter(|contact| !contact.is_group) {
-                contact.refuse(why, self.at);
-            }
-            return;
-        }
-        let account = account.or(self.account.id.as_ref());
-        let country = origin.country().and_then(Country::parse);
-        let sending = Sending { account, content, category: None, charged: false, country };
-        if let Some(refusal) = Refusal::of(row, code, &sending, self.at) {
-            refusal::note(&mut self.number.refusals, refusal);
-        }
-    }
-
-    /// A message has gone out: what was refused before it was sent may be over.
-    fn lift_refusals(&mut self, message: &Message, line: &Line, sent_at: Timestamp, category: Option<&Category>) {
-        if self.number.refusals.is_empty() {
-            return;
-        }
-        let sent = Sending {
-            account: message.account.as_ref(),
-            content: message.content.as_ref(),
-            category,
-            charged: billing::is_paid(&line.toll),
-            country: line.origin.country().and_then(Country::parse),
-        };
-        refusal::lift(&mut self.number.refusals, refusals::row_of, &sent, sent_at);
-    }
-
     /// Pacing has paused a template: held messages fail for it.
     fn paced(&mut self, pause: PacedPause) {
         let known = &mut self.number.paced;
@@ -1019,7 +977,7 @@ impl Fold<'_, '_> {
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
         };
         let word = message.priced.as_ref().map(|priced| priced.pricing.category()).filter(|_| by_platform);
-        self.lift_refusals(message, &line, sent_at, word.as_ref().or(template_category.as_ref()));
+        self.lift_refusals(message, &line, word.as_ref());
         let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
         if billed && message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
             self.tell_agreement(contact, message, agreement);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{AccountId, MessageId, MessageKey, NumberId, Participant};
 use super::reference::Restriction;
-use super::refusal::Refusal;
+use super::refusal::{GoneOut, Refusal};
 use super::time::{Month, Timestamp};
 
 /// One business phone number.
@@ -28,6 +28,8 @@ pub struct Number {
     pub portfolio_paced_at: Option<Timestamp>,
     /// What the platform has refused to it or its accounts, until something shows that it is over.
     pub refusals: Vec<Refusal>,
+    /// What has gone out last, by account.
+    pub gone_out: Vec<GoneOut>,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
 }
@@ -230,6 +232,7 @@ impl Number {
             sends: Asks { second: 0, count: 0 },
             portfolio_paced_at: None,
             refusals: Vec::new(),
+            gone_out: Vec::new(),
             months: BTreeMap::new(),
         }
     }

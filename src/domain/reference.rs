@@ -537,6 +537,27 @@ impl Reference {
 }
 
 impl Reference {
+    /// Whether what is known of a template, by name and language, tells more than that it was refused at an instant: it was
+    /// known not to be approved then, or its status has been told since.
+    #[must_use]
+    pub fn accounts_for_refusal(
+        &self,
+        account: &AccountId,
+        (name, language): &(Box<str>, Box<str>),
+        refused_at: Timestamp,
+        at: Timestamp,
+    ) -> bool {
+        let known = self.templates.get(account).and_then(|named| named.get(name));
+        let Some(known) = known.and_then(|languages| languages.get(language)) else {
+            return false;
+        };
+        let told = |fact: &Dated<TemplateSignal>| {
+            refused_at < fact.from && fact.from <= at && fact.value != TemplateSignal::Unchanged
+        };
+        state_at(&known.signals, refused_at).is_some_and(|state| state != TemplateState::Approved)
+            || known.signals.0.iter().any(told)
+    }
+
     /// Whether a template that pacing paused is still paused: nothing the platform has said since makes it
     /// sendable again.
     #[must_use]

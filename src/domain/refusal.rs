@@ -12,6 +12,9 @@ use super::time::Timestamp;
 /// How many refusals are remembered of a number; those that happened first are forgotten first.
 const KEPT: usize = 64;
 
+/// For how many accounts of a number it is remembered what has gone out last.
+const ACCOUNTS: usize = 8;
+
 /// A refusal that tells something of a number's next messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -25,6 +28,16 @@ pub struct Refusal {
     pub template: Option<(Box<str>, Box<str>)>,
     /// When.
     pub at: Timestamp,
+}
+
+/// What has gone out last from a number for one account, so that a refusal that is told late is known to be over. It is not
+/// kept by country or template: of those a late refusal warns until the next such message goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoneOut {
+    /// The account, if that is known.
+    pub account: Option<AccountId>,
+    /// When the last message of each kind was sent, by [`Subject::place`].
+    pub sent_at: [Option<Timestamp>; Subject::PLACES.len()],
 }
 
 /// A message as far as refusals are concerned: one that was refused, is asked about, or has gone out.
@@ -81,8 +94,16 @@ impl Refusal {
     }
 }
 
-/// Takes note of a refusal; of several about the same the latest counts.
-pub fn note(known: &mut Vec<Refusal>, refusal: Refusal) {
+/// Takes note of a refusal, unless something like it has gone out since; of several about the same the latest counts.
+pub fn note(known: &mut Vec<Refusal>, gone_out: &[GoneOut], row: &RefusalRow, refusal: Refusal) {
+    let is_over = |gone: &GoneOut| {
+        let sent_at = row.subject.place().and_then(|place| gone.sent_at[place]);
+        refusal.account.as_ref().zip(gone.account.as_ref()).is_none_or(|(refused, sends)| refused == sends)
+            && sent_at.is_some_and(|sent_at| refusal.at < sent_at)
+    };
+    if gone_out.iter().any(is_over) {
+        return;
+    }
     if let Some(same) = known.iter_mut().find(|same| same.is_like(&refusal)) {
         same.at = same.at.max(refusal.at);
         return;
@@ -103,6 +124,25 @@ pub fn lift(
     at: Timestamp,
 ) {
     known.retain(|refusal| refusal.at >= at || !row(refusal.code).is_some_and(|row| refusal.concerns(row, sent)));
+}
+
+/// Takes note that a message that was sent at an instant has gone out.
+pub fn remember(gone_out: &mut Vec<GoneOut>, sent: &Sending<'_>, at: Timestamp) {
+    let place = gone_out.iter().position(|gone| gone.account.as_ref() == sent.account);
+    let place = place.unwrap_or_else(|| {
+        if gone_out.len() == ACCOUNTS
+            && let Some(first) = (0..ACCOUNTS).min_by_key(|place| gone_out[*place].sent_at[0])
+        {
+            gone_out.swap_remove(first);
+        }
+        gone_out.push(GoneOut { account: sent.account.cloned(), sent_at: [None; Subject::PLACES.len()] });
+        gone_out.len() - 1
+    });
+    for (known, subject) in gone_out[place].sent_at.iter_mut().zip(Subject::PLACES) {
+        if *known < Some(at) && subject.is_like(sent) {
+            *known = Some(at);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +166,9 @@ mod tests {
     fn a_refusal_is_lifted_by_what_is_like_it_and_was_sent_later() {
         let mut known = Vec::new();
         for refusal in [refused(131_042, &SENDING, 5), refused(131_031, &SENDING, 5), refused(131_042, &SENDING, 3)] {
-            note(&mut known, refusal.expect("the code tells something"));
+            let refusal = refusal.expect("the code tells something");
+            let row = refusals::row_of(refusal.code).expect("a row");
+            note(&mut known, &[], row, refusal);
         }
         assert_eq!(known.len(), 2, "of two about the same the later one counts");
         lift(&mut known, refusals::row_of, &SENDING, at(5));
@@ -139,6 +181,33 @@ mod tests {
         );
         lift(&mut known, refusals::row_of, &SENDING, at(6));
         assert!(known.is_empty());
+    }
+
+    #[test]
+    fn what_is_told_late_is_over_where_something_like_it_has_gone_out_since() {
+        let account = |digits: &str| AccountId::parse(digits).expect("an id");
+        let (ours, theirs) = (account("91"), account("92"));
+        let kept = |gone_out: &[GoneOut], code: i32, hour: i64| {
+            let refusal =
+                refused(code, &Sending { account: Some(&ours), ..SENDING }, hour).expect("it tells something");
+            let mut known = Vec::new();
+            note(&mut known, gone_out, refusals::row_of(code).expect("a row"), refusal);
+            known.len()
+        };
+        let mut gone_out = Vec::new();
+        remember(&mut gone_out, &Sending { account: Some(&theirs), ..SENDING }, at(9));
+        remember(&mut gone_out, &Sending { account: Some(&ours), ..SENDING }, at(6));
+        remember(&mut gone_out, &Sending { account: Some(&ours), charged: false, ..SENDING }, at(8));
+        remember(&mut gone_out, &Sending { account: Some(&ours), charged: false, ..SENDING }, at(7));
+        assert_eq!([kept(&gone_out, 131_031, 7), kept(&gone_out, 131_031, 8)], [0, 1], "the last one decides");
+        assert_eq!([kept(&gone_out, 131_042, 5), kept(&gone_out, 131_042, 6)], [0, 1], "of those that are paid for");
+        assert_eq!([kept(&gone_out, 133_010, 8), kept(&gone_out, 133_010, 9)], [0, 1], "a number is every account's");
+        assert_eq!(kept(&gone_out, 131_064, 0), 1, "no template has gone out");
+        for number in 0..20 {
+            let other = account(&format!("8{number}"));
+            remember(&mut gone_out, &Sending { account: Some(&other), ..SENDING }, at(10 + number));
+        }
+        assert_eq!((gone_out.len(), kept(&gone_out, 131_031, 7)), (ACCOUNTS, 1), "so many accounts are kept");
     }
 
     #[test]
@@ -166,7 +235,8 @@ mod tests {
             .collect();
         let kept = |refusals: &mut dyn Iterator<Item = &Refusal>| {
             let mut known = Vec::new();
-            refusals.for_each(|refusal| note(&mut known, refusal.clone()));
+            let row = refusals::row_of(130_497).expect("a row");
+            refusals.for_each(|refusal| note(&mut known, &[], row, refusal.clone()));
             known.sort_by_key(|refusal| refusal.at);
             known
         };

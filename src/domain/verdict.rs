@@ -112,6 +112,7 @@ impl Reason {
             | Self::RecipientNotAllowed
             | Self::CountryRestricted
             | Self::ThreadOwnedElsewhere
+            | Self::TemplateRefused
             | Self::MarketingRefused
             | Self::MaxPriceRefused
             | Self::PaymentRefused
@@ -272,6 +273,8 @@ reasons! {
     /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
     /// (rules.md 3.4).
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
+    /// The platform has refused the template for what it is or in what state it is, and nothing that is known of it tells why.
+    TemplateRefused "template_refused" Warns Some(132_001);
     /// The platform has refused marketing of the account through the Cloud API.
     MarketingRefused "marketing_refused" Warns Some(131_063);
     /// It has refused the template for its max price, through this API or in the contact's country (rules.md 1.10).

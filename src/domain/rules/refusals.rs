@@ -30,6 +30,8 @@ pub enum Subject {
     DirectSend,
     /// Marketing templates through the Cloud API.
     Marketing,
+    /// The same template, for what it is or in what state it is.
+    Template,
     /// The same template, which has a max price.
     MaxPrice,
     /// The same template to people in the same country.
@@ -43,10 +45,26 @@ impl Subject {
         matches!(self, Self::Country | Self::MaxPriceInCountry)
     }
 
+    /// What it is remembered of when it has gone out last, which `Account` stands for where it is everything.
+    pub const PLACES: [Self; 5] = [Self::Account, Self::Paid, Self::Classified, Self::DirectSend, Self::Marketing];
+
+    /// The place among [`Self::PLACES`].
+    #[must_use]
+    pub const fn place(self) -> Option<usize> {
+        match self {
+            Self::Account | Self::Number | Self::Access => Some(0),
+            Self::Paid => Some(1),
+            Self::Classified => Some(2),
+            Self::DirectSend => Some(3),
+            Self::Marketing => Some(4),
+            Self::Person(_) | Self::Country | Self::Template | Self::MaxPrice | Self::MaxPriceInCountry => None,
+        }
+    }
+
     /// Whether it is about a template.
     #[must_use]
     pub const fn is_about_template(self) -> bool {
-        matches!(self, Self::MaxPrice | Self::MaxPriceInCountry)
+        matches!(self, Self::Template | Self::MaxPrice | Self::MaxPriceInCountry)
     }
 
     /// Whether a message is of the kind that it is about. One through the Marketing Messages API is none of the Cloud API's.
@@ -54,9 +72,13 @@ impl Subject {
     pub fn is_like(self, sending: &Sending<'_>) -> bool {
         match self {
             Self::Person(_) => false,
-            Self::Account | Self::Number | Self::Access | Self::Country | Self::MaxPrice | Self::MaxPriceInCountry => {
-                true
-            }
+            Self::Account
+            | Self::Number
+            | Self::Access
+            | Self::Country
+            | Self::Template
+            | Self::MaxPrice
+            | Self::MaxPriceInCountry => true,
             Self::Paid => sending.charged,
             Self::Classified => matches!(sending.content, Some(Content::Template(_) | Content::DirectSend(_))),
             Self::DirectSend => matches!(sending.content, Some(Content::DirectSend(_))),
@@ -82,7 +104,7 @@ impl Subject {
             Self::Country => "people in the same country, from the account",
             Self::DirectSend => "Direct Send of the account",
             Self::Marketing => "marketing templates of the account",
-            Self::MaxPrice => "the template",
+            Self::Template | Self::MaxPrice => "the template",
             Self::MaxPriceInCountry => "the template, to people in the same country",
         }
     }
@@ -96,9 +118,12 @@ impl Subject {
             ) => "a later delivery to them, or anything they write",
             Self::Person(RefusedFor::NotAllowed | RefusedFor::Routed) => "a later delivery to them",
             Self::Account => "a later delivery, or a `standing` that is good",
-            Self::Paid => "a later delivery that is charged, or the fact `payment_method`",
+            Self::Paid => "a later delivery that the platform charges, or the fact `payment_method`",
             Self::Classified => "a later delivery of such a message, or a fact `template_classification_limit`",
             Self::DirectSend => "a later delivery of such a message, or the fact `direct_send`",
+            Self::Template => {
+                "a later delivery of it, or any status of it since; nothing where it was known not to be approved"
+            }
             Self::Number | Self::Access => "a later delivery",
             Self::Country | Self::Marketing | Self::MaxPrice | Self::MaxPriceInCountry => {
                 "a later delivery of such a message"
@@ -134,7 +159,7 @@ const ALWAYS: Date = Date::new(2019, 6, 1);
 /// The rows, ascending. That a limit for misuse of template categories blocks for a week after a refusal is the shortest
 /// step of the platform's ladder (7 days, then 30), inferred: no message tells the end of the limit.
 #[rustfmt::skip]
-pub const REFUSALS: [RefusalRow; 27] = [
+pub const REFUSALS: [RefusalRow; 34] = [
     row(     0, ALWAYS, Subject::Access, "ERR: AuthException"),
     row(     3, ALWAYS, Subject::Access, "ERR: capability"),
     row(    10, ALWAYS, Subject::Access, "ERR: permission"),
@@ -144,6 +169,8 @@ pub const REFUSALS: [RefusalRow; 27] = [
     row(   368, ALWAYS, Subject::Account, "ERR; seen on banned accounts (rules.md 3.8)"),
     row(   470, ALWAYS, Subject::Person(RefusedFor::WindowClosed), "ERR: on-premises form of 131047"),
     row(  1031, ALWAYS, Subject::Account, "ERR: on-premises form of 131031"),
+    row(  2061, ALWAYS, Subject::Template, "ERR: on-premises form of 132015"),
+    row(  2062, ALWAYS, Subject::Template, "ERR: on-premises form of 132016"),
     row(130403, ALWAYS, Subject::Person(RefusedFor::Blocked), "ERR (rules.md 3.5)"),
     row(130497, ALWAYS, Subject::Country, "ERR (rules.md 3.1: gate 2)"),
     row(131005, ALWAYS, Subject::Access, "ERR: access denied"),
@@ -160,6 +187,11 @@ pub const REFUSALS: [RefusalRow; 27] = [
     RefusalRow { blocks: Some(Millis::days(7)), ..row(131064, Date::new(2026, 4, 17), Subject::Classified, "CHG #389; vector C17; 7 days inferred from the misuse ladder (rules.md 3.8)") },
     row(131065, Date::new(2026, 5, 15), Subject::MaxPriceInCountry, "MAX: not available in the country"),
     row(131070, ALWAYS, Subject::Person(RefusedFor::Routed), "ERR: another responder has the thread, until it is handed over"),
+    row(132001, ALWAYS, Subject::Template, "ERR: no such name or language, or not approved (rules.md 3.4)"),
+    row(132007, ALWAYS, Subject::Template, "ERR: format or content violates a policy"),
+    row(132015, ALWAYS, Subject::Template, "ERR: paused (rules.md 3.4)"),
+    row(132016, ALWAYS, Subject::Template, "ERR: disabled (rules.md 3.4)"),
+    row(132068, ALWAYS, Subject::Template, "ERR: its flow is blocked"),
     row(133010, ALWAYS, Subject::Number, "ERR: not registered"),
     row(139200, Date::new(2026, 7, 31), Subject::DirectSend, "DS: access is blocked (rules.md 3.3)"),
 ];
@@ -191,6 +223,9 @@ mod tests {
                 assert!(errors::error(code).is_some(), "{code}");
                 assert_eq!(row_of(code).map(|row| row.code), Some(row.code));
             }
+        }
+        for (place, subject) in Subject::PLACES.iter().enumerate() {
+            assert_eq!(subject.place(), Some(place));
         }
         assert!(row_of(300).is_none() && row_of(-1).is_none() && row_of(131_000).is_none());
     }

@@ -60,6 +60,7 @@ pub fn refused_gate(
             Subject::Country => Reason::CountryRestricted,
             Subject::DirectSend => Reason::DirectSendRefused,
             Subject::Marketing => Reason::MarketingRefused,
+            Subject::Template => Reason::TemplateRefused,
             Subject::MaxPrice | Subject::MaxPriceInCountry => Reason::MaxPriceRefused,
         };
         gates.cite(reason, &refusal.code.to_string());
@@ -69,11 +70,18 @@ pub fn refused_gate(
 
 /// Whether a fact has told since a refusal that what it stands for is over, or how it stands.
 fn is_over(context: &Context<'_>, known: Known<'_>, refusal: &Refusal, subject: Subject, at: Timestamp) -> bool {
+    let account = refusal.account.as_ref().or(known.account.id.as_ref());
     let topic = match subject {
         Subject::Account => Topic::Standing,
         Subject::Paid => Topic::PaymentMethod,
         Subject::Classified => Topic::ClassificationLimit,
         Subject::DirectSend => Topic::DirectSend,
+        Subject::Template => {
+            let known = account.zip(refusal.template.as_ref());
+            return known.is_some_and(|(account, template)| {
+                context.reference.accounts_for_refusal(account, template, refusal.at, at)
+            });
+        }
         Subject::Person(_)
         | Subject::Number
         | Subject::Access
@@ -82,6 +90,5 @@ fn is_over(context: &Context<'_>, known: Known<'_>, refusal: &Refusal, subject: 
         | Subject::MaxPrice
         | Subject::MaxPriceInCountry => return false,
     };
-    let account = refusal.account.as_ref().or(known.account.id.as_ref());
     account.is_some_and(|account| context.reference.tells_since(account, topic, refusal.at, at))
 }
