@@ -75,7 +75,7 @@ disk-full: ## A worker whose disk is full, and has room again. Mounts a file sys
 
 # Events, and the seconds in which they come and everything happens; how often a process is killed, how often stopped and
 # for how long, and how often the broker is killed. With CHAOS_INPUTS=2 events come by two topics, and what depends on
-# their order is not compared.
+# their order is not compared: there are neither volume tiers nor limits nor budgets then.
 CHAOS_EVENTS ?= 5000000
 CHAOS_SECONDS ?= 900
 CHAOS_KILLS ?= 20

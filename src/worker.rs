@@ -43,7 +43,7 @@ use crate::codec::partitioner::Partitioner;
 use crate::codec::{avro, schema};
 use crate::domain::ledger::usage::Snapshot;
 use crate::domain::reference::Reference;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Timestamp};
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
@@ -52,6 +52,7 @@ use crate::zones::Zones;
 use closing::Transaction;
 pub use closing::{Closing, SWEPT};
 use conversation::Conversation;
+pub use conversation::{Decoded, decode, wrong_partition};
 use ledger::Ledger;
 use observe::{Observer, Spent, recycled};
 use questions::Questions;
@@ -125,6 +126,18 @@ pub enum Arrival {
     Field,
 }
 
+impl Arrival {
+    /// When a record arrives: `said` is its own word, and `known` when the last one did. Time never goes back.
+    #[must_use]
+    pub fn at(self, appended_at: i64, said: Option<Timestamp>, known: Option<Timestamp>) -> Timestamp {
+        let at = match self {
+            Self::Log => Timestamp::from_millis(appended_at),
+            Self::Field => said,
+        };
+        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+    }
+}
+
 /// Everything that all workers of a deployment share, and that stays as it is.
 pub struct Shared {
     /// What the fold needs.
@@ -177,11 +190,20 @@ pub struct Checkpoint {
     pub age: Duration,
 }
 
+/// What is used of limits and budgets, and how far `wa.usage` was read for it: commit records name that.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    /// What ledgers have told.
+    pub told: Arc<Snapshot>,
+    /// The next offset of each partition of `wa.usage`, in their order.
+    pub read: Vec<NextOffset>,
+}
+
 /// What is known of accounts and templates, as it is learned by whoever reads the reference topics.
 #[derive(Clone, Default)]
 pub struct Latest {
     known: Arc<Mutex<Arc<Reference>>>,
-    used: Arc<Mutex<Arc<Snapshot>>>,
+    used: Arc<Mutex<Arc<Used>>>,
     stale: Arc<AtomicBool>,
 }
 
@@ -207,12 +229,12 @@ impl Latest {
 
     /// What is used of limits and budgets.
     #[must_use]
-    pub fn used(&self) -> Arc<Snapshot> {
+    pub fn used(&self) -> Arc<Used> {
         Arc::clone(&self.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on so much is used of limits and budgets.
-    pub fn set_used(&self, used: Arc<Snapshot>) {
+    pub fn set_used(&self, used: Arc<Used>) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = used;
     }
 
@@ -844,7 +866,6 @@ mod tests {
     use super::*;
     use crate::domain::id::AccountId;
     use crate::domain::reference::{AccountFact, Dated};
-    use crate::domain::time::Timestamp;
 
     #[test]
     fn whatever_is_learned_moves_the_watermark_however_late_it_is() {

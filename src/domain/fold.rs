@@ -140,6 +140,7 @@ pub fn apply(
                     account: account.id.clone(),
                     ..Message::default()
                 });
+                message.contact = message.contact.or(contact_number);
                 fold.status(contact, status, (key, message), whole);
             }
             (About::Request(id), _, Some(request)) => fold.refused(contact, status, id, request),
@@ -289,7 +290,8 @@ pub fn drop_message(
     due: Timestamp,
     effects: &mut Vec<Effect>,
 ) {
-    if message.settled_at.is_some() || message.told.dropped {
+    // Of a share whose recipient was erased nothing is told.
+    if message.settled_at.is_some() || message.told.dropped || message.packed {
         return;
     }
     message.told.dropped = true;
@@ -540,6 +542,9 @@ impl Fold<'_, '_> {
         }
         let is_news = message.accepted_at.or(message.sent_at).is_none();
         self.merge(status, message);
+        if message.drops_at.is_none() {
+            message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
+        }
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
             if status.stage == Stage::Failed {
@@ -547,9 +552,6 @@ impl Fold<'_, '_> {
             }
             return;
         };
-        if message.drops_at.is_none() {
-            message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
-        }
         if is_news && status.stage == Stage::Sent {
             Self::count_in_burst(contact, self.at);
         }
@@ -1063,15 +1065,17 @@ impl Fold<'_, '_> {
             self.number.months.entry(month).or_default().confirm(true);
         }
         let stays = ranks.as_ref().map(|(month, _)| *month);
+        let stood = former.and_then(|_| Some((message.line.as_ref()?.charged_at, message.id.clone()?)));
+        let stood = stood.map(|(at, id)| Rank { at, id, participant: message.participant.clone(), message: key });
         if let Some(used) =
             former.filter(|month| stays != Some(*month)).and_then(|month| self.number.months.get_mut(&month))
         {
-            used.unrank(key);
+            used.unrank(key, stood.as_ref());
         }
         let limit = allowance.map(|allowance| allowance.limit);
         if let (Some((month, rank)), Some(limit)) = (ranks, limit) {
             let moves = former == Some(month);
-            let moved = self.number.months.entry(month).or_default().rank(rank, moves, limit);
+            let moved = self.number.months.entry(month).or_default().rank(rank, moves, stood.as_ref(), limit);
             self.disturbed.extend(moved);
         }
         message.ranked = stays;

@@ -113,21 +113,25 @@ pub struct Rank {
 }
 
 impl Number {
-    /// The messages that have a place in the order of a month.
-    pub fn ranked(&self) -> impl Iterator<Item = MessageKey> {
-        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond)).map(|rank| rank.message)
+    /// What has a place in the order of a month.
+    pub fn ranked(&self) -> impl Iterator<Item = &Rank> {
+        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond))
     }
 
-    /// Calls a message otherwise where it has its place in the order of a month.
-    pub fn call_message(&mut self, month: Month, message: MessageKey, id: &MessageId) {
-        let Some(used) = self.months.get_mut(&month) else {
-            return;
-        };
-        for ranks in [&mut used.free, &mut used.beyond] {
-            let known = ranks.iter().find(|rank| rank.message == message).cloned();
-            if let Some(rank) = known.and_then(|rank| ranks.take(&rank)) {
-                ranks.insert(Rank { id: id.clone(), participant: None, ..rank });
-                used.changed = true;
+    /// Calls messages otherwise where they have a place in the order of a month.
+    pub fn call_messages(&mut self, called: &BTreeMap<MessageKey, MessageId>) {
+        for used in self.months.values_mut() {
+            for ranks in [&mut used.free, &mut used.beyond] {
+                let otherwise = |rank: &Rank| {
+                    let id = called.get(&rank.message).filter(|id| **id != rank.id)?;
+                    Some((rank.clone(), Rank { id: id.clone(), participant: None, ..*rank }))
+                };
+                let renamed: Vec<(Rank, Rank)> = ranks.iter().filter_map(otherwise).collect();
+                used.changed |= !renamed.is_empty();
+                for (former, rank) in renamed {
+                    ranks.remove(&former);
+                    ranks.insert(rank);
+                }
             }
         }
     }
@@ -162,17 +166,18 @@ impl MonthUse {
         self.changed = true;
     }
 
-    /// Puts a delivery in its place; `moves` says that it may have another one. Returns the messages that are free now and were not, or the other way round.
-    pub fn rank(&mut self, rank: Rank, moves: bool, limit: u32) -> Vec<MessageKey> {
+    /// Puts a delivery in its place; `moves` says that it may have another one, and `probably` which. Returns the messages
+    /// that are free now and were not, or the other way round.
+    pub fn rank(&mut self, rank: Rank, moves: bool, probably: Option<&Rank>, limit: u32) -> Vec<MessageKey> {
         let own = rank.message;
         if moves {
             if self.free.contains(&rank) || self.beyond.contains(&rank) {
                 return self.balance(limit);
             }
-            self.unrank(own);
+            self.unrank(own, probably);
         }
         // What comes after so many that are kept can only move up if as many move away.
-        if self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| *last < rank) {
+        if self.is_behind_all(&rank) {
             return self.balance(limit);
         }
         self.changed = true;
@@ -186,8 +191,21 @@ impl MonthUse {
         moved
     }
 
-    /// Takes a delivery out; `false` if it has no place.
-    pub fn unrank(&mut self, message: MessageKey) -> bool {
+    /// Whether a delivery comes after so many others that it is not kept.
+    fn is_behind_all(&self, rank: &Rank) -> bool {
+        self.beyond.len() == BEYOND && self.beyond.last().is_some_and(|last| last < rank)
+    }
+
+    /// Takes a delivery out; `false` if it has no place. All are looked through only if it does not stand where it
+    /// probably does.
+    pub fn unrank(&mut self, message: MessageKey, probably: Option<&Rank>) -> bool {
+        if probably.is_some_and(|rank| self.is_behind_all(rank)) {
+            return false;
+        }
+        if probably.is_some_and(|rank| self.free.remove(rank) || self.beyond.remove(rank)) {
+            self.changed = true;
+            return true;
+        }
         let before = self.free.len() + self.beyond.len();
         if before > 0 {
             self.free.retain(|rank| rank.message != message);
@@ -276,13 +294,13 @@ mod tests {
     fn one_late_delivery_moves_one_other_across_the_line() {
         let mut month = MonthUse::default();
         for (at, name) in [(10, 1), (30, 3), (40, 4)] {
-            assert_eq!(month.rank(rank(at, name), false, 2), []);
+            assert_eq!(month.rank(rank(at, name), false, None, 2), []);
         }
         assert_eq!(month.used_before(|| rank(40, 4)), 2, "the third is beyond two");
-        assert_eq!(month.rank(rank(20, 2), false, 2), [MessageKey([3; 16])]);
+        assert_eq!(month.rank(rank(20, 2), false, None, 2), [MessageKey([3; 16])]);
         assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name))), [0, 1, 2]);
         // The platform calls one free that it had said nothing of: it is no rival of the others any more.
-        assert!(month.unrank(MessageKey([2; 16])));
+        assert!(month.unrank(MessageKey([2; 16]), Some(&rank(15, 2))), "wherever it stands");
         month.confirm(true);
         assert_eq!(month.balance(2), []);
         assert_eq!(month.used_before(|| rank(30, 3)), 2);

@@ -122,7 +122,7 @@ pub struct Ledger {
     reach: BTreeMap<[u8; 16], People>,
     /// How far time has come.
     now: Option<Timestamp>,
-    /// Of whom something has changed since it was last told. After a restart it is told with the next change.
+    /// Of whom something has changed since it was last told. After a restart that is not known any more, and may be anybody.
     untold: BTreeSet<Scope>,
     told_at: Option<Timestamp>,
 }
@@ -253,6 +253,8 @@ impl Ledger {
             let (key, person) = keys::parse_reached(&key).ok_or_else(damaged)?;
             ledger.reach.entry(key).or_insert_with(|| People::of(scope)).reach.add(PersonKey(person), at);
         }
+        ledger.untold.extend(ledger.counters.keys().map(|id| id.scope.clone()));
+        ledger.untold.extend(ledger.spend.values().map(|account| account.spend.scope.clone()));
         Ok(ledger)
     }
 
@@ -273,10 +275,14 @@ impl Ledger {
         }
     }
 
-    /// Forgets who does not count any more.
+    /// Forgets who does not count any more. That there are fewer now is told, also where nobody is left.
     fn forget_people(&mut self, now: Timestamp) {
         for people in self.reach.values_mut() {
-            for person in people.reach.forget(now) {
+            let forgotten = people.reach.forget(now);
+            if !forgotten.is_empty() {
+                self.untold.insert(people.scope.clone());
+            }
+            for person in forgotten {
                 people.changed.remove(&person);
                 people.gone.insert(person);
             }
@@ -400,6 +406,10 @@ impl Ledger {
             let day = setup.rules.card_date(id.month.first_day());
             let lines = entry.counter.publish(&id, (&setup.cards, day), &entry.switches);
             entry.changed = true;
+            if !lines.is_empty() {
+                // What tiers take off is a part of what was spent.
+                self.untold.insert(id.scope.clone());
+            }
             let forgotten_at = entry.counter.last().map(|last| last.end() + KEPT);
             entry.gone = lines.is_empty() && forgotten_at.is_none_or(|forgotten_at| forgotten_at <= at);
             entry.due = forgotten_at.filter(|_| !entry.gone).map(|forgotten_at| forgotten_at.max(at + Millis(1)));
@@ -428,8 +438,11 @@ impl Ledger {
         let counted = self.reach.values().filter(|people| people.reach.next().is_some());
         self.untold.extend(counted.map(|people| people.scope.clone()));
         for scope in std::mem::take(&mut self.untold) {
-            let people = self.reach.get(&scope_key(&scope)).map(|people| people.reach.count(as_of));
+            let reached = self.reach.get(&scope_key(&scope)).map_or(0, |people| people.reach.count(as_of));
             let limit = reference.messaging_limit(&scope, as_of);
+            // Where nobody counts, only a limit says that somebody would be counted.
+            let is_counted = reached > 0 || limit.and_then(MessagingLimit::people).is_some();
+            let people = is_counted.then_some(reached);
             let (mut tiers, mut off) = (Vec::new(), Vec::new());
             for (id, entry) in self.counters.iter_mut().filter(|(id, _)| id.scope == scope) {
                 entry.prepare(id, reference, store)?;

@@ -18,8 +18,8 @@ use crate::domain::reference::Reference;
 use crate::health::Health;
 use crate::kafka::{Names, Settings, ends};
 use crate::metrics::Metrics;
-use crate::stream::{Failure, Reader, Records, Topic};
-use crate::worker::{Latest, Schemas};
+use crate::stream::{Failure, NextOffset, Reader, Records, Slot, Topic};
+use crate::worker::{Latest, Schemas, Used};
 use crate::zones::Zones;
 
 use super::freshness::{Change, Freshness};
@@ -184,7 +184,7 @@ impl<R: Reader> Follower<R> {
         }
         let first = self.next;
         while let Some(head) = self.records.heads().get(self.next) {
-            match self.learner.learn(head.slot.topic, head.offset, self.records.value(head)) {
+            match self.learner.learn(head.slot, head.offset, self.records.value(head)) {
                 Ok(()) => {}
                 Err(why) if self.next == first => return Ok(Step::Waits(why)),
                 // What came before it counts at once.
@@ -204,6 +204,8 @@ impl<R: Reader> Follower<R> {
 struct Learner {
     known: Reference,
     used: Snapshot,
+    /// How far the partitions of `wa.usage` are in that.
+    used_read: Vec<NextOffset>,
     /// The version of what is known that was told last, and whether what is used has changed since.
     told: Option<u64>,
     used_more: bool,
@@ -237,6 +239,7 @@ impl Learner {
         Ok(Self {
             known: Reference::default(),
             used: Snapshot::default(),
+            used_read: Vec::new(),
             told: None,
             used_more: true,
             usage: Writers::of(schema::USAGE)?,
@@ -254,7 +257,7 @@ impl Learner {
             latest.set(Arc::new(self.known.clone()));
         }
         if std::mem::take(&mut self.used_more) {
-            latest.set_used(Arc::new(self.used.clone()));
+            latest.set_used(Arc::new(Used { told: Arc::new(self.used.clone()), read: self.used_read.clone() }));
         }
     }
 
@@ -262,7 +265,7 @@ impl Learner {
     /// out; the rest counts.
     ///
     /// The error says why the schema cannot be had now; nothing was learned.
-    fn learn(&mut self, topic: Topic, offset: i64, value: Option<&[u8]>) -> Result<(), String> {
+    fn learn(&mut self, Slot { topic, partition }: Slot, offset: i64, value: Option<&[u8]>) -> Result<(), String> {
         // A record that was deleted takes back nothing: verdicts and bills have relied on it.
         let mut learned = value.map_or(Ok(()), |value| self.take_in(topic, value));
         if let (Err(Unlearned::Schema(id)), Some(value)) = (&learned, value) {
@@ -280,6 +283,14 @@ impl Learner {
             }
         }
         self.records += 1;
+        if topic == Topic::Usage {
+            let place = partition.0 as usize;
+            if self.used_read.len() <= place {
+                self.used_read.resize(place + 1, NextOffset::START);
+            }
+            self.used_read[place] = NextOffset::after(offset);
+            self.used_more = true;
+        }
         let mistakes = match learned {
             Ok(()) => Vec::new(),
             Err(Unlearned::Schema(id)) => vec![reference::Mistake(frame::Error::UnknownId(id).to_string())],
@@ -292,14 +303,13 @@ impl Learner {
     }
 
     fn take_in(&mut self, topic: Topic, value: &[u8]) -> Result<(), Unlearned> {
-        let Self { known, used, used_more, accounts, templates, usage, zones, .. } = self;
+        let Self { known, used, accounts, templates, usage, zones, .. } = self;
         let learned = match topic {
             Topic::Accounts => {
                 let record = accounts.read::<records::Account<'_>>(value)?;
                 reference::learn_account(known, &record, &|name| zones.find(name))
             }
             Topic::Usage => {
-                *used_more = true;
                 let record = usage.read::<records::Usage<'_>>(value)?;
                 crate::codec::usage::learn(used, &record).map_err(|mistake| vec![mistake])
             }
@@ -318,7 +328,9 @@ mod tests {
 
     use super::*;
     use crate::codec::frame::Framing;
-    use crate::stream::{NextOffset, Partition, Slot};
+    use crate::stream::Partition;
+
+    const ACCOUNTS: Slot = Slot { topic: Topic::Accounts, partition: Partition(0) };
 
     /// A registry's answers, one after the other.
     fn answers(answers: &[Result<Option<String>, &'static str>]) -> Schemas {
@@ -348,21 +360,21 @@ mod tests {
         let schemas = answers(&[Err("it is down"), Ok(Some(schema::ACCOUNT.text.to_owned()))]);
         let mut learner = Learner::new(schemas).expect("schemas of ours");
         let framed = account(Framing::Registry(7));
-        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&framed)), Err("it is down".to_owned()));
+        assert_eq!(learner.learn(ACCOUNTS, 0, Some(&framed)), Err("it is down".to_owned()));
         assert_eq!((learner.known.watermark(), learner.records), (None, 0), "it is still to be learned");
-        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&framed)), Ok(()));
+        assert_eq!(learner.learn(ACCOUNTS, 0, Some(&framed)), Ok(()));
         assert!(learner.known.watermark().is_some());
         // Once it is known it is not asked for again: there is no answer left.
-        assert_eq!(learner.learn(Topic::Accounts, 1, Some(&framed)), Ok(()));
+        assert_eq!(learner.learn(ACCOUNTS, 1, Some(&framed)), Ok(()));
         assert_eq!(learner.records, 2);
     }
 
     #[test]
     fn an_id_that_the_registry_does_not_know_is_left_out_and_the_rest_counts() {
         let mut learner = Learner::new(answers(&[Ok(None)])).expect("schemas of ours");
-        assert_eq!(learner.learn(Topic::Accounts, 0, Some(&account(Framing::Registry(7)))), Ok(()));
+        assert_eq!(learner.learn(ACCOUNTS, 0, Some(&account(Framing::Registry(7)))), Ok(()));
         assert_eq!(learner.known.watermark(), None);
-        assert_eq!(learner.learn(Topic::Accounts, 1, Some(&account(Framing::SingleObject))), Ok(()));
+        assert_eq!(learner.learn(ACCOUNTS, 1, Some(&account(Framing::SingleObject))), Ok(()));
         assert!(learner.known.watermark().is_some());
     }
 
@@ -371,9 +383,8 @@ mod tests {
 
     impl Reader for Once {
         fn poll(&mut self, _: Duration, records: &mut Records) -> Result<(), Failure> {
-            let slot = Slot { topic: Topic::Accounts, partition: Partition(0) };
             for (offset, value) in (0..).zip(self.0.drain(..)) {
-                records.push(slot, offset, 0, None, Some(&value));
+                records.push(ACCOUNTS, offset, 0, None, Some(&value));
             }
             Ok(())
         }

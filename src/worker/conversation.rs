@@ -8,11 +8,12 @@ use super::headers;
 use super::ledger::Ledger;
 use super::merge::{Appetite, Merge};
 use super::observe::Signs;
-use super::position::{Position, Range};
-use super::{Arrival, Disk, Latest, Shared, Trouble, Worker, after, fold_failed, guarded, unwritable, zones};
+use super::position::{Position, Range, Turn};
+use super::{Arrival, Disk, Latest, Shared, Trouble, Used, Worker, after, fold_failed, guarded, unwritable, zones};
 use crate::codec::ask::MalformedAsk;
 use crate::codec::frame::{self, Writers};
 use crate::codec::ids::DeploymentKey;
+use crate::codec::partitioner::Partitioner;
 use crate::codec::{charge, event, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
@@ -70,6 +71,12 @@ struct Running<S> {
     touched: bool,
     /// Records folded in the present transaction.
     records: u64,
+    /// How they and charges took turns.
+    turns: Vec<Turn>,
+    /// What the present transaction is told of limits and budgets.
+    used: Arc<Used>,
+    /// How far `wa.usage` was read, by partition, as the commit records of this worker's have named it.
+    named: Vec<NextOffset>,
     /// Records published in the present transaction.
     outputs: u64,
     /// Since when rows wait for the store.
@@ -127,6 +134,9 @@ impl<S: Store> Conversation<S> {
             read,
             touched: false,
             records: 0,
+            turns: Vec::new(),
+            used: Arc::default(),
+            named: Vec::new(),
             outputs: 0,
             waiting_since: None,
             looked_at: now,
@@ -219,17 +229,34 @@ impl<S: Store> Conversation<S> {
         (task.rests_until.take().is_some(), matches!(task.awaits, Some(Awaited::Room)))
     }
 
+    /// A charge was booked.
+    pub fn booked(&mut self) {
+        let Some(task) = &mut self.running else {
+            return;
+        };
+        match task.turns.last_mut() {
+            Some(turn) => turn.charges += 1,
+            None => task.turns.push(Turn { records: 0, charges: 1 }),
+        }
+    }
+
     /// Takes out what the present transaction changes, and where it leads. `charges` is what the ledger has read
     /// meanwhile, if that is to be told.
     pub fn changes(&mut self, partitions: u32, charges: Option<Range>) -> Option<(Position, Batch)> {
         let task = self.running.as_mut()?;
         let engine = task.engine.as_mut()?;
+        // What was never read counts too: whoever had the partition before may have read more.
+        let read = |partition: u32| task.used.read.get(partition as usize).copied().unwrap_or(NextOffset::START);
+        let is_named = |partition: u32| task.named.get(partition as usize) == Some(&read(partition));
+        let moved = (0..partitions).filter(|partition| !is_named(*partition));
         let position = Position {
             sequence: task.position.sequence + 1,
             messages_sequence: task.position.sequence + 1,
             partitions,
             inputs: task.from.iter().zip(&task.read).map(|(from, next)| Range { from: *from, next: *next }).collect(),
             charges,
+            turns: task.turns.clone(),
+            usage: moved.map(|partition| (partition, read(partition))).collect(),
             cursor: engine.due(),
             watermark: engine.reference().watermark(),
             records: task.position.records + task.records,
@@ -254,6 +281,8 @@ impl<S: Store> Conversation<S> {
         let committed = |range: &Range| Committed { next: range.next, number: Some(position.sequence) };
         task.committed = position.inputs.iter().map(|range| Some(committed(range))).collect();
         task.from = position.inputs.iter().map(|range| range.next).collect();
+        task.named.clone_from(&task.used.read);
+        task.named.resize(position.partitions as usize, NextOffset::START);
         task.position = position;
         task.heartbeat_kept = task.heartbeat;
         task.forget_transaction();
@@ -314,9 +343,19 @@ impl<S: Store> Conversation<S> {
 }
 
 impl<S> Running<S> {
-    const fn forget_transaction(&mut self) {
+    fn forget_transaction(&mut self) {
         self.touched = false;
         (self.records, self.outputs) = (0, 0);
+        self.turns.clear();
+    }
+
+    /// A record was folded.
+    fn folded(&mut self) {
+        self.records += 1;
+        match self.turns.last_mut() {
+            Some(turn) if turn.charges == 0 => turn.records += 1,
+            _ => self.turns.push(Turn { records: 1, charges: 0 }),
+        }
     }
 }
 
@@ -346,8 +385,8 @@ fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<En
     Ok(engine)
 }
 
-/// What a record is.
-enum Decoded {
+/// What a record of an input is.
+pub enum Decoded {
     /// An event, and when it arrived by its own word.
     Event(Box<Prepared>, Option<Timestamp>),
     /// Nothing but a sign that time has passed.
@@ -358,8 +397,18 @@ enum Decoded {
     Schema(u32),
 }
 
+/// What is wrong with a record that is in another partition than its number's.
+pub fn wrong_partition(partitioner: Partitioner) -> Problem {
+    let detail = format!(
+        "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write the number \
+         as the record's key",
+        partitioner.advice()
+    );
+    Problem { code: "wrong_partition", detail, part: None }
+}
+
 /// Decodes a record. What panics is a dead letter at once: nothing has changed yet.
-fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
+pub fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
     decoded_by(|| understand(value, writers, key))
 }
 
@@ -572,7 +621,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let now = self.log.now();
         if let Some(task) = self.running(partition) {
-            task.records += 1;
+            task.folded();
             task.last_sign = now;
             task.read[usize::from(input)] = after(head);
             let committed = task.committed[usize::from(input)];
@@ -644,12 +693,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         Ok(match decoded {
             Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
-                let detail = format!(
-                    "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write \
-                     the number as the record's key",
-                    shared.partitioner.advice()
-                );
-                Decoded::Letter(Problem { code: "wrong_partition", detail, part: None }, None)
+                Decoded::Letter(wrong_partition(shared.partitioner), None)
             }
             decoded => decoded,
         })
@@ -672,8 +716,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         task.touched = true;
         if let Some(engine) = &mut task.engine {
+            task.used = latest.used();
             engine.refer_to(latest.get());
-            engine.use_usage(latest.used());
+            engine.use_usage(Arc::clone(&task.used.told));
             engine.reference_may_be_stale(latest.is_stale());
         }
         // All inputs and the charges, so that the commit record and the group's positions always say the same.
@@ -688,13 +733,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     fn arrival(&mut self, partition: Partition, head: &Head, said: Option<Timestamp>) -> Timestamp {
-        let arrival = self.shared.arrival;
         let known = self.running(partition).and_then(|task| task.engine.as_ref()?.partition_time());
-        let at = match arrival {
-            Arrival::Log => Timestamp::from_millis(head.appended_at),
-            Arrival::Field => said,
-        };
-        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+        self.shared.arrival.at(head.appended_at, said, known)
     }
 
     /// Fires the deadlines that an arrival has passed, in as many transactions as they need.

@@ -101,6 +101,9 @@ impl<L: Log, D: Disk> Worker<L, D> {
         }
         let priced = guarded(|| self.publish_price(head, records));
         priced.unwrap_or_else(|| Err(self.failed(head)))?;
+        if let Some(task) = self.conversations.get_mut(&slot.partition) {
+            task.booked();
+        }
         if let Some(place) = self.ledgers.get_mut(&slot.partition).and_then(|task| task.place.as_mut()) {
             place.read = after(head);
             let committed = place.committed;

@@ -12,8 +12,11 @@ use crate::stream::NextOffset;
 /// The version of a row without the ledger's position.
 const WITHOUT_CHARGES: u8 = 1;
 
-/// The version of a row with it.
-const VERSION: u8 = 2;
+/// The version of a row with it, and with nothing of what the transaction was given or of its order.
+const WITHOUT_ORDER: u8 = 2;
+
+/// The version of a row with all of it.
+const VERSION: u8 = 3;
 
 /// What a transaction read of one input: from one position to another. They abut from transaction to
 /// transaction, and lie wider than their records where markers and aborted records are between.
@@ -23,6 +26,16 @@ pub struct Range {
     pub from: NextOffset,
     /// Where the next transaction begins.
     pub next: NextOffset,
+}
+
+/// Records of the inputs, and charges after them, as a transaction took them: it may price charges between two events, and
+/// what the ledger publishes when a half-hour has passed depends on which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// How many records of the inputs were folded.
+    pub records: u64,
+    /// How many charges were booked then.
+    pub charges: u64,
 }
 
 /// Where a partition stands.
@@ -44,6 +57,13 @@ pub struct Position {
     /// second reads these rows too, in the store and in the changelogs. What is left then is the transaction's number
     /// beside the group's positions.
     pub charges: Option<Range>,
+    /// How inputs and charges took turns in the transaction: with this, whoever folds again comes to the same records. As
+    /// many as the log's answers brought, not as there were records. Nothing in rows of former formats.
+    pub turns: Vec<Turn>,
+    /// How far `wa.usage` was read for what verdicts were told of limits and budgets, by partition: what has moved since
+    /// the partition's former commit record; everything, in the first one of a worker that has taken the partition over.
+    /// Nothing in rows of former formats.
+    pub usage: Vec<(u32, NextOffset)>,
     /// The deadline that comes next, where the transaction was closed between the deadlines that a record's
     /// arrival had passed.
     pub cursor: Option<(Timestamp, ContactNumber)>,
@@ -72,6 +92,8 @@ impl Position {
             partitions: 0,
             inputs: Vec::new(),
             charges: None,
+            turns: Vec::new(),
+            usage: Vec::new(),
             cursor: None,
             watermark: None,
             records: 0,
@@ -96,6 +118,18 @@ impl Position {
             w.signed(from.offset());
             w.signed(next.offset());
         }
+        if self.charges.is_some() {
+            w.count(self.turns.len());
+            for Turn { records, charges } in &self.turns {
+                w.unsigned(*records);
+                w.unsigned(*charges);
+            }
+            w.count(self.usage.len());
+            for (partition, next) in &self.usage {
+                w.unsigned(u64::from(*partition));
+                w.signed(next.offset());
+            }
+        }
         w.optional_instant(self.cursor.map(|(due, _)| due));
         if let Some((_, contact)) = self.cursor {
             w.unsigned(contact.0);
@@ -115,9 +149,10 @@ impl Position {
     /// If it is damaged or too new.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(bytes);
-        let has_charges = match r.byte()? {
-            WITHOUT_CHARGES => false,
-            VERSION => true,
+        let (has_charges, has_order) = match r.byte()? {
+            WITHOUT_CHARGES => (false, false),
+            WITHOUT_ORDER => (true, false),
+            VERSION => (true, true),
             0 => return Err(Error::Damaged("no version")),
             newer => return Err(Error::Newer(newer)),
         };
@@ -126,6 +161,10 @@ impl Position {
         let range = |r: &mut Reader<'_>| Ok(Range { from: offset(r)?, next: offset(r)? });
         let inputs = r.list(range)?;
         let charges = r.when(has_charges, range)?;
+        let turn = |r: &mut Reader<'_>| Ok(Turn { records: r.unsigned()?, charges: r.unsigned()? });
+        let turns = r.when(has_order, |r| r.list(turn))?.unwrap_or_default();
+        let read = |r: &mut Reader<'_>| Ok((r.small()?, offset(r)?));
+        let usage = r.when(has_order, |r| r.list(read))?.unwrap_or_default();
         let due = r.optional_instant()?;
         let cursor = due.map(|due| Ok((due, ContactNumber(r.unsigned()?)))).transpose()?;
         let position = Self {
@@ -134,6 +173,8 @@ impl Position {
             partitions,
             inputs,
             charges,
+            turns,
+            usage,
             cursor,
             watermark: r.optional_instant()?,
             records: r.unsigned()?,
@@ -161,6 +202,8 @@ mod tests {
             partitions: 64,
             inputs: vec![range(3, 900), range(0, 1 << 40)],
             charges: Some(range(11, 12)),
+            turns: vec![Turn { records: 800, charges: 0 }, Turn { records: 97, charges: 3 }],
+            usage: vec![(0, NextOffset::START), (3, NextOffset::after(1 << 33))],
             cursor: Some((Timestamp::EARLIEST + Millis::days(3), ContactNumber(77))),
             watermark: Some(Timestamp::EARLIEST),
             records: 5_000,
@@ -187,15 +230,26 @@ mod tests {
         assert_eq!(position.write(), row);
     }
 
-    /// A row as the second version writes it: with one input's positions, and behind them those of the charges.
+    /// A row as the second version wrote it: with one input's positions, and behind them those of the charges.
     #[test]
-    fn a_row_of_the_second_format_is_read_and_written_as_it_was() {
+    fn a_row_of_the_second_format_is_read_and_written_in_the_third() {
         let row = [2, 5, 4, 8, 1, 6, 14, 22, 24, 0, 0, 30, 41, 2, 4, 0];
         let position = Position::read(&row).expect("the second format is read for ever");
         let range = |from, next| Range { from: NextOffset::after(from), next: NextOffset::after(next) };
         assert_eq!((position.sequence, position.charges), (5, Some(range(10, 11))));
         assert_eq!(position.inputs, [range(2, 6)]);
         assert_eq!((position.contacts, position.messages), (NextOffset::after(0), NextOffset::after(1)));
+        assert!(position.turns.is_empty() && position.usage.is_empty());
+        assert_eq!(position.write(), [3, 5, 4, 8, 1, 6, 14, 22, 24, 0, 0, 0, 0, 30, 41, 2, 4, 0]);
+    }
+
+    /// A row as the third version writes it: behind the positions how they took turns, and how far `wa.usage` was read.
+    #[test]
+    fn a_row_of_the_third_format_is_read_and_written_as_it_was() {
+        let row = [3, 5, 4, 8, 1, 6, 14, 22, 24, 2, 1, 0, 3, 1, 1, 7, 18, 0, 0, 30, 41, 2, 4, 0];
+        let position = Position::read(&row).expect("the third format is read for ever");
+        assert_eq!(position.turns, [Turn { records: 1, charges: 0 }, Turn { records: 3, charges: 1 }]);
+        assert_eq!(position.usage, [(7, NextOffset::after(8))]);
         assert_eq!(position.write(), row);
     }
 }

@@ -1,5 +1,6 @@
 //! Everything at once: two processes that are killed and stopped, and a broker that is killed under them, while events
-//! come in. What is left behind is what the fold alone would have left.
+//! come in. What is left behind is what the fold alone would have left. There are volume tiers, messaging limits and budgets,
+//! and a run in which a kind of their lines and verdicts was never reached fails.
 //!
 //! | variable | what |
 //! |---|---|
@@ -8,19 +9,22 @@
 //! | `CHAOS_KILLS` | how often a process is ended by `kill -9` |
 //! | `CHAOS_STOPS` | how often one is stopped for `CHAOS_STOP_SECONDS`, longer than its membership lasts |
 //! | `CHAOS_BROKER_KILLS` | how often the broker is ended by `kill -9` and started again |
-//! | `CHAOS_INPUTS` | how many topics the events come in by; with two, what depends on their order is not compared |
+//! | `CHAOS_INPUTS` | how many topics the events come in by; with two, what depends on their order is not compared, and there are neither tiers nor limits |
 //! | `CHAOS_SEED` | another seed, other events and other faults; without it every run has its own |
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use tollgate::domain::money::Amount;
+use tollgate::domain::time::Millis;
 use tollgate::stream::Topic;
 
 use crate::broker::Broker;
 use crate::cluster::{Deployment, Plan, Process, data, now, wall};
+use crate::ledgers::rules::{self, Switch};
 use crate::oracle;
-use crate::produce::{Loader, traffic};
+use crate::produce::{Loader, known, traffic};
 use crate::reading::Positions;
 use crate::segments::{Transactions, transactions};
 
@@ -29,6 +33,16 @@ const SESSION: Duration = Duration::from_secs(6);
 
 /// How often a process is looked at before it is killed wherever it is.
 const TRIES: usize = 30;
+
+/// Where the volume tiers behind the first begin.
+const TIERS: [u64; 2] = [20, 60];
+
+/// One in so many events may reach a person outside service windows in a day: of the first portfolio, of the others.
+const PEOPLE: [u64; 2] = [4_000, 1_000];
+
+/// What a number may cost in a month, in millionths for each event of the run: in dollars, in rupees, and for utility messages
+/// in dollars.
+const BUDGETS: [i64; 3] = [30, 1_000, 2];
 
 /// The processes.
 const INSTANCES: [&str; 2] = ["a", "b"];
@@ -122,11 +136,19 @@ impl Wanted {
         let broker = Broker::start_with(&["broker.session.timeout.ms=6000"]);
         let settings = "session_timeout = \"6s\"\ntransaction_timeout = \"10s\"\n";
         let plan = Plan { name: "chaos", partitions: 8, inputs: self.inputs, settings, ..Plan::default() };
+        // Without an order of the inputs nobody can tell what a ledger must have said.
+        let plan = if self.inputs == 1 { Plan { tiers: Some(TIERS), limits: self.limits(), ..plan } } else { plan };
         let deployment = Deployment::create(&broker, plan);
         let contacts = u32::try_from(self.events / 40).expect("at most some millions").max(1_000);
         let stream = traffic(self.seed, self.events, contacts);
         let mut loader = Loader::of(&deployment);
-        loader.references(&deployment, &stream);
+        let mut known = known(&stream);
+        if self.inputs == 1 {
+            let at = stream.start + Millis::days(20).0;
+            let switch = Switch { market: "Brazil", month: "2026-10", begins: TIERS[0], at };
+            rules::add_facts(&mut known, PEOPLE.map(|each| (self.events / each).max(1)), at / 1_000, &[switch]);
+        }
+        loader.facts(&deployment, &known);
         let mut random = Random(self.seed);
         let faults = self.schedule(&mut random);
         let places = INSTANCES.map(|instance| Place::Runs(deployment.start(instance)));
@@ -191,8 +213,23 @@ impl Wanted {
             ends.aborted_records,
         );
         assert_eq!(ends.open_records, 0, "no transaction is left open");
+        let missing = figures.reached.rare(1);
+        assert!(self.inputs > 1 || missing.is_empty(), "nothing was compared of {missing:?}");
         // Few kills may all have missed.
         assert!(self.kills < 10 || open * 2 >= chaos.kills.len(), "half of the kills hit an open transaction");
+    }
+
+    /// Budgets that are used up within a month, and counts that are old after half a day: event time goes much faster than
+    /// time does.
+    fn limits(&self) -> String {
+        let events = i64::try_from(self.events).expect("at most some millions");
+        let [dollars, rupees, of_utility] = BUDGETS.map(|each| Amount::from_millionths(each * events));
+        format!(
+            "usage_fresh = \"12h\"\nbudgets = [\n\
+             {{ amount = \"{dollars}\", low = \"0.01\", currency = \"USD\", over = \"block\" }},\n\
+             {{ category = \"utility\", amount = \"{of_utility}\", low = \"0.01\", currency = \"USD\" }},\n\
+             {{ amount = \"{rupees}\", low = \"1\", currency = \"INR\", over = \"block\" }},\n]\n"
+        )
     }
 
     /// Faults in a random order, at random instants that are not too close to each other.

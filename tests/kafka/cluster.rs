@@ -18,6 +18,7 @@ use tollgate::stream::Topic;
 use tollgate::zones::Zones;
 
 use crate::broker::Broker;
+use crate::ledgers::rules;
 use crate::reading::{Isolation, Positions, scan_from};
 
 /// The clock of tests: how long something may take, and nothing that is compared.
@@ -72,6 +73,10 @@ pub struct Plan {
     pub registry: Option<String>,
     /// Whether it answers campaign questions.
     pub questions: bool,
+    /// Where the volume tiers behind the first begin, if its cards have any.
+    pub tiers: Option<[u64; 2]>,
+    /// Lines for `[limits]`.
+    pub limits: String,
 }
 
 impl Default for Plan {
@@ -89,6 +94,8 @@ impl Default for Plan {
             pointers: false,
             registry: None,
             questions: false,
+            tiers: None,
+            limits: String::new(),
         }
     }
 }
@@ -111,6 +118,8 @@ pub struct Deployment {
     pub plan: Plan,
     bootstrap: String,
     directory: TempDir,
+    /// Its rate cards and volume tiers.
+    cards: Vec<PathBuf>,
     /// The format in which processes write their state.
     write_format: AtomicU8,
 }
@@ -126,8 +135,10 @@ impl Deployment {
     /// Leaves it to somebody else to make the topics.
     pub fn planned(broker: &Broker, plan: Plan) -> Self {
         let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
+        let tiers = plan.tiers.map(|begins| rules::write_tiers(directory.path(), &begins));
+        let cards = rules::cards().into_iter().chain(tiers.unwrap_or_default()).collect();
         let (bootstrap, write_format) = (broker.bootstrap().to_owned(), AtomicU8::new(2));
-        Self { plan, bootstrap, directory, write_format }
+        Self { plan, bootstrap, directory, cards, write_format }
     }
 
     /// Makes topics that are missing, and sets what is not as it must be about those that are there.
@@ -178,7 +189,7 @@ impl Deployment {
     }
 
     fn config_with(&self, instance: &str, access: Option<&Access>) -> PathBuf {
-        let Plan { name, inputs, json, settings, deployment, registry, .. } = &self.plan;
+        let Plan { name, inputs, json, settings, deployment, registry, limits, .. } = &self.plan;
         let write_format = self.write_format.load(Ordering::Relaxed);
         let payload = if self.plan.pointers { "pointer" } else { "full" };
         let registry = access.and_then(|access| access.registry.as_ref()).or(registry.as_ref());
@@ -186,8 +197,7 @@ impl Deployment {
         let arrival = if self.plan.by_log { "" } else { "arrival = \"field\"\n" };
         let bootstrap = access.map_or(&self.bootstrap, |access| &access.bootstrap);
         let properties = access.map_or_else(String::new, |access| format!("[kafka.properties]\n{}", access.properties));
-        let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rate-cards");
-        let card = |file: &str| format!("{:?}", cards.join(file).display().to_string());
+        let cards: Vec<String> = self.cards.iter().map(|list| format!("{:?}", list.display().to_string())).collect();
         let topic = |what: &str| format!("{name}.{what}");
         let events: Vec<String> = (0..*inputs).map(|index| format!("\"{name}.events-{index}\"")).collect();
         let named = [
@@ -210,7 +220,8 @@ impl Deployment {
         let topics = topics.concat();
         let text = format!(
             "[deployment]\nname = \"{name}\"\nkey = \"tests name invented people only\"\n{deployment}\n\
-             [prices]\nrate_cards = [{}, {}]\n\
+             [prices]\nrate_cards = [{}]\n\
+             [limits]\n{limits}\n\
              [state]\nmemory = \"256MiB\"\ndirectory = \"{instance}-state\"\nwrite_format = {write_format}\n\
              [kafka]\nbootstrap = \"{bootstrap}\"\ninstance = \"{instance}\"\n{arrival}framing = \"{}\"\n{settings}\n\
              {properties}\n\
@@ -218,8 +229,7 @@ impl Deployment {
              [dead_letters]\npayload = \"{payload}\"\n\
              {registry}\
              [http]\nlisten = \"127.0.0.1:0\"\n",
-            card("sample-usd-2026-10-01.csv"),
-            card("sample-inr-2026-10-01.csv"),
+            cards.join(", "),
             if *json { "json" } else { "avro" },
             events.join(", "),
         );

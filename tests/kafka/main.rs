@@ -9,14 +9,20 @@ mod broker;
 mod chaos;
 mod clients;
 mod cluster;
+mod commands;
 mod deadlines;
 mod disorder;
 mod edge;
+#[path = "../erased/mod.rs"]
+mod erased;
+mod erasure;
 mod forecast;
 mod headers;
 #[path = "../histories/mod.rs"]
 mod histories;
 mod identity;
+#[path = "../ledgers/mod.rs"]
+mod ledgers;
 mod members;
 mod operator;
 mod oracle;

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use tollgate::codec::frame::{Framer, Framing};
 use tollgate::codec::schema::{self, RecordSchema};
 use tollgate::codec::{ids, records};
-use tollgate::loadgen::{self, Calendar, Settings};
+use tollgate::loadgen::{self, Calendar, References, Settings};
 use tollgate::stream::Topic;
 use tollgate::zones::Zones;
 
@@ -129,7 +129,11 @@ impl Loader {
 
     /// Sends the reference records of a stream.
     pub fn references(&mut self, deployment: &Deployment, settings: &Settings) {
-        let known = loadgen::references(settings, &Days(Zones::new())).expect("settings of a stream");
+        self.facts(deployment, &known(settings));
+    }
+
+    /// Sends what is known of accounts and templates.
+    pub fn facts(&mut self, deployment: &Deployment, known: &References) {
         let (accounts, templates) = (deployment.topic(Topic::Accounts), deployment.topic(Topic::Templates));
         known.accounts.iter().for_each(|record| self.account(&accounts, record));
         known.templates.iter().for_each(|record| self.template(&templates, record));
@@ -188,6 +192,11 @@ impl Calendar for Days {
     fn date(&self, zone: &str, millis: i64) -> (i16, u8, u8) {
         self.0.day(zone, millis).expect("a day of the generator's")
     }
+}
+
+/// What is known of the accounts and templates of a stream.
+pub fn known(settings: &Settings) -> References {
+    loadgen::references(settings, &Days(Zones::new())).expect("settings of a stream")
 }
 
 /// A stream of so many events about so many numbers that every partition has some.

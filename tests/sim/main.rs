@@ -18,6 +18,8 @@ mod check;
 mod copier;
 mod disk;
 mod faults;
+#[path = "../ledgers/mod.rs"]
+mod ledgers;
 mod library;
 mod log;
 mod model;

@@ -4,6 +4,7 @@ mod hits;
 mod planted;
 mod proof;
 mod traffic;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use tollgate::worker::{Arrival, Checkpoint, Closing, Disk, Framers, Latest, Sche
 
 use crate::disk::{Disks, SimDisk};
 use crate::faults::{Fault, Faults, Hits};
+use crate::ledgers::reached::Reached;
 use crate::log::SimLog;
 use crate::random::{Random, mix};
 use crate::time::{MILLI, SECOND, micros};
@@ -48,6 +50,8 @@ struct Case {
     world: Setup,
     shared: Arc<Shared>,
     known: Known,
+    /// Whether what ledgers tell comes back.
+    told: bool,
     /// How many records passed over an input.
     passes: Arc<AtomicU64>,
 }
@@ -87,7 +91,7 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
     let Traffic { feeds, known } = traffic::make(&mut random, ground, partitions, span, arrival, course);
     let inputs = course.inputs();
     let shared = Shared {
-        setup: Arc::clone(random.pick(&ground.setups)),
+        setup: Arc::clone(random.pick(&ground.setups(course))),
         name: "simulated".to_owned(),
         enforced: true,
         framers: Framers::new(|topic| match topic {
@@ -147,7 +151,8 @@ fn case(seed: u64, ground: &Ground, course: Course) -> Case {
         calm_from: span + random.between(2, 6) * SECOND + if course == Course::Deadlines { 15 * SECOND } else { 0 },
         timing,
     };
-    Case { world, shared: Arc::new(shared), known, passes: Arc::default() }
+    let told = ground.is_full(&shared.setup);
+    Case { world, shared: Arc::new(shared), known, told, passes: Arc::default() }
 }
 
 /// A registry that cannot be asked at first, and then does not know the schema.
@@ -163,6 +168,7 @@ fn schemas() -> Schemas {
 struct Around {
     shared: Arc<Shared>,
     known: Known,
+    told: bool,
     passes: Arc<AtomicU64>,
 }
 
@@ -176,7 +182,13 @@ impl Observer for Passes {
 }
 
 /// Runs a worker until it is asked to stop, or cannot go on.
-fn work<L: Log, D: Disk>(log: L, disk: D, around: &Around, asked_to_stop: &dyn Fn() -> bool) -> Ended {
+fn work<L: Log, D: Disk>(
+    log: L,
+    disk: D,
+    around: &Around,
+    mut usage: Option<usage::Reader>,
+    asked_to_stop: &dyn Fn() -> bool,
+) -> Ended {
     let (latest, mut told) = (Latest::default(), 0);
     around.known.tell(&latest, &mut told, 0);
     let worker = Worker::new(log, disk, Arc::clone(&around.shared), latest.clone(), schemas());
@@ -184,6 +196,9 @@ fn work<L: Log, D: Disk>(log: L, disk: D, around: &Around, asked_to_stop: &dyn F
     let mut worker = worker.observed_by(Box::new(Passes(Arc::clone(&around.passes))));
     while !asked_to_stop() {
         around.known.tell(&latest, &mut told, micros(worker.log().now()));
+        if let Some(usage) = &mut usage {
+            usage.look(&latest);
+        }
         if let Err(halted) = worker.turn() {
             return Ended::Halted(halted.0);
         }
@@ -199,15 +214,17 @@ fn work<L: Log, D: Disk>(log: L, disk: D, around: &Around, asked_to_stop: &dyn F
 /// The program that a process runs: the worker, on a log or a disk that may have a fault of its own.
 fn program(case: &Case, plant: Plant) -> Arc<Program> {
     let (shared, known, passes) = (Arc::clone(&case.shared), case.known.clone(), Arc::clone(&case.passes));
-    let around = Around { shared, known, passes };
+    let around = Around { shared, known, told: case.told, passes };
     Arc::new(move |machine| {
         let Machine { log, disks, signals } = machine;
         let asked_to_stop = || signals.asked_to_stop();
+        let reader = || usage::Reader::new(log.handle().clone(), around.shared.partitions, plant);
+        let usage = around.told.then(reader);
         match plant {
-            Plant::Nothing => work::<SimLog, Disks>(log, disks, &around, &asked_to_stop),
+            Plant::Nothing => work::<SimLog, Disks>(log, disks, &around, usage, &asked_to_stop),
             plant => {
                 let (log, disks) = planted::around(log, disks, plant);
-                work(log, disks, &around, &asked_to_stop)
+                work(log, disks, &around, usage, &asked_to_stop)
             }
         }
     })
@@ -240,6 +257,7 @@ struct Met {
     runs: u64,
     table: Table,
     hits: Hits,
+    reached: Reached,
 }
 
 /// Plays many seeds of a course; the first anomaly ends it.
@@ -254,16 +272,18 @@ fn play_all(course: Course, (seeds, told): (std::ops::Range<u64>, bool)) -> Met 
         assert!(verdict.is_ok(), "SIM_SEED={seed} plays this run again and tells what happens");
         met.table.add(&outcome.hits);
         met.hits.add(&outcome.hits);
+        met.reached += &proof::reached(&outcome);
         (met.runs, lasted) = (met.runs + 1, lasted + outcome.lasted);
     }
-    let Met { runs, table, hits } = &met;
-    println!("{course:?}: {runs} runs, {} simulated minutes\n{hits}\n\n{table}", lasted / (60 * SECOND));
+    let Met { runs, table, hits, reached } = &met;
+    let minutes = lasted / (60 * SECOND);
+    println!("{course:?}: {runs} runs, {minutes} simulated minutes\n{hits}\n\n{table}\n\n{reached}");
     met
 }
 
 #[test]
 fn the_worker_does_everything_exactly_once_whatever_goes_wrong() {
-    let Met { runs, table, hits } = play_all(Course::Usual, seeds(2_000));
+    let Met { runs, table, hits, reached } = play_all(Course::Usual, seeds(2_000));
     let least = match runs {
         20_000.. => 100,
         2_000.. => 3,
@@ -272,6 +292,8 @@ fn the_worker_does_everything_exactly_once_whatever_goes_wrong() {
     let steps = table.rare(least);
     let faults: Vec<Fault> = Fault::OF_A_WORKER.into_iter().filter(|fault| hits.of(*fault) < least).collect();
     assert!(steps.is_empty() && faults.is_empty(), "met less than {least} times: {steps:?} {faults:?}");
+    let rare = reached.rare(least);
+    assert!(rare.is_empty(), "reached less than {least} times: {rare:?}");
     assert_eq!(hits.of(Fault::LateEnd), 0, "a request of a tainted producer met its next transaction");
 }
 
@@ -303,7 +325,7 @@ fn no_input_is_passed_over_where_nothing_goes_wrong() {
         let mut case = case(seed, &ground, Course::TwoInputs);
         case.world.faults = Faults { gaps: 5_000, ..Faults::NONE };
         let program = program(&case, Plant::Nothing);
-        let Case { world, shared, known, passes } = case;
+        let Case { world, shared, known, passes, .. } = case;
         let outcome = world::run(seed, world, false, &program);
         assert_eq!(outcome.failure, None, "seed {seed}");
         assert_eq!(proof::check(&outcome, &shared, &known), Ok(()), "seed {seed}");

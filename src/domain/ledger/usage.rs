@@ -63,6 +63,11 @@ impl Snapshot {
         self.people.insert(scope, people);
     }
 
+    /// Learns that nobody counts the people whom a scope reaches.
+    pub fn forget_people(&mut self, scope: &Scope) {
+        self.people.remove(scope);
+    }
+
     /// Learns what a number has been charged for.
     pub fn tell_spend(&mut self, number: NumberId, spend: AsOf<Spend>) {
         self.spend.insert(number, spend);

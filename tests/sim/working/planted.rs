@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tollgate::codec::state::ledger;
 use tollgate::domain::time::Timestamp;
 use tollgate::store::{self, Batch, Store, keys};
 use tollgate::stream::{Committed, Failure, Found, Glance, Log, NextOffset, Partition, Reader, Records, Slot, Topic};
 use tollgate::worker::{Disk, SWEPT};
 
 use super::Course;
+use crate::broker::partition::Pair;
 use crate::disk::{Disks, SimDisk};
 use crate::log::{SimLog, SimReader};
 use crate::world::Handle;
@@ -68,6 +70,12 @@ pub enum Plant {
     /// store has. As far as transactions that are open would do no harm: what the worker's own holds goes to the
     /// store with its position, and nobody else's can be committed.
     EndAhead,
+    /// What verdicts are told of limits and budgets is newer than the commit record says.
+    UsageReadAhead,
+    /// The messages of a half-hour count twice once they are restored.
+    HalfHourTwice,
+    /// Discounts of a transaction that was aborted are published with the next one too.
+    DiscountAgain,
     /// Committed positions do not tell of which transaction they are.
     NumbersForgotten,
     /// The group has lost its positions of the charges.
@@ -78,7 +86,7 @@ pub enum Plant {
 
 impl Plant {
     /// Those that must be found. A worker can live with what is left.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::TaintIgnored,
         Self::NothingSwept,
         Self::OffsetsAhead,
@@ -104,6 +112,9 @@ impl Plant {
         Self::MissingIsStart,
         Self::UnstablePositions,
         Self::NumbersForgotten,
+        Self::UsageReadAhead,
+        Self::HalfHourTwice,
+        Self::DiscountAgain,
     ];
 
     /// Where it shows.
@@ -118,7 +129,8 @@ impl Plant {
 
 /// A log and disks with a fault.
 pub fn around(log: SimLog, disks: Disks, plant: Plant) -> (WrongLog, WrongDisks) {
-    let log = WrongLog { log, plant, read: BTreeMap::new(), told: Records::default(), closes: false };
+    let (read, told, discounts) = (BTreeMap::new(), Records::default(), Discounts::default());
+    let log = WrongLog { log, plant, read, told, closes: false, discounts };
     (log, WrongDisks { disks, plant })
 }
 
@@ -131,6 +143,14 @@ pub struct WrongLog {
     told: Records,
     /// Whether everything of the open transaction is in the log.
     closes: bool,
+    discounts: Discounts,
+}
+
+/// Lines of discount: those of the open transaction, and those of one that was aborted before it.
+#[derive(Default)]
+struct Discounts {
+    open: Vec<(Slot, Pair)>,
+    aborted: Vec<(Slot, Pair)>,
 }
 
 /// Whether something that happens now and then happens now: one time in `of`.
@@ -242,6 +262,7 @@ impl Log for WrongLog {
 
     fn begin(&mut self) -> Result<(), Failure> {
         self.closes = false;
+        self.discounts.open.clear();
         self.log.begin()
     }
 
@@ -274,11 +295,17 @@ impl Log for WrongLog {
                 disk.commit(vec![(key, value)]);
             }
         }
+        if self.plant == Plant::DiscountAgain && is_discount(slot, value) {
+            self.discounts.open.push((slot, (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec))));
+        }
         self.log.produce(slot, key, value)
     }
 
     fn drain(&mut self) -> Result<(), Failure> {
         self.closes = true;
+        for (slot, (key, value)) in std::mem::take(&mut self.discounts.aborted) {
+            self.log.produce(slot, key.as_deref(), value.as_deref())?;
+        }
         self.log.drain()
     }
 
@@ -309,8 +336,24 @@ impl Log for WrongLog {
         if self.plant == Plant::AbortCommits && self.log.commit().is_ok() {
             return Ok(());
         }
+        self.discounts.aborted.append(&mut self.discounts.open);
         self.log.abort()
     }
+}
+
+/// Whether a line of the ledger is one of discount.
+fn is_discount(slot: Slot, value: Option<&[u8]>) -> bool {
+    const NAME: &[u8] = b"DISCOUNT";
+    slot.topic == Topic::Billing && value.is_some_and(|value| value.windows(NAME.len()).any(|part| part == NAME))
+}
+
+/// A half-hour with twice as many messages.
+fn doubled(row: &[u8]) -> Vec<u8> {
+    let shares = ledger::read_half_hour(row).expect("a row of ours");
+    let twice: Vec<_> = shares.iter().map(|(share, messages)| (share, messages * 2)).collect();
+    let mut row = Vec::new();
+    ledger::write_half_hour(&twice, &mut row);
+    row
 }
 
 /// A reader with a fault.
@@ -337,7 +380,9 @@ impl Reader for WrongReader {
             }
             self.read.insert(head.slot, NextOffset::after(head.offset));
             let (key, value) = (self.told.key(head), self.told.value(head));
-            records.push(head.slot, head.offset, head.appended_at, key, value);
+            let is_half_hour = key.is_some_and(|key| key.first() == Some(&keys::HALF_HOUR));
+            let twice = value.filter(|_| is_half_hour && self.plant == Plant::HalfHourTwice).map(doubled);
+            records.push(head.slot, head.offset, head.appended_at, key, twice.as_deref().or(value));
         }
         if self.plant == Plant::ReaderSeesUncommitted {
             for (slot, from) in from {

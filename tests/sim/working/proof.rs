@@ -2,32 +2,35 @@
 //! nothing that the worker says of itself. The measure is a plain fold: the same records through an engine in
 //! memory, one partition after the other, without log, transactions or crashes.
 
+mod fold;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use tollgate::codec::ask::MalformedAsk;
+use fold::{Expected, place, read};
 use tollgate::codec::charge::Charged;
 use tollgate::codec::frame::Writers;
-use tollgate::codec::records::{BillingEntry, Event, Verdict, WindowStateRow};
+use tollgate::codec::records::{BillingEntry, Event, Verdict};
 use tollgate::codec::state::WriteFormat;
-use tollgate::codec::state::ledger::read_counter;
-use tollgate::codec::{charge, event, partitioner, schema};
+use tollgate::codec::state::ledger::{read_counter, read_reached};
+use tollgate::codec::{charge, schema};
+use tollgate::domain::ledger::reach::COUNTED;
 use tollgate::domain::time::Timestamp;
-use tollgate::engine::ledger::Posting;
-use tollgate::engine::publish::{self, Publisher};
-use tollgate::engine::{self, Advanced, Engine, Output, Prepared};
+use tollgate::engine;
+use tollgate::engine::publish::Publisher;
 use tollgate::store::keys::{self, Changelog};
-use tollgate::store::{Memory, Store};
 use tollgate::stream::{Committed, NextOffset, Partition, Slot, Topic};
+use tollgate::worker::Shared;
 use tollgate::worker::position::Position;
-use tollgate::worker::{Arrival, Shared};
 use tollgate::zones::Zones;
 
 use super::traffic::Known;
 use crate::broker::Broker;
-use crate::broker::partition::{Pair, Record};
+use crate::broker::partition::Pair;
 use crate::check;
+use crate::ledgers::reached::Reached;
+use crate::ledgers::{Usage, time_of};
 use crate::world::Outcome;
 
 /// What went wrong. The names are those that Jepsen gives, where it has one.
@@ -67,8 +70,9 @@ pub fn check(outcome: &Outcome, shared: &Arc<Shared>, known: &Known) -> Result<(
         return without_order(outcome, shared);
     }
     let mut expected = Expected::default();
+    let mut usage = Usage::new(fold::told(broker), Writers::of(schema::USAGE).expect("a schema"));
     for partition in (0..shared.partitions).map(Partition) {
-        expected.fold(broker, partition, shared, known)?;
+        expected.fold(broker, partition, shared, (known, &mut usage))?;
     }
     let found = found(broker, shared)?;
     for stream in expected.published.keys().chain(found.published.keys()) {
@@ -146,11 +150,12 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
         if said != folded {
             return Err(Anomaly::LostWrite(format!("{partition:?}: {said} records are folded, of {folded}")));
         }
-        expected.price(broker, partition, &publisher, shared, None)?;
+        expected.price_at_list(broker, partition, &publisher, shared)?;
         let mut rows = Rows::new();
         for topic in [Topic::Contacts, Topic::Messages] {
             apply(&mut rows, broker.log(Slot { topic, partition }).visible().map(|(_, pair)| pair), topic);
         }
+        forget_people(&mut rows);
         disks(outcome, partition, &rows, last.is_some())?;
     }
     let found = found(broker, shared)?;
@@ -198,14 +203,34 @@ fn without_order(outcome: &Outcome, shared: &Arc<Shared>) -> Result<(), Anomaly>
 /// How many records the partitions have folded, as their last commit records say.
 pub fn folded(outcome: &Outcome, shared: &Shared) -> u64 {
     let last = |partition| commits(&outcome.broker, Topic::Contacts, partition).pop();
-    (0..shared.partitions).map(Partition).filter_map(last).map(|position| position.records).sum()
+    (0..shared.partitions).map(Partition).filter_map(last).map(|(_, position)| position.records).sum()
 }
 
-/// The commit records in a changelog.
-fn commits(broker: &Broker, topic: Topic, partition: Partition) -> Vec<Position> {
+/// What of the ledger's rules a run has reached.
+pub fn reached(outcome: &Outcome) -> Reached {
+    let (verdicts, lines) = (Writers::of(schema::VERDICT), Writers::of(schema::BILLING_ENTRY));
+    let (verdicts, lines) = (verdicts.expect("a schema"), lines.expect("a schema"));
+    let mut reached = Reached::default();
+    for (slot, log) in outcome.broker.logs() {
+        for (_, (_, value)) in log.visible() {
+            let value = value.as_deref().unwrap_or_default();
+            match slot.topic {
+                Topic::Verdicts => reached.verdict(&verdicts.read::<Verdict<'_>>(value).expect("a verdict")),
+                Topic::Billing => reached.line(&lines.read::<BillingEntry<'_>>(value).expect("a line")),
+                Topic::Usage => reached.rows(1),
+                _ => {}
+            }
+        }
+    }
+    reached
+}
+
+/// The commit records in a changelog, each with how far time had come.
+fn commits(broker: &Broker, topic: Topic, partition: Partition) -> Vec<(Option<Timestamp>, Position)> {
     let records = broker.log(Slot { topic, partition }).visible();
     let ends = records.filter(|(_, (key, _))| key.as_deref() == Some(keys::meta()));
-    ends.map(|(_, (_, row))| position_of(row.as_deref().unwrap_or_default())).collect()
+    let rows = ends.map(|(_, (_, row))| row.as_deref().unwrap_or_default());
+    rows.map(|row| (time_of(row), position_of(row))).collect()
 }
 
 fn position_of(row: &[u8]) -> Position {
@@ -228,249 +253,19 @@ fn apply<'r>(rows: &mut Rows, pairs: impl Iterator<Item = &'r Pair>, topic: Topi
     }
 }
 
-/// What the records of the log say must be published and remembered.
-#[derive(Default)]
-struct Expected {
-    published: BTreeMap<Stream, Vec<Pair>>,
-    letters: Vec<Letter>,
-    rows: BTreeMap<Partition, Rows>,
-}
-
-impl Expected {
-    /// Folds a partition with what was known in each of its transactions, as their commit records say.
-    fn fold(
-        &mut self,
-        broker: &Broker,
-        partition: Partition,
-        shared: &Arc<Shared>,
-        known: &Known,
-    ) -> Result<(), Anomaly> {
-        let (Some(name), slot) = (shared.inputs.first(), Slot { topic: Topic::Input(0), partition }) else {
-            return Ok(());
-        };
-        let setup = Arc::clone(&shared.setup);
-        let publisher = Publisher::new(Arc::clone(&setup), Zones::new(), shared.name.clone(), shared.enforced);
-        let opened = Engine::open(setup, Zones::new(), Arc::default(), Memory::default());
-        let (engine, _) = opened.expect("memory can be read");
-        let writers = Writers::of(schema::EVENT).expect("a schema");
-        let mut fold = Fold { expected: self, engine, publisher, writers, name, partition, shared };
-        let mut records = broker.log(slot).visible().peekable();
-        for commit in commits(broker, Topic::Contacts, partition) {
-            let Some(reference) = known.at(commit.watermark) else {
-                return Err(Anomaly::TornTransaction(format!("{partition:?}: nobody knew {:?}", commit.watermark)));
-            };
-            fold.engine.refer_to(Arc::clone(reference));
-            let end = commit.inputs.first().map_or(0, |range| range.next.offset());
-            while let Some((record, (_, value))) = records.next_if(|(record, _)| record.offset < end) {
-                fold.record(record, value.as_deref().unwrap_or_default());
-            }
-            // It ended between two of the deadlines that the next record's arrival has passed.
-            if let (Some(cursor), Some((record, (_, value)))) = (commit.cursor, records.peek()) {
-                let read = fold.read(value.as_deref().unwrap_or_default());
-                let arrived_at = fold.arrival(record, &read);
-                fold.advance(arrived_at, |engine| engine.due().is_some_and(|first| first < cursor));
-            }
-        }
-        // Nobody has committed these; what follows from them is missing.
-        for (record, (_, value)) in records {
-            fold.record(record, value.as_deref().unwrap_or_default());
-        }
-        let Fold { mut engine, publisher, .. } = fold;
-        self.price(broker, partition, &publisher, shared, Some(&mut engine))?;
-        engine.commit(b"").expect("memory");
-        let rows = engine.store().scan(&[], &[], usize::MAX).expect("memory").into_iter().collect();
-        self.rows.insert(partition, rows);
-        Ok(())
-    }
-
-    /// What was charged is booked as it lies in the log: whether that is right is seen to by itself.
-    fn price(
-        &mut self,
-        broker: &Broker,
-        partition: Partition,
-        publisher: &Publisher,
-        shared: &Shared,
-        mut engine: Option<&mut Engine<Memory>>,
-    ) -> Result<(), Anomaly> {
-        let from = Slot { topic: Topic::Charges, partition };
-        let writers = Writers::of(schema::BILLING_ENTRY).expect("a schema");
-        for (_, (_, value)) in broker.log(from).visible() {
-            let value = value.as_deref().unwrap_or_default();
-            let Ok(Charged { line, person, mut entry }) = charge::read(value, &writers) else {
-                return Err(Anomaly::AbortedRead(format!("{from:?}: what is no charge was committed")));
-            };
-            let (number, account, scope) = charge::whose(&entry).expect("ids of ours");
-            let reverses = entry.reverses.is_some();
-            let (account, number) = (account.as_ref(), &number);
-            let booked = match &mut engine {
-                Some(engine) => {
-                    let posting = Posting { scope: &scope, account, number, line: &line, reverses, person };
-                    engine.book(posting).expect("memory")
-                }
-                None => publisher.at_list(&line, reverses),
-            };
-            publish::add_price(&mut entry, &line, &booked);
-            let mut bytes = Vec::new();
-            shared.framers.billing.write(&entry, &mut bytes).expect("a line");
-            let number = entry.phone_number_id.as_ref().map_or("", |number| number.as_str());
-            let to = Slot { topic: Topic::Billing, partition: place(number, shared) };
-            let pair = (Some(number.as_bytes().to_vec()), Some(bytes));
-            self.published.entry((to, partition)).or_default().push(pair);
-        }
-        Ok(())
-    }
-}
-
-/// The plain fold of one partition.
-struct Fold<'a> {
-    expected: &'a mut Expected,
-    engine: Engine<Memory>,
-    publisher: Publisher,
-    writers: Writers,
-    /// The name of the input.
-    name: &'a str,
-    partition: Partition,
-    shared: &'a Arc<Shared>,
-}
-
-impl Fold<'_> {
-    fn read(&self, value: &[u8]) -> Read {
-        read(value, &self.writers, self.partition, self.shared)
-    }
-
-    fn arrival(&self, record: &Record, read: &Read) -> Timestamp {
-        let known = self.engine.partition_time();
-        let said = match self.shared.arrival {
-            Arrival::Log => Timestamp::from_millis(record.appended_at),
-            Arrival::Field => read.said,
-        };
-        said.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
-    }
-
-    /// Moves time to an arrival, and fires the deadlines it has passed for as long as `wanted` says.
-    fn advance(&mut self, arrived_at: Timestamp, wanted: impl Fn(&Engine<Memory>) -> bool) {
-        let mut outputs = Vec::new();
-        while self.engine.partition_time() < Some(arrived_at) || wanted(&self.engine) {
-            let advanced = self.engine.advance(arrived_at, 0, &mut outputs).expect("memory");
-            self.publish(outputs.drain(..));
-            match advanced {
-                Advanced::Done => return,
-                Advanced::CommitFirst => self.engine.commit(b"").expect("memory"),
-                Advanced::TakeOutputs => {}
-            }
-        }
-    }
-
-    fn record(&mut self, record: &Record, value: &[u8]) {
-        let read = self.read(value);
-        let arrived_at = self.arrival(record, &read);
-        self.advance(arrived_at, |_| true);
-        let (name, number, offset) = (self.name.to_owned(), i64::from(self.partition.0), record.offset);
-        let letter = |code: &str| (name.clone(), number, offset, code.to_owned());
-        let mut outputs = Vec::new();
-        if let Some(prepared) = read.event
-            && let Err(rejected) = self.engine.fold(&prepared, arrived_at, &mut outputs).expect("memory")
-        {
-            self.expected.letters.push(letter(rejected.code()));
-        }
-        self.expected.letters.extend(read.mistake.map(letter));
-        self.publish(outputs.into_iter());
-        if let Some(ask) = read.ask {
-            let asked_at = ask.at.unwrap_or(arrived_at).millis();
-            let mut bytes = Vec::new();
-            let verdict = self.publisher.malformed(&ask.number, &ask.request, asked_at);
-            self.shared.framers.verdict.write(&verdict, &mut bytes).expect("a verdict");
-            let to = Slot { topic: Topic::Verdicts, partition: self.partition };
-            let pair = (Some(ask.number.clone().into_bytes()), Some(bytes));
-            self.expected.published.entry((to, self.partition)).or_default().push(pair);
-        }
-    }
-
-    fn publish(&mut self, outputs: impl Iterator<Item = Output>) {
-        for output in outputs {
-            let (to, pair) = published(&output, &self.publisher, self.partition, self.shared);
-            self.expected.published.entry((to, self.partition)).or_default().push(pair);
-        }
-    }
-}
-
-fn place(key: &str, shared: &Shared) -> Partition {
-    Partition(partitioner::partition(key.as_bytes(), shared.partitions))
-}
-
-/// What a record turns out to be.
-#[derive(Default)]
-struct Read {
-    said: Option<Timestamp>,
-    event: Option<Prepared>,
-    mistake: Option<&'static str>,
-    ask: Option<MalformedAsk>,
-}
-
-fn read(value: &[u8], writers: &Writers, partition: Partition, shared: &Shared) -> Read {
-    let record = match writers.read::<Event<'_>>(value) {
-        Ok(record) => record,
-        Err(error) => {
-            let (mistake, ask) = (Some(error.code()), MalformedAsk::of_json(value));
-            return Read { mistake, ask, ..Read::default() };
-        }
-    };
-    match event::parse(&record, &shared.setup.key) {
-        Ok(arrived) => match arrived.event {
-            Some(event) if place(event.number.as_str(), shared) != partition => {
-                Read { mistake: Some("wrong_partition"), ..Read::default() }
-            }
-            Some(event) => {
-                let event = Some(Prepared::new(event, &shared.setup.key));
-                Read { said: arrived.received_at, event, ..Read::default() }
-            }
-            None => Read { said: arrived.received_at.or(Some(arrived.occurred_at)), ..Read::default() },
-        },
-        Err(invalid) => {
-            Read { mistake: Some(invalid.code()), ask: MalformedAsk::of_record(&record), ..Read::default() }
-        }
-    }
+/// Forgets who does not count any more: a store deletes them, and the changelog forgets by age.
+fn forget_people(rows: &mut Rows) {
+    let now = rows.get(keys::meta()).and_then(|row| time_of(row));
+    rows.retain(|key, row| {
+        key.first() != Some(&keys::REACHED)
+            || read_reached(row).is_ok_and(|(_, at)| now.is_none_or(|now| at + COUNTED > now))
+    });
 }
 
 /// Who is charged: lines of a business without a portfolio belong to its account, else to its number.
 fn owner<'e>(entry: &'e BillingEntry<'_>) -> &'e str {
     let owner = entry.portfolio_id.as_ref().or(entry.account_id.as_ref()).or(entry.phone_number_id.as_ref());
     owner.map_or("", |owner| owner.as_str())
-}
-
-/// An effect, as it must lie in the log.
-fn published(output: &Output, publisher: &Publisher, partition: Partition, shared: &Shared) -> (Slot, Pair) {
-    let framers = &shared.framers;
-    let mut key = output.number.as_str().to_owned();
-    let mut bytes = Vec::new();
-    let mut to = Slot { topic: Topic::Verdicts, partition };
-    let written = match publisher.record(output, None) {
-        publish::Record::Verdict(verdict) => framers.verdict.write(&verdict, &mut bytes),
-        publish::Record::Window(edge) => {
-            to.topic = Topic::Windows;
-            framers.window.write(&edge, &mut bytes)
-        }
-        publish::Record::Outcome(outcome) => {
-            to.topic = Topic::Outcomes;
-            framers.outcome.write(&outcome, &mut bytes)
-        }
-        publish::Record::State(WindowStateRow { key: row, value }) => {
-            to.topic = Topic::WindowState;
-            row.as_str().clone_into(&mut key);
-            let Some(value) = value else { return (to, (Some(key.into_bytes()), None)) };
-            framers.state.write(&value, &mut bytes)
-        }
-        publish::Record::Charge(charged, entry) => {
-            owner(&entry).clone_into(&mut key);
-            to = Slot { topic: Topic::Charges, partition: place(&key, shared) };
-            charge::write(&charged.line, charged.person, &entry, &framers.charge, &mut bytes)
-        }
-        publish::Record::Billing(_) | publish::Record::DeadLetter(_) | publish::Record::Usage(_) => {
-            unreachable!("the fold neither prices nor gives up")
-        }
-    };
-    written.expect("a record of ours");
-    (to, (Some(key.into_bytes()), Some(bytes)))
 }
 
 /// What readers of committed records find.
@@ -487,7 +282,8 @@ fn found(broker: &Broker, shared: &Shared) -> Result<Found, Anomaly> {
         for (_, (key, value)) in log.visible() {
             let bytes = value.as_deref().unwrap_or_default();
             // What a sweep writes, say, and nobody ever commits.
-            let streams = [Topic::Charges, Topic::Verdicts, Topic::Billing, Topic::Windows, Topic::Outcomes];
+            let streams =
+                [Topic::Charges, Topic::Verdicts, Topic::Billing, Topic::Windows, Topic::Outcomes, Topic::Usage];
             if value.is_none() && (streams.contains(&slot.topic) || slot.topic == Topic::DeadLetters) {
                 return Err(Anomaly::AbortedRead(format!("{slot:?}: what is no output was committed")));
             }
@@ -576,7 +372,9 @@ fn compare<T: Ord + Describe>(what: &str, expected: &[T], found: &[T]) -> Result
 /// Transactions are numbered without a gap in both changelogs, what they read abuts, and the group stands where
 /// the last one ended. The last of them.
 fn positions(broker: &Broker, partition: Partition, shared: &Shared) -> Result<Option<Position>, Anomaly> {
-    let ends = |topic| commits(broker, topic, partition);
+    let ends = |topic| -> Vec<Position> {
+        commits(broker, topic, partition).into_iter().map(|(_, position)| position).collect()
+    };
     let torn = |why: String| Err(Anomaly::TornTransaction(format!("{partition:?}: {why}")));
     let (mut contacts, messages) = (ends(Topic::Contacts), ends(Topic::Messages));
     if contacts != messages {
@@ -657,9 +455,8 @@ fn is_same_count(key: &[u8], row: &[u8], other: &[u8]) -> bool {
 /// What follows from a row waits beside it: a contact's deadline, and when a message went to its contact.
 fn timers(place: &str, rows: &Rows) -> Result<(), Anomaly> {
     for (key, row) in rows {
-        if let Some(derived) = engine::derived_from(key, row).expect("a row of ours")
-            && !rows.contains_key(&derived[..])
-        {
+        let mut derived = engine::derived_from(key, row).expect("a row of ours");
+        if derived.any(|derived| !rows.contains_key(&derived[..])) {
             return Err(Anomaly::StaleState(format!("{place}: what follows from a row is missing")));
         }
     }

@@ -1,5 +1,6 @@
 //! What a run reads: generated traffic with all that a worker can make of it, and records that nobody can read.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tollgate::codec::frame::{self, Framing};
@@ -17,6 +18,7 @@ use tollgate::zones::Zones;
 
 use super::{Course, UNKNOWN_SCHEMA};
 use crate::broker::partition::Pair;
+use crate::ledgers::rules::{self, Switch};
 use crate::random::Random;
 use crate::time::{MILLI, Micros, SECOND, wall};
 use crate::world::Feed;
@@ -26,22 +28,58 @@ const DAY: i64 = 86_400_000;
 
 /// What all runs share.
 pub struct Ground {
-    /// As it is by default, and with the newer format of rows.
-    pub setups: [Arc<Setup>; 2],
+    /// With the older format of rows and with the newer one. Commit records of the older one do not say how charges and
+    /// events took turns, nor what verdicts were told of limits and budgets, so that there are none of them.
+    plain: [Arc<Setup>; 2],
+    full: Arc<Setup>,
     zones: Zones,
 }
 
+/// Where the volume tiers behind the first begin: a run charges some dozens of messages.
+const TIERS: [u64; 2] = [2, 4];
+
+/// Limits and budgets that are reached within a day of little traffic, and counts that are old within some seconds.
+const LIMITS: &str = r#"
+[limits]
+usage_fresh = "2h"
+budgets = [
+    { amount = "0.30", low = "0.10", currency = "USD", over = "block" },
+    { category = "utility", amount = "0.03", low = "0.01", currency = "USD" },
+    { amount = "2.00", low = "0.50", currency = "INR", over = "block" },
+]
+"#;
+
 impl Ground {
-    /// The configuration of `make demo`: with rate cards.
+    /// The configuration of `make demo`: with rate cards. And one with all that a ledger tells.
     pub fn new() -> Self {
         let zones = Zones::new();
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo.toml");
-        let setup = |write_format| {
-            let config = config::load(Some(path.as_ref()), &Overrides::default(), &zones);
-            let config = config.expect("the demo's configuration is usable");
-            Arc::new(Setup { write_format, ..config.setup })
-        };
-        Self { setups: [WriteFormat::First, WriteFormat::Second].map(setup), zones }
+        let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo.toml");
+        let load = |path: &Path| config::load(Some(path), &Overrides::default(), &zones).expect("it is usable").setup;
+        let plain = [WriteFormat::First, WriteFormat::Second]
+            .map(|write_format| Arc::new(Setup { write_format, ..load(demo.as_ref()) }));
+        let directory = tempfile::tempdir().expect("a directory");
+        let lists = rules::cards().into_iter().chain(rules::write_tiers(directory.path(), &TIERS));
+        let lists: Vec<String> = lists.map(|list| format!("{:?}", list.display().to_string())).collect();
+        let text = format!(
+            "[deployment]\nname = \"full\"\nkey = \"the simulation invents its people\"\n\
+             [prices]\nrate_cards = [{}]\n{LIMITS}",
+            lists.join(", ")
+        );
+        let file = directory.path().join("full.toml");
+        std::fs::write(&file, text).expect("a configuration is written");
+        Self { plain, full: Arc::new(load(&file)), zones }
+    }
+
+    /// How runs of a course may be set.
+    pub fn setups(&self, course: Course) -> [Arc<Setup>; 2] {
+        let [first, second] = &self.plain;
+        // Without an order of the inputs nobody can tell what a ledger must have said.
+        [first, if course.inputs() == 1 { &self.full } else { second }].map(Arc::clone)
+    }
+
+    /// Whether verdicts of a setup go by what ledgers have told.
+    pub fn is_full(&self, setup: &Arc<Setup>) -> bool {
+        Arc::ptr_eq(setup, &self.full)
     }
 }
 
@@ -124,7 +162,9 @@ pub fn make(
         },
         &mut |_| Ok(()),
     );
-    let references = references.expect("settings that can be had");
+    let mut references = references.expect("settings that can be had");
+    let switch = Switch { market: "Brazil", month: "2026-11", begins: TIERS[0], at: wall(0) - DAY / 2 };
+    rules::add_facts(&mut references, [1, 3], (wall(0) - DAY / 2) / 1_000, &[switch]);
     let mut feeds = Vec::with_capacity(records.len() + 8);
     let count = records.len() as u64;
     let mut at = 0;
