@@ -1183,7 +1183,7 @@ fn name_people(setup: &Setup, event: &Event, account: &Account, zones: &Zones, e
             && charge.participant.is_none()
         {
             let days = Days::of(zones, account.zone, charge.line.charged_at);
-            let of_portfolio = setup.rules.card_date(days.first) >= limits::OF_PORTFOLIO_FROM;
+            let of_portfolio = limits::is_of_portfolio(setup.rules.card_date(days.first));
             let scope = Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &event.number);
             let key = setup.key.person(scope.id(), identity.canonical());
             charge.person = Some(Person { key, of_portfolio });

@@ -1,4 +1,4 @@
-//! The order in which reports arrive changes no line and no window: histories of a few events in all orders, longer ones
+//! The order in which reports arrive changes no line, no window and nothing that was refused: histories of a few events in all orders, longer ones
 //! in random orders, with neighbours swapped, and with every event told twice.
 //!
 //! `DISORDER` says how many short histories are tried, and five times as many long ones; `make disorder` tries 2,000.
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// Folds a history in an order, and tells all that may not depend on the order: which line stands for each message,
-    /// what the volume tiers take off, and the windows of each contact.
+    /// what the volume tiers take off, the windows of each contact, and what is refused to the number.
     fn tell(&self, history: &[Prepared], order: &[usize]) -> String {
         let (mut engine, _) =
             Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::clone(&self.reference), Memory::default())
@@ -153,7 +153,7 @@ impl World {
         take_off(&mut engine, &mut off);
         engine.commit(&[]).expect("memory never fails");
         off.retain(|_, off| *off != Amount::ZERO);
-        format!("{}{off:?}\n{}", lines(outputs), windows(engine.store()))
+        format!("{}{off:?}\n{}{}", lines(outputs), windows(engine.store()), refusals(engine.store()))
     }
 }
 
@@ -246,6 +246,18 @@ fn windows(store: &Memory) -> String {
         contacts.insert(contact.key, told);
     }
     contacts.into_values().collect()
+}
+
+/// What the platform has refused to each number, and may refuse again.
+fn refusals(store: &Memory) -> String {
+    let rows = store.scan(&[keys::NUMBER], &[], usize::MAX).expect("memory never fails");
+    let mut told = String::new();
+    for (_, row) in rows {
+        let (_, mut number) = state::read_number(&row).expect("a row of ours");
+        number.refusals.sort_by_key(|refusal| (refusal.at, refusal.code));
+        let _ = writeln!(told, "{:?}: {:?}", number.id, number.refusals);
+    }
+    told
 }
 
 /// Every order of so many things.

@@ -26,9 +26,11 @@ use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, T
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
 use crate::domain::pair::Burst;
-use crate::domain::reference::Restriction;
+use crate::domain::reference::{Country, Restriction};
+use crate::domain::refusal::{GoneOut, Refusal as SenderRefusal};
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
+use crate::domain::rules::refusals::Subject;
 use crate::domain::time::{Date, Month, Span, Timestamp};
 use crate::domain::verdict::Answer;
 use crate::domain::window::{Present, ServiceWindow};
@@ -714,8 +716,9 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         WriteFormat::First => VERSION,
         WriteFormat::Second => NEWEST,
     });
-    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, months: _ } =
+    let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, .. } =
         number;
+    let Number { refusals, gone_out, months: _, .. } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -738,7 +741,44 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         w.signed(sends.second);
         w.unsigned(u64::from(sends.count));
         w.optional_instant(*portfolio_paced_at);
+        w.count(gone_out.len());
+        for GoneOut { account, sent_at } in gone_out {
+            w.optional_text(account.as_ref().map(AccountId::as_str));
+            sent_at.iter().for_each(|at| w.optional_instant(*at));
+        }
+        w.count(refusals.len());
+        refusals.iter().for_each(|refusal| write_sender_refusal(&mut w, refusal));
     }
+}
+
+fn write_sender_refusal(w: &mut Writer<'_>, refusal: &SenderRefusal) {
+    let SenderRefusal { code, account, country, template, at } = refusal;
+    w.signed(i64::from(*code));
+    w.optional_text(account.as_ref().map(AccountId::as_str));
+    w.optional_text(country.as_ref().map(Country::as_str));
+    w.flags(&[template.is_some()]);
+    if let Some((name, language)) = template {
+        w.text(name);
+        w.text(language);
+    }
+    w.instant(*at);
+}
+
+fn read_gone_out(r: &mut Reader<'_>) -> Result<GoneOut> {
+    let mut gone = GoneOut { account: account(r.optional_text()?)?, sent_at: [None; Subject::PLACES.len()] };
+    for at in &mut gone.sent_at {
+        *at = r.optional_instant()?;
+    }
+    Ok(gone)
+}
+
+fn read_sender_refusal(r: &mut Reader<'_>) -> Result<SenderRefusal> {
+    let code = i32::try_from(r.signed()?).map_err(|_| Error::Damaged("an error code"))?;
+    let account = account(r.optional_text()?)?;
+    let country = r.optional_text()?.map(|text| Country::parse(text).ok_or(Error::Damaged("a country")));
+    let [template] = r.flags()?;
+    let template = r.when(template, |r| Ok((r.text()?.into(), r.text()?.into())))?;
+    Ok(SenderRefusal { code, account, country: country.transpose()?, template, at: r.instant()? })
 }
 
 /// Reads a number and its place.
@@ -763,6 +803,8 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         number.asks = Asks { second: r.signed()?, count: r.small()? };
         number.sends = Asks { second: r.signed()?, count: r.small()? };
         number.portfolio_paced_at = r.optional_instant()?;
+        number.gone_out = r.list(read_gone_out)?;
+        number.refusals = r.list(read_sender_refusal)?;
     }
     r.end()?;
     Ok((index, number))
@@ -1367,5 +1409,25 @@ mod tests {
             write_message(&message, &mut row);
             assert_eq!(read_message(&row), Ok(message));
         }
+    }
+
+    #[test]
+    fn refusals_and_what_has_gone_out_come_back_as_they_were() {
+        let mut number = Number::new(NumberId::parse("106540352242922").expect("an id"));
+        let refusal = SenderRefusal {
+            code: 131_065,
+            account: AccountId::parse("102290129340398").ok(),
+            country: Country::parse("BR"),
+            template: Some(("welcome".into(), "en".into())),
+            at: Timestamp::EARLIEST,
+        };
+        let all = SenderRefusal { code: 0, account: None, country: None, template: None, ..refusal };
+        number.refusals = vec![refusal, all];
+        let at = Timestamp::EARLIEST;
+        number.gone_out =
+            vec![GoneOut { account: AccountId::parse("9").ok(), sent_at: [Some(at), None, Some(at), None, None] }];
+        let mut row = Vec::new();
+        write_number(NumberIndex(3), &number, WriteFormat::Second, &mut row);
+        assert_eq!(read_number(&row), Ok((NumberIndex(3), number)));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{AccountId, MessageId, MessageKey, NumberId, Participant};
 use super::reference::Restriction;
+use super::refusal::{GoneOut, Refusal};
 use super::time::{Month, Timestamp};
 
 /// One business phone number.
@@ -25,6 +26,10 @@ pub struct Number {
     pub sends: Asks,
     /// When the platform last dropped a template that it had held back, for the whole portfolio's sake.
     pub portfolio_paced_at: Option<Timestamp>,
+    /// What the platform has refused to it or its accounts, until something shows that it is over.
+    pub refusals: Vec<Refusal>,
+    /// What has gone out last, by account.
+    pub gone_out: Vec<GoneOut>,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
 }
@@ -244,6 +249,8 @@ impl Number {
             asks: Asks { second: 0, count: 0 },
             sends: Asks { second: 0, count: 0 },
             portfolio_paced_at: None,
+            refusals: Vec::new(),
+            gone_out: Vec::new(),
             months: BTreeMap::new(),
         }
     }
