@@ -20,6 +20,8 @@ use tollgate::domain::time::Timestamp;
 use tollgate::engine::publish::{Publisher, Record};
 use tollgate::engine::{Advanced, Engine, Output, Prepared};
 use tollgate::loadgen::{self, Calendar, Settings};
+#[cfg(feature = "rocksdb")]
+use tollgate::store::{Batch, Rocks, keys};
 use tollgate::store::{Memory, Store};
 use tollgate::zones::Zones;
 
@@ -132,6 +134,27 @@ fn idle_contact() -> f64 {
     bytes.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>() as f64 / PEOPLE as f64
 }
 
+/// Folds a stream, and returns how many bytes a message takes in files: its row, and the one that says to whom it went.
+#[cfg(feature = "rocksdb")]
+fn messages_on_disk(stream: &Stream) -> [f64; 2] {
+    let (_, mut engine) = fold(stream, &mut Vec::clear);
+    engine.commit(b"").expect("memory can be written");
+    let memory = engine.into_store();
+    let rows = |kind| memory.scan(&[kind], &[], usize::MAX).expect("memory can be read");
+    let messages = rows(keys::MESSAGE).len();
+    [keys::MESSAGE, keys::SENT].map(|kind| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut store = Rocks::open(directory.path(), 64 << 20).expect("a new store");
+        let mut batch = Batch::default();
+        rows(kind).iter().for_each(|(key, row)| batch.put(key, row));
+        store.commit(batch).expect("the disk has room");
+        store.compact().expect("the disk has room");
+        let files = std::fs::read_dir(directory.path()).expect("its directory").flatten();
+        let tables = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "sst"));
+        tables.map(|file| file.metadata().expect("a file").len()).sum::<u64>() as f64 / messages as f64
+    })
+}
+
 fn main() {
     measure::machine();
     let (events, contacts) = (measure::setting("EVENTS", 500_000), measure::setting("CONTACTS", 20_000));
@@ -184,4 +207,9 @@ fn main() {
     measure::report("fold, price and encode to Avro", folded, taken);
     println!("{:.2} records an event", records as f64 / folded as f64);
     println!("{:.0} bytes of rows for an idle contact", idle_contact());
+    #[cfg(feature = "rocksdb")]
+    {
+        let [row, noted] = messages_on_disk(&stream);
+        println!("{row:.0} bytes in files for a message that is held whole, {noted:.0} for whom it went to");
+    }
 }

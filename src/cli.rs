@@ -1,10 +1,13 @@
 //! The command line: what may be typed, and what it comes to.
 
+mod erase;
 mod explain;
 mod forecast;
+mod reconcile;
+mod redrive;
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -14,12 +17,10 @@ use crate::config::{self, Mistake, Overrides};
 use crate::domain::policy::Policy;
 use crate::domain::rules::cards::Card;
 use crate::domain::time::Timestamp;
-use crate::erasure;
 use crate::loadgen::{self, Calendar};
 use crate::replay::{self, Failure, Format, Options};
 use crate::scenario::{self, Tally};
 use crate::zones::Zones;
-use crate::{reconcile, redrive};
 
 /// A gate and a toll for `WhatsApp` Business traffic: may this be sent now, and what does it cost?
 #[derive(Debug, Parser)]
@@ -36,9 +37,9 @@ enum Command {
     /// Play text timelines and compare verdicts and charges with what they expect
     Scenario(ScenarioArgs),
     /// Compare the ledger with the platform's pricing analytics: what differs, and why
-    Reconcile(ReconcileArgs),
-    /// Give dead letters back: a file of events to replay
-    Redrive(RedriveArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    /// Give dead letters back: as a file of events to replay, or to the topics they came from
+    Redrive(redrive::RedriveArgs),
     /// Make synthetic traffic, with the reference records it needs and the right answers to compare with
     Loadgen(LoadgenArgs),
     /// Tell why: the events of a contact with what each changed, and the rule, card and arithmetic of a verdict or message
@@ -51,8 +52,8 @@ enum Command {
     /// Look at the topics on Kafka, or make them as they must be
     #[cfg(feature = "kafka")]
     Topics(TopicsArgs),
-    /// Forget a person: writes the event that has them erased, for a replay or for the input topic
-    Erase(EraseArgs),
+    /// Forget a person: writes the event that has them erased, for a replay or to the topic of events
+    Erase(erase::EraseArgs),
     /// Check a configuration and its rate cards, and report all mistakes together
     Check(ConfigArgs),
 }
@@ -92,6 +93,33 @@ impl ConfigArgs {
             candidate: self.candidate.clone(),
             memory: self.memory.clone(),
         }
+    }
+}
+
+/// The switch from files to topics, the same in every command that has it.
+#[derive(Debug, Args)]
+struct KafkaArg {
+    /// Where no file is named, read and write the topics of the configuration (--config), as `tollgate run` does
+    #[cfg(feature = "kafka")]
+    #[arg(long)]
+    kafka: bool,
+}
+
+impl KafkaArg {
+    #[cfg(feature = "kafka")]
+    const fn is_given(&self) -> bool {
+        self.kafka
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    #[allow(clippy::unused_self, reason = "there is a switch where there is Kafka")]
+    const fn is_given(&self) -> bool {
+        false
+    }
+
+    /// What is said of something that neither a file nor a topic stands for.
+    fn instead(what: &str) -> String {
+        if cfg!(feature = "kafka") { format!("{what}, or give --kafka for the topic") } else { what.to_owned() }
     }
 }
 
@@ -146,70 +174,6 @@ struct ScenarioArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 both sides are equal, 1 they differ, 2 something cannot be used.")]
-struct ReconcileArgs {
-    /// Answers of the platform's `pricing_analytics`, whole or its data points one per line (repeatable)
-    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
-    analytics: Vec<PathBuf>,
-    /// Lines of `wa.billing`, NDJSON or Avro, or the directory a replay wrote its outputs to (repeatable)
-    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
-    billing: Vec<PathBuf>,
-    /// Records of `wa.dead-letters`, besides those of such directories (repeatable)
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    dead_letters: Vec<PathBuf>,
-    /// The platform's answer to `GET /<account>/phone_numbers`: which number has which id (repeatable)
-    #[arg(long, value_name = "FILE")]
-    numbers: Vec<PathBuf>,
-    /// The account that analytics are about which do not say
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
-    /// `start` of the request, in seconds: lines from here on count where the platform answered nothing
-    #[arg(long, value_name = "SECONDS")]
-    start: Option<i64>,
-    /// `end` of the request, in seconds
-    #[arg(long, value_name = "SECONDS")]
-    end: Option<i64>,
-    /// Records of `wa.accounts`, for the price of what came too late (repeatable)
-    #[arg(long, value_name = "FILE")]
-    accounts: Vec<PathBuf>,
-    /// Where every difference goes, as NDJSON
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Where ADJUSTMENT lines of `wa.billing` go that make the ledger the platform's: Avro if the name ends in .avro,
-    /// else NDJSON
-    #[arg(long, value_name = "FILE")]
-    post: Option<PathBuf>,
-    /// What the reconciliation is called; made from its figures otherwise
-    #[arg(long, value_name = "NAME")]
-    reference: Option<String>,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 all that were asked for go back, 1 some cannot, 2 something cannot be used.")]
-struct RedriveArgs {
-    /// Records of `wa.dead-letters`, NDJSON or Avro, or the directory a replay wrote its outputs to
-    #[arg(required = true, value_name = "FILE|DIR")]
-    files: Vec<PathBuf>,
-    /// The file of events and webhook bodies to write, which `tollgate replay` takes
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Only letters with this code, such as `too_late` (repeatable)
-    #[arg(long, value_name = "CODE")]
-    error: Vec<String>,
-    /// Only letters that were read from this topic or file (repeatable)
-    #[arg(long, value_name = "NAME")]
-    topic: Vec<String>,
-    /// Only letters of this day (UTC) and later ones
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Only letters before this day (UTC)
-    #[arg(long, value_name = "DATE")]
-    until: Option<String>,
-}
-
-#[derive(Debug, Args)]
 struct LoadgenArgs {
     /// How many events, repeats included
     #[arg(long, value_name = "N")]
@@ -236,23 +200,6 @@ struct LoadgenArgs {
     /// Where the right answers go, as NDJSON
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct EraseArgs {
-    /// The business number whose contact is to be forgotten, by the platform's id of it
-    #[arg(long, value_name = "ID")]
-    number: String,
-    /// File with the person's names, one a line: phone number, scoped id or parent id; `-` is standard input, which no
-    /// history of commands remembers. Every name that is known of them is erased with these
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    names: PathBuf,
-    /// When it was asked for, such as `2026-11-02T09:30:00Z`: what happened before it brings nobody back
-    #[arg(long, value_name = "TIME")]
-    at: String,
-    /// Where the event goes, at the end of what is there; standard output if no file is named
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
 }
 
 #[cfg(feature = "kafka")]
@@ -309,8 +256,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Replay(args) => replay(&args),
         Command::Scenario(args) => scenario(&args),
-        Command::Reconcile(args) => reconcile(&args),
-        Command::Redrive(args) => redrive(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
+        Command::Redrive(args) => redrive::run(&args),
         Command::Loadgen(args) => loadgen(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Forecast(args) => forecast::run(&args),
@@ -318,9 +265,24 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run_on_kafka(&args),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics(&args),
-        Command::Erase(args) => erase(&args),
+        Command::Erase(args) => erase::run(&args),
         Command::Check(args) => check(&args),
     }
+}
+
+/// Shows how far a topic is read, where somebody watches.
+#[cfg(feature = "kafka")]
+fn reading(topic: &str, offsets: u64) -> Box<dyn Fn(u64)> {
+    if !std::io::stderr().is_terminal() {
+        return Box::new(|_| ());
+    }
+    let bar = indicatif::ProgressBar::new(offsets).with_finish(indicatif::ProgressFinish::AndClear);
+    let bar = match indicatif::ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec}, {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    };
+    bar.set_message(topic.to_owned());
+    Box::new(move |passed| bar.set_position(passed))
 }
 
 fn refuse(mistakes: &[Mistake]) -> ExitCode {
@@ -328,41 +290,6 @@ fn refuse(mistakes: &[Mistake]) -> ExitCode {
         eprintln!("error: {mistake}");
     }
     ExitCode::from(REFUSED)
-}
-
-/// Writes the event that has a person erased. Names are read from a file, so that they are in no list of processes.
-fn erase(args: &EraseArgs) -> ExitCode {
-    let read = if args.names.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(&args.names)
-    };
-    let names = match read {
-        Ok(names) => names,
-        Err(error) => {
-            return refuse(&[Mistake::new(args.names.display().to_string(), format!("it cannot be read: {error}"))]);
-        }
-    };
-    let line = match erasure::line(&args.number, &names, &args.at) {
-        Ok(line) => line,
-        Err(mistakes) => return refuse(&mistakes),
-    };
-    let written = match &args.out {
-        None => std::io::stdout().write_all(&line),
-        Some(path) => std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(&line).and_then(|()| file.sync_all())),
-    };
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let place = args.out.as_ref().map_or("standard output".into(), |path| path.display().to_string());
-            eprintln!("error: {place}: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {
@@ -432,88 +359,6 @@ fn ended(end: Result<Vec<String>, Vec<Mistake>>) -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
-}
-
-fn reconcile(args: &ReconcileArgs) -> ExitCode {
-    let zones = Zones::new();
-    let options = reconcile::Options {
-        analytics: args.analytics.clone(),
-        billing: args.billing.clone(),
-        dead_letters: args.dead_letters.clone(),
-        numbers: args.numbers.clone(),
-        account: args.account.clone(),
-        start: args.start,
-        end: args.end,
-        accounts: args.accounts.clone(),
-        reference: args.reference.clone(),
-    };
-    // Only the price of what came too late depends on it, and the name that posted lines carry.
-    let config = match &args.config.config {
-        None => None,
-        Some(path) => match config::load(Some(path), &args.config.overrides(), &zones) {
-            Ok(config) => Some(config),
-            Err(mistakes) => return refuse(&mistakes),
-        },
-    };
-    let source = config.as_ref().map_or_else(|| "tollgate".to_owned(), |config| config.name.clone());
-    let found = match reconcile::run(&options, config, &zones) {
-        Ok(found) => found,
-        Err(mistakes) => return refuse(&mistakes),
-    };
-    let unwritable =
-        |path: &Path, error: std::io::Error| refuse(&[Mistake::new(path.display().to_string(), error.to_string())]);
-    if let Some(path) = &args.out {
-        let written = std::fs::File::create(path).map(std::io::BufWriter::new).and_then(|mut file| {
-            found.write(&mut file)?;
-            file.flush()
-        });
-        if let Err(error) = written {
-            return unwritable(path, error);
-        }
-    }
-    print!("{found}");
-    if let Some(path) = &args.post {
-        match reconcile::post(&found, &source, path) {
-            Ok(lines) => println!("\n{lines} ADJUSTMENT lines are in {}", path.display()),
-            Err(error) => return unwritable(path, error),
-        }
-    }
-    if found.is_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn redrive(args: &RedriveArgs) -> ExitCode {
-    let zones = Zones::new();
-    let mut mistakes = Vec::new();
-    let mut day = |option: &str, text: &Option<String>| {
-        let text = text.as_ref()?;
-        let at = midnight(&zones, text);
-        if at.is_none() {
-            mistakes.push(not_a_date(option, text));
-        }
-        at
-    };
-    let (from, until) = (day("--from", &args.from), day("--until", &args.until));
-    if !mistakes.is_empty() {
-        return refuse(&mistakes);
-    }
-    let options = redrive::Options {
-        files: args.files.clone(),
-        out: args.out.clone(),
-        errors: args.error.clone(),
-        topics: args.topic.clone(),
-        from,
-        until,
-    };
-    match redrive::run(&options) {
-        Ok(redriven) => {
-            print!("{redriven}");
-            for mistake in &redriven.refused {
-                eprintln!("error: {mistake}");
-            }
-            if redriven.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(mistakes) => refuse(&mistakes),
     }
 }
 

@@ -29,12 +29,12 @@ use crate::domain::contact::Contact;
 use crate::domain::effect::{Effect, What};
 use crate::domain::event::{About, Event, Happening, Status};
 use crate::domain::fold::{self, Disturbed, Held, News};
-use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId};
+use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId, Participant, WaId};
 use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::usage::{Person, Snapshot, Usage};
 use crate::domain::ledger::volume::HalfHour;
-use crate::domain::message::{Message, Request, TIME_TO_LIVE};
+use crate::domain::message::{Message, NOTED_EARLY, Request, TIME_TO_LIVE};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::policy::{Context, Policy};
@@ -54,9 +54,9 @@ use table::{Format, Table};
 use timers::Timers;
 
 /// How far ahead of its arrival an event may say it happened.
-const FUTURE: Millis = Millis::minutes(10);
+pub const FUTURE: Millis = Millis::minutes(10);
 
-/// How far back messages are looked at again; the store forgets their order a day after that.
+/// How far back messages are looked at again.
 const LOOKED_BACK: Millis = Millis::days(15);
 
 /// How many bytes a row that is written has about, with its key.
@@ -94,6 +94,8 @@ pub struct Prepared {
     message: Option<MessageKey>,
     /// The message to a group, where `message` is one recipient's share of it.
     whole: Option<MessageKey>,
+    /// By which name that recipient is known.
+    recipient: Option<AliasHash>,
     request: Option<[u8; 16]>,
     /// Nothing where they are hardly ever asked for: a message that is known knows its contact.
     aliases: Option<Vec<Alias>>,
@@ -131,16 +133,25 @@ impl Prepared {
             | Happening::NumberFact(_)
             | Happening::Unknown(_) => (None, None),
         };
-        let whole = match &event.happening {
-            Happening::Status(Status { about: About::Message(id), participant: Some(_), .. }) => {
-                Some(ids::message(number, id, None))
+        let (whole, recipient) = match &event.happening {
+            Happening::Status(Status { about: About::Message(id), participant: Some(participant), .. }) => {
+                (Some(ids::message(number, id, None)), Some(name_of(participant, number, key)))
             }
-            _ => None,
+            _ => (None, None),
         };
         let about_known = matches!(event.happening, Happening::SendAccepted(_) | Happening::Status(_));
         let aliases = (!about_known).then(|| aliases_of(&event, key));
-        Self { event, message, whole, request, aliases }
+        Self { event, message, whole, recipient, request, aliases }
     }
+}
+
+/// The name of a recipient within a group, as it would be a contact's.
+fn name_of(participant: &Participant, number: &NumberId, key: &DeploymentKey) -> AliasHash {
+    let alias = match WaId::parse(participant.as_str()) {
+        Ok(phone) => key.alias(number, Rank::Phone, phone.as_str()),
+        Err(_) => key.alias(number, Rank::Scoped, participant.as_str()),
+    };
+    alias.hash
 }
 
 /// An effect and the number it belongs to.
@@ -633,7 +644,9 @@ impl<S: Store> Engine<S> {
         for key in dropped {
             let row = self.messages.row(key, &self.store)?;
             if let Some(message) = &mut row.value {
+                let before = message.noted_at();
                 fold::drop_message(&context, &mut entry.number, contact, &account, message, due, &mut self.effects);
+                note(&mut self.sent, key, message, before);
                 self.messages.changed(key);
             }
         }
@@ -653,7 +666,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, whole, request, aliases: _ } = prepared;
+        let Prepared { event, message, whole, recipient, request, aliases: _ } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -662,6 +675,9 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
+        if self.is_of_erased_recipient(prepared)? {
+            return Ok(Ok(()));
+        }
         let known = self.recall(*message, *request, now)?;
         let context = context_of(
             &self.setup,
@@ -672,7 +688,9 @@ impl<S: Store> Engine<S> {
             now,
         );
         if fold::admit(&context, event, known.is_known).is_err() {
-            return Ok(Err(Rejected::TooLate));
+            // A dead letter would tell of somebody who was erased.
+            let is_forgotten = self.is_forgotten(prepared)?;
+            return Ok(if is_forgotten { Ok(()) } else { Err(Rejected::TooLate) });
         }
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
@@ -686,6 +704,7 @@ impl<S: Store> Engine<S> {
         // A copy, because a second row is changed with it; written back below.
         let mut whole_message = copy_of(&mut self.messages, *whole, &self.store)?;
         forget(&mut whole_message, now);
+        let whole_noted_at = whole_message.as_ref().and_then(Message::noted_at);
         let message_row = match message {
             Some(key) => Some((*key, &mut self.messages.row(*key, &self.store)?.value)),
             None => None,
@@ -725,12 +744,21 @@ impl<S: Store> Engine<S> {
         let then = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
         if let Some(key) = whole {
+            if let Some(message) = &whole_message {
+                note(&mut self.sent, *key, message, whole_noted_at);
+            }
             self.messages.row(*key, &self.store)?.value = whole_message;
             self.messages.changed(*key);
         }
         if let Some((number, contact)) = contact {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
+        }
+        if let (Some(key), Some(recipient)) = (message, recipient)
+            && let Some(share) = &mut self.messages.row(*key, &self.store)?.value
+            && !share.packed
+        {
+            share.recipient = Some(ContactNumber::of_recipient(*recipient));
         }
         self.note_sent(*message, known.noted_at)?;
         let mut disturbed = then.disturbed;
@@ -763,7 +791,7 @@ impl<S: Store> Engine<S> {
             forget(&mut row.value, now);
             if let Some(message) = &row.value {
                 (recalled.is_known, recalled.contact) = (true, message.contact);
-                recalled.noted_at = message.contact.and_then(|_| message.known_at());
+                recalled.noted_at = message.contact.and_then(|_| message.noted_at());
             }
         }
         if let Some(key) = request {
@@ -800,17 +828,19 @@ impl<S: Store> Engine<S> {
         let Some(row) = &self.contacts.row(contact_number, &self.store)?.value else {
             return Ok(Vec::new());
         };
-        let mut keys = self.sent.since(contact_number, since, &self.store)?;
+        let noted_since = since - NOTED_EARLY;
+        let mut keys = self.sent.since(contact_number, noted_since, &self.store)?;
         if let Some(chain) = row.contact().and_then(|contact| contact.chain.as_deref()) {
             for absorbed in &chain.absorbed {
-                keys.extend(self.sent.since(*absorbed, since, &self.store)?);
+                keys.extend(self.sent.since(*absorbed, noted_since, &self.store)?);
             }
         }
         let mut earlier = Vec::new();
         for key in keys {
             let row = self.messages.row(key, &self.store)?;
             forget(&mut row.value, now);
-            earlier.extend(row.value.clone().filter(|other| !other.packed).map(|other| (key, other)));
+            let message = row.value.as_ref().filter(|message| message.known_at().is_some_and(|at| at >= since));
+            earlier.extend(message.map(|message| (key, message.clone())));
         }
         let context = context_of(
             &self.setup,
@@ -827,18 +857,13 @@ impl<S: Store> Engine<S> {
         Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
     }
 
-    /// Notes when a message went to its contact, if that is news.
+    /// Notes that a message went to its contact, if that is news.
     fn note_sent(&mut self, message: Option<MessageKey>, before: Option<Timestamp>) -> Result<(), store::Error> {
         let Some(key) = message else {
             return Ok(());
         };
-        let Some(message) = &self.messages.row(key, &self.store)?.value else {
-            return Ok(());
-        };
-        if let (Some(contact), Some(sent_at)) = (message.contact, message.known_at())
-            && before != Some(sent_at)
-        {
-            self.sent.add(contact, sent_at, key);
+        if let Some(message) = &self.messages.row(key, &self.store)?.value {
+            note(&mut self.sent, key, message, before);
         }
         Ok(())
     }
@@ -885,14 +910,12 @@ impl<S: Store> Engine<S> {
             let named = message.account.as_ref();
             let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
             let disturbed = Disturbed { key, message, account: &account, news: news.as_ref() };
-            let before = disturbed.message.known_at();
+            let before = disturbed.message.noted_at();
             let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
             waiting.extend(more);
             // What it answers to may only be known now.
-            if let Some(message) = &self.messages.row(key, &self.store)?.value
-                && let Some(sent_at) = message.known_at().filter(|sent_at| before != Some(*sent_at))
-            {
-                self.sent.add(contact_number, sent_at, key);
+            if let Some(message) = &self.messages.row(key, &self.store)?.value {
+                note(&mut self.sent, key, message, before);
             }
             arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
             self.messages.changed(key);
@@ -1033,22 +1056,23 @@ pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, s
     Meta::with_position(former, position)
 }
 
-/// The row that a row of the changelog brings with it: a contact's timer, or when a message went to its contact.
+/// The rows that a row of the changelog brings with it: a contact's timer, or to whom a message went.
 ///
 /// # Errors
 /// If the row is damaged or too new.
-pub fn derived_from(key: &[u8], row: &[u8]) -> Result<Option<keys::Key>, state::Error> {
+pub fn derived_from(key: &[u8], row: &[u8]) -> Result<impl Iterator<Item = keys::Key>, state::Error> {
     if let Some(contact_number) = keys::parse_contact(key) {
         let row = state::read_contact_row(row)?;
         let due = row.contact().and_then(|contact| contact.armed);
-        return Ok(due.map(|due| keys::timer_at(due.millis(), contact_number)));
+        return Ok([due.map(|due| keys::timer_at(due.millis(), contact_number)), None].into_iter().flatten());
     }
     let Some(message_key) = keys::parse_message(key) else {
-        return Ok(None);
+        return Ok([None, None].into_iter().flatten());
     };
     let message = state::read_message(row)?;
-    let sent = message.contact.zip(message.known_at());
-    Ok(sent.map(|(contact, at)| keys::sent(contact, at.millis(), message_key)))
+    let noted_at = message.noted_at();
+    let sent = |to: Option<_>| Some(keys::sent(to?, noted_at?.millis(), message_key));
+    Ok([sent(message.contact), sent(message.recipient)].into_iter().flatten())
 }
 
 /// Writes a number and its months, and forgets months nothing can come late for any more.
@@ -1082,6 +1106,15 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
         *slot = None;
     } else if !message.packed && message.packs_at().is_some_and(|at| at <= now) {
         message.pack();
+    }
+}
+
+/// Notes to whom a message went, if that is news.
+fn note(sent: &mut SentIndex, key: MessageKey, message: &Message, before: Option<Timestamp>) {
+    if let Some(noted_at) = message.noted_at().filter(|noted_at| before != Some(*noted_at)) {
+        for contact in message.noted_to() {
+            sent.add(contact, noted_at, key);
+        }
     }
 }
 

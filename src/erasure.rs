@@ -7,11 +7,11 @@ use crate::config::Mistake;
 use crate::domain::id::{NumberId, ParentUserId, ScopedUserId, WaId};
 use crate::zones;
 
-/// The line of an event that has a person erased. `names` holds a name on each line; `at` is an instant in UTC.
+/// The event that has a person erased. `names` holds a name on each line; `at` is an instant in UTC.
 ///
 /// # Errors
 /// All that is wrong with what was given, without repeating a name.
-pub fn line(number: &str, names: &str, at: &str) -> Result<Vec<u8>, Vec<Mistake>> {
+pub fn event<'a>(number: &'a str, names: &'a str, at: &str) -> Result<Event<'a>, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     if let Err(invalid) = NumberId::parse(number) {
         mistakes.push(Mistake::new("--number", invalid.to_string()));
@@ -48,16 +48,23 @@ pub fn line(number: &str, names: &str, at: &str) -> Result<Vec<u8>, Vec<Mistake>
     let (Some(at), true) = (occurred_at, mistakes.is_empty()) else {
         return Err(mistakes);
     };
-    let event = Event {
+    Ok(Event {
         kind: "contact_erased".into(),
         phone_number_id: number.into(),
         occurred_at: at.millis(),
         provenance: "live".into(),
         contact: Some(person),
         ..Event::default()
-    };
+    })
+}
+
+/// The line of an event in a file.
+///
+/// # Errors
+/// If the event cannot be encoded, which none of ours cannot.
+pub fn line(event: &Event<'_>) -> Result<Vec<u8>, Vec<Mistake>> {
     let mut line = Vec::new();
-    frame::write(&event, schema::EVENT, Framing::Json, &mut line)
+    frame::write(event, schema::EVENT, Framing::Json, &mut line)
         .map_err(|error| vec![Mistake::new("erase", error.to_string())])?;
     line.push(b'\n');
     Ok(line)
@@ -66,26 +73,27 @@ pub fn line(number: &str, names: &str, at: &str) -> Result<Vec<u8>, Vec<Mistake>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::event;
+    use crate::codec;
     use crate::codec::ids::DeploymentKey;
     use crate::domain::event::Happening;
 
     #[test]
     fn what_is_written_is_read_as_an_erasure() {
-        let line = line("P1", "+12025550150\nUS.1\n\nUS.ENT.1\n", "2026-11-02T09:30:00Z").expect("an event");
+        let event = event("P1", "+12025550150\nUS.1\n\nUS.ENT.1\n", "2026-11-02T09:30:00Z").expect("valid");
+        let line = line(&event).expect("a line");
         let record = frame::from_json(line.trim_ascii_end()).expect("a record");
         let key = DeploymentKey::new(b"tests name invented people only").expect("long enough");
-        let event = event::parse(&record, &key).expect("valid").event.expect("it is for us");
+        let event = codec::event::parse(&record, &key).expect("valid").event.expect("it is for us");
         assert_eq!(event.happening, Happening::ContactErased);
         assert_eq!(event.contact.map(|contact| contact.names().count()), Some(3));
     }
 
     #[test]
     fn all_mistakes_are_told_and_no_name() {
-        let mistakes = line("", "12025550150\n13105550199\nsomebody\n", "today").expect_err("nothing is right");
+        let mistakes = event("", "12025550150\n13105550199\nsomebody\n", "today").expect_err("nothing is right");
         let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(!told.iter().any(|told| told.contains("555") || told.contains("somebody")), "{told:?}");
-        assert!(line("P1", "\n", "2026-11-02T09:30:00Z").is_err(), "somebody must be named");
+        assert!(event("P1", "\n", "2026-11-02T09:30:00Z").is_err(), "somebody must be named");
     }
 }

@@ -16,6 +16,7 @@ use crate::codec::ids::hex;
 use crate::config::{Config, Mistake};
 use crate::domain::id::{MessageId, NumberId};
 use crate::domain::message::Message;
+use crate::domain::policy::Policy;
 use crate::domain::rules::Rules;
 use crate::domain::time::Timestamp;
 use crate::engine::publish::Publisher;
@@ -97,24 +98,34 @@ impl Explanation {
 ///
 /// # Errors
 /// What was given and cannot be used, or what failed on the way.
-pub fn run(
+pub fn of_files(
     sought: &Sought,
     options: &Options,
     load: impl Fn() -> Result<(Config, Prepared), Vec<Mistake>>,
 ) -> Result<Explanation, Failure> {
-    let open = || {
+    run(sought, Vec::new(), || {
         let (config, prepared) = load().map_err(Failure::Mistakes)?;
-        let policy = config.setup.policy.clone();
-        let rules = config.setup.rules.clone();
-        Refold::open(config, options, prepared, Zones::new()).map(|refold| (refold, policy, rules))
-    };
+        let (policy, rules) = (config.setup.policy.clone(), config.setup.rules.clone());
+        Ok((Refold::open(config, options, prepared, Zones::new())?, policy, rules))
+    })
+}
+
+/// Folds events, twice, and explains something of what they hold. `missing` is what is known to be missing among them;
+/// `open` begins with the first of them, and tells the policy and the rules that they are folded by.
+///
+/// # Errors
+/// What was given and cannot be used, or what failed on the way.
+pub fn run(
+    sought: &Sought,
+    mut missing: Vec<String>,
+    open: impl Fn() -> Result<(Refold, Policy, Rules), Failure>,
+) -> Result<Explanation, Failure> {
     let (mut refold, ..) = open()?;
     let mut finder = Finder::new(&sought.text, sought.number.clone(), refold.publisher().clone());
     refold.fold(sought.as_of, &mut finder)?;
     let records = refold.records();
     let Finder { found, span, letters, .. } = finder;
     drop(refold);
-    let mut missing = Vec::new();
     if letters > 0 {
         missing.push(format!("{letters} records, or parts of them, cannot be read: what they say is not known"));
     }

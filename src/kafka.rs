@@ -9,6 +9,7 @@ mod group;
 mod native;
 mod producer;
 mod reader;
+pub mod span;
 pub mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};

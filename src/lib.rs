@@ -12,6 +12,7 @@
 //! - [`reconcile`] compares the ledger with the platform's own figures; [`redrive`] gives dead letters back.
 //! - [`explain`] tells why something is as it is: the events behind it, the rule, the arithmetic.
 //! - [`forecast`] asks what a list of messages would come to.
+//! - [`erasure`] is the event that has a person erased. `operate` does on topics what these do on files.
 //! - `registry`, `metrics`, `health` and `http` stand around the stream processor: the schema registry's client, what is
 //!   measured, whether all is well, and the server that tells both.
 //! - [`loadgen`] makes traffic with the right answers beside it, and shares no rule with the domain.
@@ -36,6 +37,8 @@ pub mod kafka;
 pub mod loadgen;
 #[cfg(feature = "serving")]
 pub mod metrics;
+#[cfg(feature = "kafka")]
+pub mod operate;
 pub mod reconcile;
 pub mod redrive;
 #[cfg(feature = "serving")]

@@ -10,28 +10,28 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::codec::records::BillingEntry;
 use crate::codec::{analytics, ids};
 use crate::config::{Config, Mistake};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
 use crate::replay;
-use crate::replay::inputs::{self, RawRecord};
+use crate::replay::inputs::{self, Files, RawRecord, Supply};
 use crate::zones::Zones;
 use compare::{Account, Bucket, Cause, Cell, Difference, Dimensions};
 use export::Export;
 use late::Late;
 use ledger::{Ledger, LeftOut, Side};
-pub use post::post;
+pub use post::{Adjustments, adjustments, write};
+
+/// What a line is called that makes the ledger the platform's.
+const ADJUSTMENT: &str = "ADJUSTMENT";
 
 /// What to compare.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Exports of `pricing_analytics`.
     pub analytics: Vec<PathBuf>,
-    /// Files of `wa.billing`, or directories of a replay's outputs.
-    pub billing: Vec<PathBuf>,
-    /// Files of `wa.dead-letters`, besides those in such directories.
-    pub dead_letters: Vec<PathBuf>,
     /// Answers of `phone_numbers`: which business phone number has which id.
     pub numbers: Vec<PathBuf>,
     /// The account that exports are about which do not say.
@@ -40,10 +40,18 @@ pub struct Options {
     pub start: Option<i64>,
     /// The first instant that was asked for no more.
     pub end: Option<i64>,
-    /// Records of `wa.accounts`, for the price of what came too late.
-    pub accounts: Vec<PathBuf>,
     /// What the reconciliation is called; made from its figures otherwise.
     pub reference: Option<String>,
+}
+
+/// Our side.
+pub struct Ours<'s> {
+    /// Lines of `wa.billing`.
+    pub billing: &'s mut dyn Supply,
+    /// Records of `wa.dead-letters`.
+    pub dead_letters: &'s mut dyn Supply,
+    /// Records of `wa.accounts`, for the price of what came too late.
+    pub accounts: &'s mut dyn Supply,
 }
 
 /// What was found.
@@ -59,6 +67,8 @@ pub struct Reconciled {
     left_out: LeftOut,
     /// How many of the platform's costs were rounded to a millionth.
     rounded: u64,
+    /// The ids of ADJUSTMENT lines that the ledger has.
+    posted: BTreeSet<[u8; 16]>,
 }
 
 /// One account, compared.
@@ -89,23 +99,40 @@ impl Reconciled {
     pub fn is_equal(&self) -> bool {
         self.accounts.iter().all(|account| account.differences.is_empty())
     }
+
+    /// Takes note of what a ledger has of the lines that make it the platform's, where another one was compared.
+    ///
+    /// # Errors
+    /// What of it cannot be read.
+    pub fn note_posted(&mut self, ledger: &mut dyn Supply) -> Result<(), Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        if let Some(start) = self.accounts.iter().map(|account| account.span.start).min() {
+            ledger.since(start).map_err(|mistake| vec![mistake])?;
+        }
+        ledger.each(&mut mistakes, &mut |record| {
+            let line: BillingEntry<'_> = record.read().map_err(|problem| vec![problem])?;
+            self.posted.extend(adjustment(&line));
+            Ok(())
+        });
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
 }
 
 /// Compares. `config` prices what came too late, where there is any.
 ///
 /// # Errors
 /// All that cannot be used, together.
-pub fn run(options: &Options, config: Option<Config>, zones: &Zones) -> Result<Reconciled, Vec<Mistake>> {
+pub fn run(
+    options: &Options,
+    ours: &mut Ours<'_>,
+    config: Option<Config>,
+    zones: &Zones,
+) -> Result<Reconciled, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let documents = read_documents(&options.analytics, &mut mistakes);
     let phones = read_numbers(&options.numbers, &mut mistakes);
     let asked = (instant("--start", options.start, &mut mistakes), instant("--end", options.end, &mut mistakes));
-    let (billing, mut dead_letters) = find_files(&options.billing, &mut mistakes);
-    dead_letters.extend(options.dead_letters.iter().cloned());
-    let mut letters = Vec::new();
-    for path in &dead_letters {
-        late::read(path, &mut mistakes, &mut letters);
-    }
+    let letters = late::read(ours.dead_letters, &mut mistakes);
     let rounded = documents.iter().map(|document| document.rounded).sum();
     let exports = export::gather(documents, options.account.as_deref(), asked).unwrap_or_else(|contradiction| {
         mistakes.push(Mistake::new("--analytics", contradiction.0));
@@ -121,27 +148,38 @@ pub fn run(options: &Options, config: Option<Config>, zones: &Zones) -> Result<R
     let untold = letters.len() as u64;
     let (late, late_untold) = match config {
         Some(config) if !letters.is_empty() => {
-            let files = replay::Options { accounts: options.accounts.clone(), ..replay::Options::default() };
-            let reference = files.prepare(zones)?.reference;
+            let mut wrong = Vec::new();
+            let reference = replay::learn(ours.accounts, &mut Files::default(), zones, &mut wrong);
+            if !wrong.is_empty() {
+                return Err(wrong);
+            }
             late::lines(&letters, config, reference, Zones::new()).map_err(|mistake| vec![mistake])?
         }
         _ => (Vec::new(), untold),
     };
+    // A line that a letter has by now was written after what the letter is about.
+    let starts = exports.values().filter_map(|export| export.span).map(|span| span.start);
+    if let Some(start) = starts.chain(late.iter().filter_map(Late::at)).min() {
+        ours.billing.since(start).map_err(|mistake| vec![mistake])?;
+    }
     let waiting: BTreeSet<_> = late.iter().map(Late::message).collect();
     let mut given_back = BTreeSet::new();
     let mut ledger = Ledger::new(&exports, zones);
-    for path in &billing {
-        inputs::each(path, &mut mistakes, |record| {
-            let line = record.read().map_err(|problem| vec![problem])?;
-            if !waiting.is_empty() {
-                let message = late::message(&line);
-                if waiting.contains(&message) {
-                    given_back.insert(message);
-                }
+    let mut posted = BTreeSet::new();
+    ours.billing.each(&mut mistakes, &mut |record| {
+        let line: BillingEntry<'_> = record.read().map_err(|problem| vec![problem])?;
+        // Whoever posts at the same time as somebody else writes the same lines once more.
+        if adjustment(&line).is_some_and(|id| !posted.insert(id)) {
+            return Ok(());
+        }
+        if !waiting.is_empty() {
+            let message = late::message(&line);
+            if waiting.contains(&message) {
+                given_back.insert(message);
             }
-            ledger.add(&line).map_err(|ledger::Malformed(why)| vec![why.to_owned()])
-        });
-    }
+        }
+        ledger.add(&line).map_err(|ledger::Malformed(why)| vec![why.to_owned()])
+    });
     let Ledger { mut sides, left_out, .. } = ledger;
     let late: Vec<Late> = late.into_iter().filter(|late| !given_back.contains(&late.message())).collect();
     let mut accounts = Vec::new();
@@ -156,7 +194,12 @@ pub fn run(options: &Options, config: Option<Config>, zones: &Zones) -> Result<R
         return Err(mistakes);
     }
     let reference = options.reference.clone().unwrap_or_else(|| reference(&accounts));
-    Ok(Reconciled { reference, accounts, late, late_untold, left_out, rounded })
+    Ok(Reconciled { reference, accounts, late, late_untold, left_out, rounded, posted })
+}
+
+/// The id of a line, if it is one that makes the ledger the platform's.
+fn adjustment(line: &BillingEntry<'_>) -> Option<[u8; 16]> {
+    if line.entry_type.as_str() == ADJUSTMENT { ids::from_hex(line.envelope.id.as_str()) } else { None }
 }
 
 fn instant(option: &str, seconds: Option<i64>, mistakes: &mut Vec<Mistake>) -> Option<Timestamp> {
@@ -196,7 +239,11 @@ fn read_numbers(paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> BTreeMap<Stri
 }
 
 /// The files of the ledger and of dead letters: those given, and those of a replay's directory.
-fn find_files(paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+///
+/// # Errors
+/// Which directories have none.
+pub fn files(paths: &[PathBuf], letters: &[PathBuf]) -> Result<(Files, Files), Vec<Mistake>> {
+    let mut mistakes = Vec::new();
     let (mut billing, mut dead_letters) = (Vec::new(), Vec::new());
     let both = |directory: &Path, name: &str| {
         ["ndjson", "avro"]
@@ -217,7 +264,8 @@ fn find_files(paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> (Vec<PathBuf>, 
             mistakes.push(Mistake::new(path.display().to_string(), why));
         }
     }
-    (billing, dead_letters)
+    dead_letters.extend(letters.iter().cloned());
+    if mistakes.is_empty() { Ok((Files(billing), Files(dead_letters))) } else { Err(mistakes) }
 }
 
 /// Puts both sides of an account into cells, once it is clear which number is which.

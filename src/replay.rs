@@ -32,8 +32,8 @@ use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine};
 use crate::store::{self, Store};
 use crate::zones::Zones;
-use decode::{Batch, Item, Merge, Start, Unit, Unreadable};
-use inputs::{Identity, RawRecord};
+use decode::{Batch, Item, Merge, Start, Unit, Units, Unreadable};
+use inputs::{Files, Identity, RawRecord, Supply};
 pub use outputs::Format;
 use outputs::Outputs;
 use position::{OutputPosition, Position};
@@ -118,22 +118,9 @@ impl Options {
             mistakes
                 .push(Mistake::new("--state", "this build keeps state in memory; build it with the feature `rocksdb`"));
         }
-        let mut reference = Reference::default();
-        let find = |name: &str| zones.find(name);
-        for path in &self.accounts {
-            digests.extend(digest(path));
-            read_records(path, &mut mistakes, |record| {
-                let account: records::Account<'_> = decode_reference(record)?;
-                reference::learn_account(&mut reference, &account, &find)
-            });
-        }
-        for path in &self.templates {
-            digests.extend(digest(path));
-            read_records(path, &mut mistakes, |record| {
-                let template: records::TemplateHistory<'_> = decode_reference(record)?;
-                reference::learn_template(&mut reference, &template)
-            });
-        }
+        digests.extend(self.accounts.iter().chain(&self.templates).filter_map(|path| digest(path)));
+        let (mut accounts, mut templates) = (Files(self.accounts.clone()), Files(self.templates.clone()));
+        let reference = learn(&mut accounts, &mut templates, zones, &mut mistakes);
         if mistakes.is_empty() { Ok(Prepared { reference, identities, digests }) } else { Err(mistakes) }
     }
 }
@@ -147,14 +134,24 @@ fn digest(path: &Path) -> Option<String> {
     Some(ids::hex(ids::hash(&[&bytes])).as_str().to_owned())
 }
 
-/// Reads a file of reference records.
-fn read_records(
-    path: &Path,
+/// Learns what is known of accounts and templates.
+pub fn learn(
+    accounts: &mut dyn Supply,
+    templates: &mut dyn Supply,
+    zones: &Zones,
     mistakes: &mut Vec<Mistake>,
-    mut learn: impl FnMut(&RawRecord<'_>) -> Result<(), Vec<reference::Mistake>>,
-) {
+) -> Reference {
     let told = |wrong: Vec<reference::Mistake>| wrong.into_iter().map(|reference::Mistake(problem)| problem).collect();
-    inputs::each(path, mistakes, |record| learn(record).map_err(told));
+    let mut known = Reference::default();
+    accounts.each(mistakes, &mut |record| {
+        let account: records::Account<'_> = decode_reference(record).map_err(told)?;
+        reference::learn_account(&mut known, &account, &|name| zones.find(name)).map_err(told)
+    });
+    templates.each(mistakes, &mut |record| {
+        let template: records::TemplateHistory<'_> = decode_reference(record).map_err(told)?;
+        reference::learn_template(&mut known, &template).map_err(told)
+    });
+    known
 }
 
 fn decode_reference<'b, T: serde::Deserialize<'b>>(record: &RawRecord<'b>) -> Result<T, Vec<reference::Mistake>> {

@@ -229,7 +229,8 @@ impl Started {
 }
 
 /// Asks the registry for schemas of records that are read.
-fn schemas(registry: Option<Arc<Registry>>) -> Schemas {
+#[must_use]
+pub fn schemas(registry: Option<Arc<Registry>>) -> Schemas {
     Box::new(move |id| match &registry {
         None => Ok(None),
         Some(registry) => match registry.schema(registry::SchemaId(id)) {
@@ -264,6 +265,26 @@ fn connect_topics(stream: &Stream, names: Names) -> Result<Topics, Vec<Mistake>>
     Topics::connect(&stream.common, names).map_err(|error| vec![Mistake::new("the brokers", error.to_string())])
 }
 
+/// Whether topics are there, evenly, for somebody who reads and writes them outside the group. Returns how many
+/// partitions they have.
+///
+/// # Errors
+/// Which are not, or why the brokers cannot be asked.
+pub fn reach(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
+    let admin = connect_topics(stream, names.clone())?;
+    let partitions = admin.partitions().map_err(|error| vec![Mistake::new("the brokers", admin.explain(&error))])?;
+    let findings = topics::missing_or_uneven(names, &partitions);
+    if findings.is_empty() {
+        Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
+    } else {
+        Err(findings.into_iter().map(mistake).collect())
+    }
+}
+
+fn mistake(finding: topics::Finding) -> Mistake {
+    Mistake::new(format!("topic `{}`", finding.name), finding.problem)
+}
+
 /// Looks at the topics before anything is read. Returns how many partitions they have.
 fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
     let admin = connect_topics(stream, names.clone())?;
@@ -281,10 +302,7 @@ fn check_topics(stream: &Stream, names: &Names) -> Result<u32, Vec<Mistake>> {
         identity::check(&stream.directory, &admin.identity().map_err(brokers)?)?;
         Ok(partitions.get(&Topic::Input(0)).copied().unwrap_or_default())
     } else {
-        Err(fatal
-            .into_iter()
-            .map(|finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem))
-            .collect())
+        Err(fatal.into_iter().map(mistake).collect())
     }
 }
 
@@ -320,7 +338,6 @@ pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<
             done.push("all topics are as they must be".to_owned());
             Ok(done)
         } else {
-            let mistake = |finding: topics::Finding| Mistake::new(format!("topic `{}`", finding.name), finding.problem);
             Err(findings.into_iter().map(mistake).collect())
         }
     })?
@@ -329,7 +346,11 @@ pub fn look_after_topics(config: &Config, create: Option<(u32, u16)>) -> Result<
 /// How often topics that were just made are looked at again.
 const SETTLED: usize = 150;
 
-fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake>> {
+/// Gets ready to ask a registry.
+///
+/// # Errors
+/// What of its settings cannot be used.
+pub fn connect_registry(settings: &stream::Registry) -> Result<Registry, Vec<Mistake>> {
     let wrong = |why: String| vec![Mistake::new("registry", why)];
     let auth = match (&settings.user, &settings.password_file) {
         (Some(user), Some(file)) => {
@@ -365,31 +386,39 @@ fn framers(stream: &Stream, registry: Option<&Registry>, stop: &AtomicBool) -> R
     let mut framings = std::collections::BTreeMap::new();
     let mut asked = 0;
     for (topic, schema) in written {
-        let framing = match (stream.framing, registry) {
-            (stream::Framing::Json, _) => Framing::Json,
-            (stream::Framing::Avro, None) => Framing::SingleObject,
-            (stream::Framing::Avro, Some(registry)) => {
-                let name =
-                    stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
-                let subject = registry::subject(name);
-                let register = stream.registry.as_ref().is_some_and(|settings| settings.register);
-                let ask = || {
-                    if register {
-                        registry.register(&subject, schema.text)
-                    } else {
-                        registry.look_up(&subject, schema.text)
-                    }
-                };
-                match schema_id(&subject, ask, &mut asked, stop)? {
-                    Some(id) => Framing::Registry(id),
-                    None => return Ok(None),
-                }
-            }
+        let Some(framing) = framing(stream, registry, (topic, schema), &mut asked, stop)? else {
+            return Ok(None);
         };
         framings.insert(topic, framing);
     }
     let framers = Framers::new(|topic| framings.get(&topic).copied().unwrap_or(Framing::SingleObject));
     framers.map(Some).map_err(|error| vec![Mistake::new("a schema", error.to_string())])
+}
+
+/// How the records of a topic are written. Nothing, where the process is told to stop while the registry is down.
+/// `asked` counts how often it was.
+///
+/// # Errors
+/// Why the registry gives the schema no id.
+pub fn framing(
+    stream: &Stream,
+    registry: Option<&Registry>,
+    (topic, schema): (Topic, RecordSchema),
+    asked: &mut u32,
+    stop: &AtomicBool,
+) -> Result<Option<Framing>, Vec<Mistake>> {
+    let registry = match (stream.framing, registry) {
+        (stream::Framing::Json, _) => return Ok(Some(Framing::Json)),
+        (stream::Framing::Avro, None) => return Ok(Some(Framing::SingleObject)),
+        (stream::Framing::Avro, Some(registry)) => registry,
+    };
+    let name = stream.topics.iter().find(|(known, _)| *known == topic).map_or("", |(_, name)| name.as_str());
+    let subject = registry::subject(name);
+    let register = stream.registry.as_ref().is_some_and(|settings| settings.register);
+    let ask = || {
+        if register { registry.register(&subject, schema.text) } else { registry.look_up(&subject, schema.text) }
+    };
+    Ok(schema_id(&subject, ask, asked, stop)?.map(Framing::Registry))
 }
 
 /// How often a registry that is down is asked again, for all schemas together, before the start is given up.

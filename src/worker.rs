@@ -43,7 +43,7 @@ use crate::codec::partitioner::Partitioner;
 use crate::codec::{avro, schema};
 use crate::domain::ledger::usage::Snapshot;
 use crate::domain::reference::Reference;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Timestamp};
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Output, Setup};
 use crate::store::{self, Store};
@@ -52,6 +52,7 @@ use crate::zones::Zones;
 use closing::Transaction;
 pub use closing::{Closing, SWEPT};
 use conversation::Conversation;
+pub use conversation::{Decoded, decode, wrong_partition};
 use ledger::Ledger;
 use observe::{Observer, Spent, recycled};
 use questions::Questions;
@@ -123,6 +124,18 @@ pub enum Arrival {
     Log,
     /// The record: its `received_at`, but never before what has arrived already. For imports, mirrors and tests.
     Field,
+}
+
+impl Arrival {
+    /// When a record arrives: `said` is its own word, and `known` when the last one did. Time never goes back.
+    #[must_use]
+    pub fn at(self, appended_at: i64, said: Option<Timestamp>, known: Option<Timestamp>) -> Timestamp {
+        let at = match self {
+            Self::Log => Timestamp::from_millis(appended_at),
+            Self::Field => said,
+        };
+        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+    }
 }
 
 /// Everything that all workers of a deployment share, and that stays as it is.
@@ -853,7 +866,6 @@ mod tests {
     use super::*;
     use crate::domain::id::AccountId;
     use crate::domain::reference::{AccountFact, Dated};
-    use crate::domain::time::Timestamp;
 
     #[test]
     fn whatever_is_learned_moves_the_watermark_however_late_it_is() {

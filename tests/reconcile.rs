@@ -14,8 +14,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tollgate::config::Mistake;
 use tollgate::domain::money::Amount;
-use tollgate::reconcile::{self, Options, Reconciled};
+use tollgate::reconcile::{self, Options, Ours, Reconciled};
+use tollgate::replay::inputs;
 use tollgate::zones::Zones;
 
 const ACCOUNT: &str = "604118273950462";
@@ -119,6 +121,26 @@ fn analytics(table: &str) -> String {
 struct Files {
     directory: tempfile::TempDir,
     options: Options,
+    billing: Vec<PathBuf>,
+    dead_letters: Vec<PathBuf>,
+}
+
+impl Files {
+    fn reconcile(&self) -> Result<Reconciled, Vec<Mistake>> {
+        let (mut billing, mut dead_letters) = reconcile::files(&self.billing, &self.dead_letters)?;
+        let mut accounts = inputs::Files::default();
+        let mut ours = Ours { billing: &mut billing, dead_letters: &mut dead_letters, accounts: &mut accounts };
+        reconcile::run(&self.options, &mut ours, None, &Zones::new())
+    }
+
+    fn run(&self) -> Reconciled {
+        self.reconcile().expect("usable")
+    }
+
+    fn refused(&self) -> String {
+        let mistakes = self.reconcile().err().expect("refused");
+        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
 }
 
 fn files(lines: &str, figures: &str) -> Files {
@@ -126,12 +148,15 @@ fn files(lines: &str, figures: &str) -> Files {
     let (billing, export) = (directory.path().join("billing.ndjson"), directory.path().join("analytics.json"));
     std::fs::write(&billing, ledger(lines)).expect("written");
     std::fs::write(&export, analytics(figures)).expect("written");
-    let options = Options { analytics: vec![export], billing: vec![billing], ..Options::default() };
-    Files { directory, options }
+    let options = Options { analytics: vec![export], ..Options::default() };
+    Files { directory, options, billing: vec![billing], dead_letters: Vec::new() }
 }
 
-fn run(options: &Options) -> Reconciled {
-    reconcile::run(options, None, &Zones::new()).expect("usable")
+/// Writes the lines that make the ledger the platform's, and returns how many those are.
+fn post(reconciled: &Reconciled, path: &Path) -> usize {
+    let adjustments = reconcile::adjustments(reconciled, "test");
+    reconcile::write(&adjustments.lines, path).expect("written");
+    adjustments.lines.len()
 }
 
 fn found(reconciled: &Reconciled) -> Vec<Value> {
@@ -157,7 +182,7 @@ fn as_row(difference: &Value) -> String {
 
 fn check(lines: &str, figures: &str, expected: &str) {
     let files = files(lines, figures);
-    let reconciled = run(&files.options);
+    let reconciled = files.run();
     let differences = found(&reconciled);
     let rows_found: Vec<String> = differences.iter().map(as_row).collect();
     let rows_expected: Vec<String> = rows(expected).map(|row| row.join(" ")).collect();
@@ -353,24 +378,27 @@ fn posted_adjustments_make_the_ledger_the_platforms() {
                    10-06T12:00 10-06T12:30 101 NG UTILITY REGULAR 100001:1000000 10 0.038
                    10-06T12:30 10-06T13:00 102 DE UTILITY REGULAR - 3 0.165";
     for name in ["posted.ndjson", "posted.avro"] {
-        let Files { directory, mut options } = files(lines, figures);
-        let first = run(&options);
-        let posted: Vec<PathBuf> = ["once", "twice"].map(|time| directory.path().join(format!("{time}-{name}"))).into();
+        let mut files = files(lines, figures);
+        let first = files.run();
+        let posted: Vec<PathBuf> =
+            ["once", "twice"].map(|time| files.directory.path().join(format!("{time}-{name}"))).into();
         for path in &posted {
-            let again = run(&options);
-            assert_eq!(reconcile::post(&again, "test", path).expect("written"), found(&first).len());
+            assert_eq!(post(&files.run(), path), found(&first).len());
         }
         let bytes = |path: &Path| std::fs::read(path).expect("written");
         assert!(bytes(&posted[0]) == bytes(&posted[1]), "the same figures, the same lines");
-        options.billing.push(posted[0].clone());
-        let settled = run(&options);
+        files.billing.push(posted[0].clone());
+        let settled = files.run();
         assert_eq!(found(&settled).iter().map(as_row).collect::<Vec<_>>(), Vec::<String>::new());
         assert_ne!(settled.reference, first.reference, "other figures have another name");
+        // Whoever posts at the same time as somebody else has the ledger hold the same lines twice.
+        files.billing.push(posted[1].clone());
+        assert!(files.run().is_equal(), "a line counts once");
     }
-    let Files { directory, mut options } = files(lines, figures);
-    options.reference = Some("2026-10".to_owned());
-    let path = directory.path().join("posted.ndjson");
-    reconcile::post(&run(&options), "test", &path).expect("written");
+    let mut files = files(lines, figures);
+    files.options.reference = Some("2026-10".to_owned());
+    let path = files.directory.path().join("posted.ndjson");
+    post(&files.run(), &path);
     let text = std::fs::read_to_string(&path).expect("written");
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let line = lines.find(|line| line["rule"] == "missing_webhook").expect("a line");
@@ -450,8 +478,8 @@ fn whatever_the_figures_the_causes_add_up_and_adjustments_settle_them() {
     let mut told = std::collections::BTreeSet::new();
     for seed in 0..300 {
         let (lines, figures) = any_figures(&mut Draw(seed));
-        let Files { directory, mut options } = files(&lines, &figures);
-        let reconciled = run(&options);
+        let mut files = files(&lines, &figures);
+        let reconciled = files.run();
         adds_up(&reconciled);
         let differences = found(&reconciled);
         let mut moved = std::collections::BTreeMap::new();
@@ -471,18 +499,13 @@ fn whatever_the_figures_the_causes_add_up_and_adjustments_settle_them() {
         for cause in ["zone_boundary", "classification"] {
             assert_eq!(moved.get(cause).copied().unwrap_or_default(), 0, "seed {seed}: what {cause} takes it gives");
         }
-        let posted = directory.path().join("posted.ndjson");
-        reconcile::post(&reconciled, "test", &posted).expect("written");
-        options.billing.push(posted);
-        assert_eq!(found(&run(&options)), Vec::<Value>::new(), "seed {seed}");
+        let posted = files.directory.path().join("posted.ndjson");
+        post(&reconciled, &posted);
+        files.billing.push(posted);
+        assert_eq!(found(&files.run()), Vec::<Value>::new(), "seed {seed}");
     }
     let all = tollgate::reconcile::compare::Cause::ALL.map(tollgate::reconcile::compare::Cause::name);
     assert_eq!(told.len(), all.len(), "every cause was found: {told:?}");
-}
-
-fn refused(options: &Options) -> String {
-    let mistakes = reconcile::run(options, None, &Zones::new()).err().expect("refused");
-    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -491,31 +514,31 @@ fn numbers_are_told_apart_by_the_platforms_own_list() {
                    10-06T12:00 10-06T12:30 15550100002 BR MARKETING REGULAR 0:MAX 1 0.0625";
     let lines = "10-06T12:00 101 BR marketing regular 1 0.0625
                  10-06T12:00 102 BR marketing regular 1 0.0625";
-    let Files { directory, mut options } = files(lines, figures);
-    let told = refused(&options);
+    let mut files = files(lines, figures);
+    let told = files.refused();
     assert!(told.contains("2 phone numbers of the export have no id; give --numbers"), "{told}");
     assert!(!told.contains("1555"), "no phone number is told: {told}");
-    let numbers = directory.path().join("numbers.json");
+    let numbers = files.directory.path().join("numbers.json");
     let list = json!({"data": [{"id": "101", "display_phone_number": "+1 555-010-0001", "verified_name": "A"},
         {"id": "102", "display_phone_number": "+1 555-010-0002"}]});
     std::fs::write(&numbers, list.to_string()).expect("written");
-    options.numbers.push(numbers);
-    assert!(run(&options).is_equal());
+    files.options.numbers.push(numbers);
+    assert!(files.run().is_equal());
     // Where each side has one number, they are the same.
-    let one = files("10-06T12:00 101 BR marketing regular 1 0.0625", figures.lines().next().expect("a row"));
-    assert!(run(&one.options).is_equal());
+    let one = self::files("10-06T12:00 101 BR marketing regular 1 0.0625", figures.lines().next().expect("a row"));
+    assert!(one.run().is_equal());
 }
 
 #[test]
 fn mistakes_are_told_together_with_their_places() {
-    let Files { directory, mut options } = files("10-06T12:00 101 BR marketing regular 1 0.0625", "");
-    std::fs::write(directory.path().join("broken.ndjson"), "{\"occurred_at\": 1}\n").expect("written");
-    std::fs::write(directory.path().join("error.json"), "{\"error\": {\"code\": 190}}").expect("written");
-    options.analytics.push(directory.path().join("error.json"));
-    options.billing.push(directory.path().join("nowhere"));
-    options.dead_letters.push(directory.path().join("broken.ndjson"));
-    options.start = Some(5);
-    let told = refused(&options);
+    let mut files = files("10-06T12:00 101 BR marketing regular 1 0.0625", "");
+    std::fs::write(files.directory.path().join("broken.ndjson"), "{\"occurred_at\": 1}\n").expect("written");
+    std::fs::write(files.directory.path().join("error.json"), "{\"error\": {\"code\": 190}}").expect("written");
+    files.options.analytics.push(files.directory.path().join("error.json"));
+    files.billing.push(files.directory.path().join("nowhere"));
+    files.dead_letters.push(files.directory.path().join("broken.ndjson"));
+    files.options.start = Some(5);
+    let told = files.refused();
     for text in
         ["error.json, line 1: it is the platform's answer to a request that failed", "--start", "broken.ndjson, line 1"]
     {

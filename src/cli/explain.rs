@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::forecast::{NO_INSTANT, folding};
-use super::{ConfigArgs, refuse};
+use super::{ConfigArgs, KafkaArg, refuse};
 use crate::config::{self, Mistake};
 use crate::domain::id::NumberId;
-use crate::explain::{self, Sought};
+use crate::explain::{self, Explanation, Sought};
 use crate::replay::Failure;
 use crate::zones::{Zones, parse_instant};
 
@@ -21,7 +21,7 @@ pub(super) struct ExplainArgs {
     #[arg(value_name = "WHAT")]
     what: String,
     /// Files of webhook bodies or events, as `tollgate replay` takes them
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Records of `wa.accounts` (repeatable)
     #[arg(long, value_name = "FILE")]
@@ -29,7 +29,8 @@ pub(super) struct ExplainArgs {
     /// Records of `wa.templates` (repeatable)
     #[arg(long, value_name = "FILE")]
     templates: Vec<PathBuf>,
-    /// Look at this business phone number alone, by the platform's id for it
+    /// Look at this business phone number alone, by the platform's id for it; --kafka reads the partition that is its
+    /// home
     #[arg(long, value_name = "PHONE_NUMBER_ID")]
     number: Option<String>,
     /// Explain as it was known at this instant, such as `2026-12-01T09:00:00Z`
@@ -38,6 +39,8 @@ pub(super) struct ExplainArgs {
     /// Print one JSON object, not text
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    kafka: KafkaArg,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -53,12 +56,26 @@ impl ExplainArgs {
         if as_of == Some(None) {
             mistakes.push(Mistake::new("--as-of", NO_INSTANT));
         }
+        if self.files.is_empty() && !self.kafka.is_given() {
+            mistakes.push(Mistake::new("explain", KafkaArg::instead("name files of events or webhook bodies")));
+        }
+        if self.kafka.is_given() && !self.files.is_empty() {
+            mistakes.push(Mistake::new("--kafka", "events are in files too; leave one of them out"));
+        }
+        if self.kafka.is_given() && self.number.is_none() {
+            mistakes.push(no_number());
+        }
         if self.files.iter().any(|path| path == Path::new("-")) {
             mistakes.push(Mistake::new("-", "standard input cannot be read twice; give files"));
         }
         let (text, number) = (self.what.clone(), number.ok().flatten());
         if mistakes.is_empty() { Ok(Sought { text, number, as_of: as_of.flatten() }) } else { Err(mistakes) }
     }
+}
+
+/// What is said where nobody knows which partition to read.
+fn no_number() -> Mistake {
+    Mistake::new("--number", "with --kafka it says which partition to read; name the number")
 }
 
 /// Runs the command. What nothing is known of is a failure.
@@ -83,7 +100,53 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
             return refuse(&mistakes);
         }
     };
-    match explain::run(&sought, &options, load) {
+    #[cfg(feature = "kafka")]
+    if args.kafka.is_given() {
+        return told(args, on_kafka(args, &sought));
+    }
+    told(args, explain::of_files(&sought, &options, load))
+}
+
+#[cfg(feature = "kafka")]
+fn on_kafka(args: &ExplainArgs, sought: &Sought) -> Result<Explanation, Failure> {
+    use crate::codec::schema;
+    use crate::operate::{self, Cluster};
+    use crate::replay;
+    use crate::replay::inputs::{Files, Supply};
+    use crate::stream::Topic;
+
+    let number = sought.number.as_ref().ok_or_else(|| Failure::Mistakes(vec![no_number()]))?;
+    let zones = Zones::new();
+    let load = || config::load(args.config.config.as_deref(), &args.config.overrides(), &zones);
+    let known = || {
+        let stream = load()?.stream;
+        let cluster = Cluster::connect(&stream, &[Topic::Accounts, Topic::Templates], super::reading)?;
+        let mut accounts = cluster.records(Topic::Accounts, schema::ACCOUNT)?;
+        let mut templates = cluster.records(Topic::Templates, schema::TEMPLATE_HISTORY)?;
+        let (mut account_files, mut template_files) = (Files(args.accounts.clone()), Files(args.templates.clone()));
+        let mut mistakes = Vec::new();
+        let reference = replay::learn(
+            if args.accounts.is_empty() { &mut accounts as &mut dyn Supply } else { &mut account_files },
+            if args.templates.is_empty() { &mut templates as &mut dyn Supply } else { &mut template_files },
+            &zones,
+            &mut mistakes,
+        );
+        if accounts.is_cut_short() || templates.is_cut_short() {
+            return Err(mistakes);
+        }
+        // The stream processor leaves out what is wrong in them, and so does this.
+        for mistake in mistakes {
+            eprintln!("warning: {mistake}");
+        }
+        Ok((cluster, reference))
+    };
+    let (cluster, reference) = known().map_err(Failure::Mistakes)?;
+    operate::explain::explain(&cluster, sought, number, &reference, load)
+}
+
+/// Prints what was found.
+fn told(args: &ExplainArgs, explained: Result<Explanation, Failure>) -> ExitCode {
+    match explained {
         Ok(explanation) => {
             let mut out = std::io::stdout().lock();
             let printed = if args.json {

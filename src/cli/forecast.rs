@@ -155,6 +155,7 @@ impl ForecastArgs {
 }
 
 #[cfg(not(feature = "kafka"))]
+#[allow(clippy::unused_self, reason = "there are switches where there is Kafka")]
 impl ForecastArgs {
     const fn is_for_kafka(&self) -> bool {
         false

@@ -150,7 +150,10 @@ impl Writers {
     }
 
     /// What a frame holds, and the schema it was written with; nothing for JSON, which has no frame.
-    fn unframe<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&Plan, &'a [u8])>, Error> {
+    ///
+    /// # Errors
+    /// If the frame is none, or names a schema that is not known.
+    pub fn unframe<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&Plan, &'a [u8])>, Error> {
         match bytes {
             [] => Err(Error::Empty),
             [REGISTRY, a, b, c, d, rest @ ..] => {

@@ -839,6 +839,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
     let Message {
         id,
         participant,
+        recipient: _,
         request,
         contact,
         account,
@@ -906,7 +907,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
 fn write_message_body(w: &mut Writer<'_>, message: &Message) {
     let Message { id, participant, request, contact, account, content, told, lines, line, agreement, .. } = message;
     let Message { requested_at, accepted_at, sent_at, delivered_at, read_at, drops_at, settled_at, .. } = message;
-    let Message { failed, answer, priced, shares, conversation_ends, ranked, .. } = message;
+    let Message { recipient, failed, answer, priced, shares, conversation_ends, ranked, .. } = message;
     let texts = [
         id.as_ref().map(MessageId::as_str),
         participant.as_ref().map(Participant::as_str),
@@ -918,6 +919,9 @@ fn write_message_body(w: &mut Writer<'_>, message: &Message) {
     }
     if let Some(contact) = contact {
         w.unsigned(contact.0);
+    }
+    if participant.is_some() {
+        w.unsigned(recipient.map_or(0, |recipient| recipient.0));
     }
     if let Some(content) = content {
         write_content(w, content);
@@ -979,12 +983,15 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         r.when(participant, |r| Participant::parse(r.text()?).map_err(|_| Error::Damaged("a participant")))?;
     let request = r.when(request, |r| RequestId::parse(r.text()?).map_err(|_| Error::Damaged("a request's id")))?;
     let account = r.when(account_known, |r| account(Some(r.text()?)))?.flatten();
+    let contact = r.when(contact, |r| r.unsigned().map(ContactNumber))?;
+    let recipient = r.when(participant.is_some(), |r| r.unsigned().map(ContactNumber))?;
     let message = Message {
         id,
         participant,
+        recipient: recipient.filter(|recipient| recipient.0 != 0),
         request,
         account,
-        contact: r.when(contact, |r| r.unsigned().map(ContactNumber))?,
+        contact,
         content: r.when(content, read_content)?,
         requested_at: r.when(requested, Reader::instant)?,
         accepted_at: r.when(accepted, Reader::instant)?,
@@ -1351,9 +1358,14 @@ mod tests {
         write_contact(NumberIndex(3), &contact, &mut row);
         assert_eq!(read_contact(&row), Ok((NumberIndex(3), contact)));
 
-        let message = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
-        let mut row = Vec::new();
-        write_message(&message, &mut row);
-        assert_eq!(read_message(&row), Ok(message));
+        let whole = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
+        let participant = Some(Participant::parse("13105550199").expect("a name"));
+        let recipient = Some(ContactNumber::of_recipient(AliasHash([0; 16])));
+        let unnoted = Message { participant, contact: Some(ContactNumber(1)), ..Message::default() };
+        for message in [whole, Message { recipient, ..unnoted.clone() }, unnoted] {
+            let mut row = Vec::new();
+            write_message(&message, &mut row);
+            assert_eq!(read_message(&row), Ok(message));
+        }
     }
 }

@@ -138,6 +138,7 @@ pub fn apply(
                     account: account.id.clone(),
                     ..Message::default()
                 });
+                message.contact = message.contact.or(contact_number);
                 fold.status(contact, status, (key, message), whole);
             }
             (About::Request(id), _, Some(request)) => fold.refused(contact.as_deref(), status, id, request),
@@ -287,7 +288,8 @@ pub fn drop_message(
     due: Timestamp,
     effects: &mut Vec<Effect>,
 ) {
-    if message.settled_at.is_some() || message.told.dropped {
+    // Of a share whose recipient was erased nothing is told.
+    if message.settled_at.is_some() || message.told.dropped || message.packed {
         return;
     }
     message.told.dropped = true;
@@ -533,6 +535,9 @@ impl Fold<'_, '_> {
         }
         let is_news = message.accepted_at.or(message.sent_at).is_none();
         self.merge(status, message);
+        if message.drops_at.is_none() {
+            message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
+        }
         let Some(contact) = contact else {
             // Nobody knows whom it is about: its failure can still be told, and nothing else follows.
             if status.stage == Stage::Failed {
@@ -540,9 +545,6 @@ impl Fold<'_, '_> {
             }
             return;
         };
-        if message.drops_at.is_none() {
-            message.drops_at = Some(self.at + time_to_live_of(message.content.as_ref()));
-        }
         if is_news && status.stage == Stage::Sent {
             Self::count_in_burst(contact, self.at);
         }

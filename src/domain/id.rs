@@ -183,6 +183,16 @@ pub struct AliasHash(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContactNumber(pub u64);
 
+impl ContactNumber {
+    /// Under which number a recipient within a group is noted, who need not be a contact: made of their name, and above all
+    /// numbers that contacts are given.
+    #[must_use]
+    pub const fn of_recipient(name: AliasHash) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = name.0;
+        Self(u64::from_be_bytes([a | 0x80, b, c, d, e, f, g, h]))
+    }
+}
+
 /// A message as the state names it: a hash of number, message id and participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageKey(pub [u8; 16]);

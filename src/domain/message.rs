@@ -15,6 +15,12 @@ use super::verdict::Answer;
 pub const KEPT_WHOLE: Millis = Millis::days(7);
 /// How long its decision is kept after that.
 pub const KEPT_DECISION: Millis = Millis::days(37);
+/// How long it is noted to whom a message went, so that all that is left of it is found where somebody is to be forgotten:
+/// as long as the state or its changelog may hold it whole. A message is last written whole a week after it was settled, the
+/// changelog keeps it for 45 days then, and goes by files of a week.
+pub const NOTED: Millis = Millis::days(60);
+/// How much earlier than it was sent or settled a message may be noted, so that one note does for nearly every one.
+pub const NOTED_EARLY: Millis = Millis::days(1);
 /// How long the platform tries to deliver, unless the message says less (rules.md 5, TTL).
 pub const TIME_TO_LIVE: Millis = Millis::days(30);
 /// How long it tries for authentication templates (rules.md 5, TTL).
@@ -27,6 +33,8 @@ pub struct Message {
     pub id: Option<MessageId>,
     /// The recipient within a group.
     pub participant: Option<Participant>,
+    /// Under which number that recipient is noted.
+    pub recipient: Option<ContactNumber>,
     /// The send it answers to.
     pub request: Option<RequestId>,
     /// Whom it goes to.
@@ -138,6 +146,25 @@ impl Message {
         self.send_instant().or(self.delivered_at).or(self.read_at)
     }
 
+    /// Under which instant it is noted to whom the message went: that at which it was sent, or at which the API took it
+    /// shortly before; and of what was settled later than that, a later one. Nothing once only the decision is kept.
+    #[must_use]
+    pub fn noted_at(&self) -> Option<Timestamp> {
+        if self.packed {
+            return None;
+        }
+        // Of what the platform refused, the refusal may be all that was heard.
+        let known_at = self.known_at().or_else(|| self.failed.map(|failed| failed.at))?;
+        let is_shortly_before = |at: &Timestamp| *at <= known_at && known_at.since(*at) <= NOTED_EARLY;
+        let noted_at = self.accepted_at.filter(is_shortly_before).unwrap_or(known_at);
+        Some(self.settled_at.map_or(noted_at, |settled_at| noted_at.max(settled_at - NOTED_EARLY)))
+    }
+
+    /// To whom it is noted to have gone: its contact, and of a share of a group message also the recipient.
+    pub fn noted_to(&self) -> impl Iterator<Item = ContactNumber> {
+        self.contact.into_iter().chain(self.recipient)
+    }
+
     /// Whether the send itself is known, so that a `read` implies that the message was delivered.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -243,4 +270,35 @@ pub struct Asked {
     pub answer: Answer,
     /// How long the platform may try to deliver, if the sender set it.
     pub time_to_live: Option<Millis>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many hours a message is noted whose steps happened after so many.
+    fn noted(accepted: Option<i64>, sent: Option<i64>, settled: Option<i64>) -> i64 {
+        let start = Timestamp::from_millis(1_790_812_800_000).expect("in range");
+        let at = |hours| start + Millis::hours(hours);
+        let message = Message {
+            accepted_at: accepted.map(at),
+            sent_at: sent.map(at),
+            settled_at: settled.map(at),
+            ..Message::default()
+        };
+        message.noted_at().expect("it went out").since(start).0 / 3_600_000
+    }
+
+    #[test]
+    fn a_message_is_noted_once_unless_it_is_held_back_or_settled_long_after() {
+        assert_eq!(noted(Some(0), None, None), 0);
+        assert_eq!(noted(Some(0), Some(1), None), 0, "no row more when it goes out");
+        assert_eq!(noted(Some(0), Some(1), Some(24)), 0, "nor when it is delivered");
+        assert_eq!(noted(Some(0), Some(25), None), 25, "the API has had it for long");
+        assert_eq!(noted(Some(2), Some(1), None), 1, "heard of after it was sent");
+        assert_eq!(noted(Some(0), Some(1), Some(100)), 76, "it is held for longer");
+        let failed = Some(Failure { at: Timestamp::EARLIEST, code: None });
+        assert_eq!(Message { failed, ..Message::default() }.noted_at(), Some(Timestamp::EARLIEST));
+        assert_eq!(Message { packed: true, ..Message::default() }.noted_at(), None);
+    }
 }

@@ -108,21 +108,25 @@ pub struct Rank {
 }
 
 impl Number {
-    /// The messages that have a place in the order of a month.
-    pub fn ranked(&self) -> impl Iterator<Item = MessageKey> {
-        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond)).map(|rank| rank.message)
+    /// What has a place in the order of a month.
+    pub fn ranked(&self) -> impl Iterator<Item = &Rank> {
+        self.months.values().flat_map(|used| used.free.iter().chain(&used.beyond))
     }
 
-    /// Calls a message otherwise where it has its place in the order of a month.
-    pub fn call_message(&mut self, month: Month, message: MessageKey, id: &MessageId) {
-        let Some(used) = self.months.get_mut(&month) else {
-            return;
-        };
-        for ranks in [&mut used.free, &mut used.beyond] {
-            let known = ranks.iter().find(|rank| rank.message == message).cloned();
-            if let Some(rank) = known.and_then(|rank| ranks.take(&rank)) {
-                ranks.insert(Rank { id: id.clone(), participant: None, ..rank });
-                used.changed = true;
+    /// Calls messages otherwise where they have a place in the order of a month.
+    pub fn call_messages(&mut self, called: &BTreeMap<MessageKey, MessageId>) {
+        for used in self.months.values_mut() {
+            for ranks in [&mut used.free, &mut used.beyond] {
+                let otherwise = |rank: &Rank| {
+                    let id = called.get(&rank.message).filter(|id| **id != rank.id)?;
+                    Some((rank.clone(), Rank { id: id.clone(), participant: None, ..*rank }))
+                };
+                let renamed: Vec<(Rank, Rank)> = ranks.iter().filter_map(otherwise).collect();
+                used.changed |= !renamed.is_empty();
+                for (former, rank) in renamed {
+                    ranks.remove(&former);
+                    ranks.insert(rank);
+                }
             }
         }
     }

@@ -6,12 +6,10 @@
 //! (decision 14).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{
-    Contacts, Engine, LOOKED_BACK, Output, Prepared, Recalled, aliases_of, arm, context_of, forget, publish_into,
-};
+use super::{Contacts, Engine, Output, Prepared, Recalled, aliases_of, arm, context_of, forget, name_of, publish_into};
 use crate::codec::ids;
 use crate::codec::state::{AliasRow, ContactRow, NumberIndex};
 use crate::domain::contact::{Choice, Consent, ConsentSource, Contact};
@@ -456,20 +454,30 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), store::Error> {
         let aliases: Vec<Alias> =
             event.contact.iter().flat_map(|identity| self.setup.key.aliases(&event.number, identity)).collect();
-        let mut contacts = BTreeSet::new();
+        let (mut contacts, mut recipients) = (BTreeSet::new(), Vec::new());
         for alias in &aliases {
             match &mut self.aliases.row(alias.hash, &self.store)?.value {
                 Some(AliasRow::Of(contact)) => {
                     contacts.insert(*contact);
                 }
-                Some(AliasRow::Suppressed(suppressed)) => suppressed.at = suppressed.at.max(event.occurred_at),
+                Some(AliasRow::Suppressed(suppressed)) => {
+                    // Somebody who was erased may have been a recipient within a group since.
+                    if event.occurred_at > suppressed.at {
+                        suppressed.at = event.occurred_at;
+                        recipients.push(ContactNumber::of_recipient(alias.hash));
+                    }
+                }
                 none @ None => {
+                    recipients.push(ContactNumber::of_recipient(alias.hash));
                     let refused = Consent::default();
                     let suppressed = Suppressed { generation: 1, at: event.occurred_at, refused };
                     *none = Some(AliasRow::Suppressed(Box::new(suppressed)));
                 }
             }
             self.aliases.changed(alias.hash);
+        }
+        if !recipients.is_empty() {
+            self.erase_messages(index, &recipients, std::iter::empty())?;
         }
         for number in contacts {
             self.erase_contact(event, index, number)?;
@@ -491,7 +499,9 @@ impl<S: Store> Engine<S> {
             return Ok(());
         }
         let numbers: Vec<ContactNumber> = chain.absorbed.iter().copied().chain([number]).collect();
-        self.erase_messages(index, &contact, &numbers)?;
+        let recipients = chain.present().map(|join| ContactNumber::of_recipient(join.alias.hash));
+        let noted: Vec<ContactNumber> = numbers.iter().copied().chain(recipients).collect();
+        self.erase_messages(index, &noted, contact.pending.iter().map(|(_, key)| *key))?;
         let entry = &mut self.numbers[index.0 as usize];
         let (account, at) = (event.account.as_ref(), event.occurred_at);
         let account = entry.homes.account(&self.setup, &self.reference, &entry.number, account, at);
@@ -519,36 +529,76 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Cuts the messages to somebody who is forgotten to their decisions: their ids tell a phone number.
+    /// Whether an event is about somebody who was erased, and brings nobody back.
+    pub(super) fn is_forgotten(&mut self, prepared: &Prepared) -> Result<bool, store::Error> {
+        let event = &prepared.event;
+        let key = &self.setup.key;
+        let aliases = prepared.aliases.as_deref().map_or_else(|| Cow::Owned(aliases_of(event, key)), Cow::Borrowed);
+        let mut is_forgotten = false;
+        for alias in &*aliases {
+            match &self.aliases.row(alias.hash, &self.store)?.value {
+                Some(AliasRow::Suppressed(suppressed)) => is_forgotten |= !brings_back(event, suppressed),
+                Some(AliasRow::Of(_)) => return Ok(false),
+                None => {}
+            }
+        }
+        Ok(is_forgotten)
+    }
+
+    /// Whether an event reports on what a recipient within a group got before they were erased. Only a message that went to
+    /// the group since tells that they are there.
+    pub(super) fn is_of_erased_recipient(&mut self, prepared: &Prepared) -> Result<bool, store::Error> {
+        let (Some(name), Some(whole)) = (prepared.recipient, prepared.whole) else {
+            return Ok(false);
+        };
+        let Some(AliasRow::Suppressed(suppressed)) = &self.aliases.row(name, &self.store)?.value else {
+            return Ok(false);
+        };
+        let message = self.messages.peek(whole, &self.store)?;
+        let sent_at = message.and_then(|message| message.known_at());
+        Ok(sent_at.is_none_or(|sent_at| sent_at <= suppressed.at))
+    }
+
+    /// Cuts the messages to somebody who is forgotten to their decisions: their ids tell a phone number, and so do the names
+    /// of recipients within groups. Of one that is not held any more the changelog is told that it is gone, in case that
+    /// holds it still. `numbers` are those under which messages are noted, `pending` the messages on their way.
     fn erase_messages(
         &mut self,
         index: NumberIndex,
-        contact: &Contact,
         numbers: &[ContactNumber],
+        pending: impl Iterator<Item = MessageKey>,
     ) -> Result<(), store::Error> {
         let now = self.meta.partition_time.unwrap_or(Timestamp::EARLIEST);
-        let mut keys: BTreeSet<MessageKey> = contact.pending.iter().map(|(_, key)| *key).collect();
+        let mut keys: BTreeSet<MessageKey> = pending.collect();
         for number in numbers {
-            keys.extend(self.sent.since(*number, now - LOOKED_BACK, &self.store)?);
+            keys.extend(self.sent.since(*number, Timestamp::EARLIEST, &self.store)?);
         }
-        let ranked: Vec<MessageKey> = self.numbers[index.0 as usize].number.ranked().collect();
-        for key in ranked {
-            let message = &self.messages.row(key, &self.store)?.value;
-            if message.as_ref().and_then(|message| message.contact).is_some_and(|contact| numbers.contains(&contact)) {
+        // In the order of a month's deliveries they go on by names that tell nothing, and so do those whose rows have gone by
+        // age: whose they were is not known any more.
+        let mut called = BTreeMap::new();
+        let number = &self.numbers[index.0 as usize].number;
+        for rank in number.ranked() {
+            let key = rank.message;
+            let row = self.messages.peek(key, &self.store)?;
+            let message = row.filter(|message| message.forgotten_at().is_none_or(|at| at > now));
+            let name = rank.participant.as_ref().map(|name| name_of(name, &number.id, &self.setup.key));
+            let contact = message.as_ref().and_then(|message| message.contact);
+            let is_theirs =
+                contact.into_iter().chain(name.map(ContactNumber::of_recipient)).any(|to| numbers.contains(&to));
+            if is_theirs {
                 keys.insert(key);
             }
+            if (is_theirs || message.is_none())
+                && let Ok(id) = MessageId::parse(ids::hex(key.0).as_str())
+            {
+                called.insert(key, id);
+            }
         }
+        self.numbers[index.0 as usize].number.call_messages(&called);
         for key in keys {
             let row = self.messages.row(key, &self.store)?;
             forget(&mut row.value, now);
-            let Some(message) = &mut row.value else {
-                continue;
-            };
-            // In the order of the month's deliveries it goes on by a name that tells nothing.
-            if let (Some(month), Ok(id)) = (message.ranked, MessageId::parse(ids::hex(key.0).as_str())) {
-                self.numbers[index.0 as usize].number.call_message(month, key, &id);
-            }
-            if !message.packed {
+            if let Some(message) = row.value.as_mut().filter(|message| !message.packed) {
                 message.pack();
             }
             self.messages.changed(key);

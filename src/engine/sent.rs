@@ -1,7 +1,8 @@
-//! Which messages went to a contact since an instant: looked up when an event arrives late and may disturb them.
+//! Which messages went to a contact since an instant: looked up when an event arrives late and may disturb them, and when
+//! the contact is to be forgotten.
 //!
-//! The rows follow from those of the messages, so they are in no changelog. A message whose send turns out to be
-//! earlier than it was known to be has two; whoever reads looks at the message itself.
+//! The rows follow from those of the messages (`Message::noted_at`), so they are in no changelog. A message whose send turns
+//! out to be earlier than it was known to be has two; whoever reads looks at the message itself.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use crate::store::{self, Batch, Store, keys};
 /// How many new rows are kept before they should be written.
 const BOUND: usize = 200_000;
 
-/// The messages of all contacts, in the order in which they were sent.
+/// The messages of all contacts, in the order in which they are noted.
 #[derive(Default)]
 pub struct SentIndex {
     /// Rows not yet in the store.
@@ -21,11 +22,11 @@ pub struct SentIndex {
 
 impl SentIndex {
     /// Adds a message.
-    pub fn add(&mut self, contact: ContactNumber, sent_at: Timestamp, message: MessageKey) {
-        self.new.insert((contact, sent_at.millis(), message));
+    pub fn add(&mut self, contact: ContactNumber, noted_at: Timestamp, message: MessageKey) {
+        self.new.insert((contact, noted_at.millis(), message));
     }
 
-    /// The messages that went to a contact at an instant or later.
+    /// The messages to a contact that are noted at an instant or later.
     ///
     /// # Errors
     /// If the store cannot be read.

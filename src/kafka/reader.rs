@@ -33,7 +33,12 @@ pub struct ChangelogReader {
     names: Arc<Names>,
     data: DataQueue<Alone>,
     positions: BTreeMap<Slot, NextOffset>,
+    /// What it means, and what to do, where a position is not there any more.
+    gone: &'static str,
 }
+
+/// Of a store that is read on from where it stands.
+const OF_A_STORE: &str = "the changelog no longer holds it, and the store is to be read on from there; put the store aside, and it is built anew";
 
 impl ChangelogReader {
     /// Begins to read slots from positions.
@@ -53,7 +58,13 @@ impl ChangelogReader {
             }
         }
         data.consumer().assign(&names.positions(from)).map_err(halt("the reader"))?;
-        Ok(Self { names: Arc::clone(names), data, positions: from.iter().copied().collect() })
+        Ok(Self { names: Arc::clone(names), data, positions: from.iter().copied().collect(), gone: OF_A_STORE })
+    }
+
+    /// The same, for somebody who is told something else where a position is not there any more.
+    #[must_use]
+    pub fn saying(self, gone: &'static str) -> Self {
+        Self { gone, ..self }
     }
 
     /// Whether everything is read that the log holds now.
@@ -80,7 +91,7 @@ impl Reader for ChangelogReader {
             Ok(_) => failure = Some(Failure::Halt("a record came by the wrong queue; report this".to_owned())),
             Err(error) => tracing::warn!(%error, "reader"),
         });
-        let (names, positions) = (Arc::clone(&self.names), &mut self.positions);
+        let (names, gone, positions) = (Arc::clone(&self.names), self.gone, &mut self.positions);
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         self.data.poll(wait, |brought| match brought {
             Brought::Record { topic, partition, offset, timestamp, key, value } => {
@@ -99,10 +110,8 @@ impl Reader for ChangelogReader {
                 let name = names.slot(topic, partition).map_or("", |slot| names.name(slot.topic));
                 match code {
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                        failure = Some(Failure::Halt(format!(
-                            "`{name}`, partition {partition}: the changelog no longer holds offset {offset}, which the \
-                             store is to be read on from; put the store aside, and it is built anew"
-                        )));
+                        failure =
+                            Some(Failure::Halt(format!("`{name}`, partition {partition}, offset {offset}: {gone}")));
                     }
                     code => tracing::warn!(topic = name, partition, offset, %code, "cannot be read now"),
                 }

@@ -154,6 +154,7 @@ fn settings(topic: Topic) -> Vec<Setting> {
         "a record stamped by its sender can be deleted at once or refuse a whole transaction",
     )];
     let last_is_state = "the last record of each key is the state";
+    let forgets = must("max.compaction.lag.ms", Must::BeAtMost(7 * DAY), "what is erased is gone within a week");
     let changelog = [
         must("min.compaction.lag.ms", Must::BeAtLeast(HOUR), "a restore in progress reads what it began with"),
         fatal(
@@ -163,21 +164,22 @@ fn settings(topic: Topic) -> Vec<Setting> {
         ),
     ];
     match topic {
-        Topic::Accounts | Topic::Templates | Topic::WindowState | Topic::Usage => {
+        Topic::Accounts | Topic::Templates | Topic::Usage => {
             settings.push(must("cleanup.policy", Must::Be("compact"), last_is_state));
+        }
+        Topic::WindowState => {
+            settings.push(must("cleanup.policy", Must::Be("compact"), last_is_state));
+            settings.push(forgets);
         }
         Topic::Contacts => {
             settings.push(fatal("cleanup.policy", Must::Be("compact"), last_is_state));
             settings.extend(changelog);
-            settings.push(must(
-                "max.compaction.lag.ms",
-                Must::BeAtMost(7 * DAY),
-                "what is erased is gone within a week",
-            ));
+            settings.push(forgets);
         }
         Topic::Messages => {
             settings.push(fatal("cleanup.policy", Must::Be("compact,delete"), "messages are forgotten by age"));
             settings.extend(changelog);
+            settings.push(forgets);
             settings.push(must("retention.ms", Must::BeAtLeast(45 * DAY), "a message is remembered for 37 days"));
         }
         Topic::DeadLetters => settings.extend([

@@ -1,7 +1,7 @@
 //! Dead letters that came too late, and the lines that they would have had: each is folded by itself, admitted.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::codec::frame::Writers;
@@ -15,7 +15,7 @@ use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
 use crate::engine::publish::{Publisher, Record};
 use crate::engine::{Engine, Prepared};
-use crate::replay::inputs;
+use crate::replay::inputs::Supply;
 use crate::store::Memory;
 use crate::zones::Zones;
 
@@ -44,9 +44,13 @@ pub struct Late {
     pub line: Vec<u8>,
 }
 
-/// Reads the letters of a file that came too late.
-pub fn read(path: &Path, mistakes: &mut Vec<Mistake>, letters: &mut Vec<Letter>) {
-    inputs::each(path, mistakes, |record| {
+/// How many bytes of letters are held at once. What others would have cost is not told.
+const HELD: usize = 64 << 20;
+
+/// Reads the letters that came too late.
+pub fn read(source: &mut dyn Supply, mistakes: &mut Vec<Mistake>) -> Vec<Letter> {
+    let (mut letters, mut held) = (Vec::new(), 0);
+    source.each(mistakes, &mut |record| {
         let letter: DeadLetter<'_> = record.read().map_err(|problem| vec![problem])?;
         if letter.error.as_str() == "too_late" {
             let place = Place {
@@ -54,10 +58,13 @@ pub fn read(path: &Path, mistakes: &mut Vec<Mistake>, letters: &mut Vec<Letter>)
                 partition: letter.original_partition,
                 offset: letter.original_offset,
             };
-            letters.push(Letter { place, payload: letter.payload.map(|payload| payload.0.into_owned()) });
+            let payload = letter.payload.map(|payload| payload.0).filter(|payload| held + payload.len() <= HELD);
+            held += payload.as_ref().map_or(0, |payload| payload.len());
+            letters.push(Letter { place, payload: payload.map(Cow::into_owned) });
         }
         Ok(())
     });
+    letters
 }
 
 /// Folds letters, and returns the lines that they would have had; and of how many it cannot be told.

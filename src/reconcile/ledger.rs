@@ -143,7 +143,7 @@ fn owned(text: Option<&Text<'_>>) -> Option<String> {
 fn is_of_a_scope(line: &BillingEntry<'_>) -> bool {
     match line.entry_type.as_str() {
         "DISCOUNT" => true,
-        "ADJUSTMENT" => line.rule.as_str() == "tier" && line.pricing_type.is_none() && line.quantity == 0,
+        super::ADJUSTMENT => line.rule.as_str() == "tier" && line.pricing_type.is_none() && line.quantity == 0,
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::compare::{Difference, Dimensions};
-use super::{AccountResult, Reconciled, amount};
+use super::{ADJUSTMENT, AccountResult, Reconciled, amount};
 use crate::codec::avro::ContainerWriter;
 use crate::codec::ids::{self, hex};
 use crate::codec::records::{BillingEntry, Envelope, Tier};
@@ -13,38 +13,46 @@ use crate::codec::schema;
 use crate::codec::text::Text;
 use crate::engine::publish::ENGINE_VERSION;
 
-/// Writes an ADJUSTMENT line for every difference: as an Avro container if the file's name ends in `.avro`, else a JSON
-/// object per line. Returns how many. `source` is the deployment's name.
+/// Lines that make the ledger the platform's.
+pub struct Adjustments<'a> {
+    /// Those that it does not have.
+    pub lines: Vec<BillingEntry<'a>>,
+    /// How many it has already.
+    pub posted: usize,
+}
+
+/// An ADJUSTMENT line for every difference. `source` is the deployment's name.
+#[must_use]
+pub fn adjustments<'a>(found: &'a Reconciled, source: &'a str) -> Adjustments<'a> {
+    let of_account = |account: &'a AccountResult| {
+        account.differences.iter().map(move |difference| adjustment(&found.reference, source, account, difference))
+    };
+    let is_posted =
+        |line: &BillingEntry<'_>| ids::from_hex(line.envelope.id.as_str()).is_some_and(|id| found.posted.contains(&id));
+    let (posted, lines): (Vec<_>, Vec<_>) = found.accounts.iter().flat_map(of_account).partition(is_posted);
+    Adjustments { lines, posted: posted.len() }
+}
+
+/// Writes lines to a file: as an Avro container if its name ends in `.avro`, else a JSON object per line.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn post(found: &Reconciled, source: &str, path: &Path) -> io::Result<usize> {
+pub fn write(lines: &[BillingEntry<'_>], path: &Path) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    let is_avro = path.extension().is_some_and(|extension| extension == "avro");
-    let mut container = ContainerWriter::new(ids::hash(&[b"sync marker", b"billing"]));
-    if is_avro {
+    if path.extension().is_some_and(|extension| extension == "avro") {
+        let mut container = ContainerWriter::new(ids::hash(&[b"sync marker", b"billing"]));
         let mut header = Vec::new();
         container.header(schema::BILLING_ENTRY.text, &mut header);
         file.write_all(&header)?;
-    }
-    let mut lines = 0;
-    for account in &found.accounts {
-        for difference in &account.differences {
-            let line = adjustment(&found.reference, source, account, difference);
-            if is_avro {
-                container.add(&line, &mut file)?;
-            } else {
-                serde_json::to_writer(&mut file, &line)?;
-                file.write_all(b"\n")?;
-            }
-            lines += 1;
+        lines.iter().try_for_each(|line| container.add(line, &mut file))?;
+        container.flush(&mut file)?;
+    } else {
+        for line in lines {
+            serde_json::to_writer(&mut file, line)?;
+            file.write_all(b"\n")?;
         }
     }
-    if is_avro {
-        container.flush(&mut file)?;
-    }
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    Ok(lines)
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// The line that makes the ledger the platform's in one difference.
@@ -69,7 +77,7 @@ fn adjustment<'a>(
             engine_version: ENGINE_VERSION.into(),
             ..Envelope::default()
         },
-        entry_type: "ADJUSTMENT".into(),
+        entry_type: ADJUSTMENT.into(),
         phone_number_id: text(number),
         account_id: (!account.id.is_empty()).then(|| account.id.as_str().into()),
         portfolio_id: text(&account.portfolio),

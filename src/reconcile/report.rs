@@ -204,7 +204,10 @@ impl fmt::Display for Reconciled {
                 "lines are of what pricing analytics do not count: reactions, conversations, tokens",
             ),
             (self.rounded, "of the platform's costs had more than six decimals and were rounded"),
-            (self.late_untold, "dead letters came too late; --config and a payload tell what they would have cost"),
+            (
+                self.late_untold,
+                "dead letters came too late; --config and a payload tell what they would have cost, of the first 64 MiB",
+            ),
         ] {
             if count > 0 {
                 writeln!(f, "{count} {what}")?;

@@ -26,9 +26,9 @@ const BATCH: usize = 512;
 /// One record, decoded.
 #[derive(Debug)]
 pub struct Unit {
-    /// Which file it comes from, by the order on the command line.
+    /// Which file it comes from, by the order on the command line; or which topic.
     pub file: usize,
-    /// Its line, or its number in a container.
+    /// Its line, its number in a container, or its offset.
     pub number: u64,
     /// The place behind it.
     pub place: Place,
@@ -60,10 +60,29 @@ impl Batch {
         unit.kept.clone().and_then(|range| self.bytes.get(range))
     }
 
-    fn clear(&mut self) {
+    /// Forgets all records, and keeps their room.
+    pub fn clear(&mut self) {
         self.units.clear();
         self.bytes.clear();
     }
+}
+
+impl Unit {
+    /// A record that is not of a file: where it comes from is all there is to know of its place.
+    #[must_use]
+    pub const fn of_log(source: usize, number: u64, arrived_at: Timestamp, items: Vec<Item>, size: u64) -> Self {
+        let place = Place { bytes: 0, records: 0, lines: 0 };
+        Self { file: source, number, place, high: None, arrived_at, items, kept: None, size }
+    }
+}
+
+/// Records, decoded and in order of arrival, wherever they come from.
+pub trait Units {
+    /// Fills a batch with the next records. It stays empty at the end.
+    ///
+    /// # Errors
+    /// If what they come from cannot be read on.
+    fn next(&mut self, batch: &mut Batch) -> Result<(), Unreadable>;
 }
 
 /// What a record holds.
@@ -124,7 +143,7 @@ pub struct Merge {
     settings: Settings,
 }
 
-/// A file that cannot be read on.
+/// A file, or what else there is, that cannot be read on.
 #[derive(Debug)]
 pub struct Unreadable {
     /// The file.
@@ -163,13 +182,11 @@ impl Merge {
             .map_err(|error| Unreadable { path: source.path.clone(), error })?;
         Ok(())
     }
+}
 
-    /// Fills a batch with the next records of all files, by arrival and then by the order of the files. It
-    /// stays empty at the end.
-    ///
-    /// # Errors
-    /// If a file cannot be read on.
-    pub fn next(&mut self, batch: &mut Batch) -> Result<(), Unreadable> {
+impl Units for Merge {
+    /// By arrival, and then by the order of the files.
+    fn next(&mut self, batch: &mut Batch) -> Result<(), Unreadable> {
         batch.clear();
         while batch.units.len() < BATCH {
             let waiting = self.sources.iter().enumerate();

@@ -1,10 +1,11 @@
-//! Files of records, cut into records: JSON by line or pretty-printed, Avro containers, plain or compressed.
+//! Files of records, cut into records: JSON by line or pretty-printed, Avro containers, plain or compressed. And what
+//! whoever reads records of one kind takes them from, be it files or something else.
 //!
 //! What a file is, its first bytes tell; its name does not matter. Nothing here knows what a record means.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::avro::{self, Plan};
 use crate::codec::frame;
 use crate::config::Mistake;
+use crate::domain::time::Timestamp;
 
 /// The longest record accepted: well above the platform's largest batch of a thousand updates.
 const LONGEST: usize = 16 << 20;
@@ -64,7 +66,7 @@ pub struct Place {
 /// One record, as it stands in the file.
 #[derive(Debug)]
 pub struct RawRecord<'b> {
-    /// Its line, from 1, or in a container its number, from 1.
+    /// Its line, from 1, or in a container its number, from 1; in a log its offset.
     pub number: u64,
     /// Its bytes; none where it is too long.
     pub bytes: &'b [u8],
@@ -72,7 +74,7 @@ pub struct RawRecord<'b> {
     pub size: u64,
     /// What is wrong with it as a record, if anything.
     pub flaw: Option<Flaw>,
-    /// The schema it was written with, in a container.
+    /// The schema it was written with, where it is Avro.
     pub plan: Option<&'b Plan>,
     /// What is put before its bytes where it stands alone: the name of that schema.
     pub frame: &'b [u8],
@@ -86,14 +88,48 @@ impl<'b> RawRecord<'b> {
     pub fn read<T: Deserialize<'b>>(&self) -> Result<T, String> {
         match (self.flaw, self.plan) {
             (Some(_), _) => Err("it is no JSON object".to_owned()),
-            (None, Some(plan)) => avro::from_bytes(plan, &mut &*self.bytes).map_err(|error| error.to_string()),
+            (None, Some(plan)) => {
+                let mut rest = self.bytes;
+                let record = avro::from_bytes(plan, &mut rest).map_err(|error| error.to_string())?;
+                if rest.is_empty() { Ok(record) } else { Err(frame::Error::TrailingBytes.to_string()) }
+            }
             (None, None) => frame::from_json(self.bytes).map_err(|error| error.to_string()),
         }
     }
 }
 
 /// How many mistakes of one file are told: more would tell nothing new.
-const MOST_MISTAKES: usize = 20;
+pub const MOST_MISTAKES: usize = 20;
+
+/// Whoever takes records. What is wrong with one is told without its place.
+pub type Take<'t> = dyn FnMut(&RawRecord<'_>) -> Result<(), Vec<String>> + 't;
+
+/// What records of one kind are taken from.
+pub trait Supply {
+    /// Hands out every record. Every mistake gets its place.
+    fn each(&mut self, mistakes: &mut Vec<Mistake>, take: &mut Take<'_>);
+
+    /// From now on leaves out what was written long enough before an instant to be about earlier ones alone, where it is
+    /// known when that was.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    fn since(&mut self, _: Timestamp) -> Result<(), Mistake> {
+        Ok(())
+    }
+}
+
+/// Files, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Files(pub Vec<PathBuf>);
+
+impl Supply for Files {
+    fn each(&mut self, mistakes: &mut Vec<Mistake>, take: &mut Take<'_>) {
+        for path in &self.0 {
+            each(path, mistakes, &mut *take);
+        }
+    }
+}
 
 /// Hands every record of a file to whoever wants it. Every mistake gets the file and the line.
 pub fn each(path: &Path, mistakes: &mut Vec<Mistake>, mut take: impl FnMut(&RawRecord<'_>) -> Result<(), Vec<String>>) {

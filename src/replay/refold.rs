@@ -1,14 +1,16 @@
-//! A state to ask: that of a former replay, events of files folded on top of it, or both. What is folded stays in memory
-//! or in a directory of its own; the state on disk is left as it is.
+//! A state to ask: that of a former replay, events folded on top of it, or both, be they in files or elsewhere. What is
+//! folded stays in memory or in a directory of its own; the state on disk is left as it is.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::decode::{self, Batch, Item, Merge, Start, Unit};
+use super::decode::{self, Merge, Start};
+pub use super::decode::{Batch, Item, Unit, Units, Unreadable};
 use super::position::{InputPosition, Position};
 use super::{Failure, Options, Prepared, failed, unreadable};
 use crate::config::{Config, Mistake};
+use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine, Output, Prepared as Event, Rejected};
@@ -32,9 +34,9 @@ const ROOM: usize = 4096;
 /// Where an event was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The file.
+    /// The file, or the topic and its partition.
     pub file: Arc<str>,
-    /// Its line, or its number in a container.
+    /// Its line, its number in a container, or its offset.
     pub record: u64,
     /// When it arrived.
     pub arrived_at: Timestamp,
@@ -74,11 +76,11 @@ pub trait Watch {
 
 impl Watch for () {}
 
-/// A state, and the files whose events are yet to be folded on top of it.
+/// A state, and events that are yet to be folded on top of it.
 pub struct Refold {
     engine: Engine<Rows>,
     publisher: Rc<Publisher>,
-    merge: Merge,
+    units: Box<dyn Units>,
     paths: Vec<Arc<str>>,
     records: u64,
     /// Dropped after the rows in it are closed.
@@ -132,11 +134,28 @@ impl Refold {
         Ok(Self {
             engine,
             publisher: Rc::new(Publisher::new(setup, Zones::new(), config.name, config.enforced)),
-            merge,
+            units: Box::new(merge),
             paths: inputs.iter().map(|input| Arc::from(input.identity.path.as_str())).collect(),
             records,
             _directory: directory,
         })
+    }
+
+    /// No state, and events from anywhere. `names` are what they come from, as they are told.
+    ///
+    /// # Errors
+    /// If there is no room for rows.
+    pub fn of(
+        config: Config,
+        reference: Reference,
+        (names, units): (Vec<Arc<str>>, Box<dyn Units>),
+        zones: Zones,
+    ) -> Result<Self, Failure> {
+        let (rows, directory) = rows(&Options::default(), config.setup.memory)?;
+        let setup = Arc::new(config.setup);
+        let (engine, _) = Engine::open(Arc::clone(&setup), zones, Arc::new(reference), rows).map_err(rows_failed)?;
+        let publisher = Rc::new(Publisher::new(setup, Zones::new(), config.name, config.enforced));
+        Ok(Self { engine, publisher, units, paths: names, records: 0, _directory: directory })
     }
 
     /// What is remembered.
@@ -157,20 +176,20 @@ impl Refold {
         self.records
     }
 
-    /// Folds the files to their end, or what had arrived until an instant, and the deadlines until then.
+    /// Folds the events to their end, or what had arrived until an instant, and the deadlines until then.
     ///
     /// # Errors
-    /// If a file cannot be read on, or the rows cannot be read.
+    /// If they cannot be read on, or the rows cannot be read.
     pub fn fold(&mut self, until: Option<Timestamp>, watch: &mut impl Watch) -> Result<(), Failure> {
         let mut batch = Batch::default();
-        'files: loop {
-            self.merge.next(&mut batch).map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
+        'records: loop {
+            self.units.next(&mut batch).map_err(|error| failed(&error.path.display().to_string(), &error.error))?;
             if batch.units.is_empty() {
                 break;
             }
             for unit in &batch.units {
                 if until.is_some_and(|until| unit.arrived_at > until) {
-                    break 'files;
+                    break 'records;
                 }
                 self.fold_record(unit, watch)?;
             }

@@ -24,7 +24,7 @@ pub const MESSAGE: u8 = b'w';
 pub const REQUEST: u8 = b'r';
 /// A contact's next deadline.
 pub const TIMER: u8 = b't';
-/// A message that went to a contact, in the order of sending.
+/// A message that went to a contact, about in the order of sending.
 pub const SENT: u8 = b'x';
 /// A reference fact learned from the events themselves.
 pub const FACT: u8 = b'f';
@@ -177,7 +177,7 @@ pub fn sent_to(contact: ContactNumber) -> Key {
     Key::of(SENT, contact.0.to_be_bytes(), [])
 }
 
-/// A message that went to a contact, in order of the instant in milliseconds at which it was sent.
+/// A message that went to a contact, in order of the instant in milliseconds under which it is noted.
 #[must_use]
 pub fn sent(contact: ContactNumber, at: i64, message: MessageKey) -> Key {
     let mut rest = [0; 24];
@@ -192,7 +192,7 @@ pub fn parse_sent(key: &[u8]) -> Option<MessageKey> {
     Some(MessageKey(key.strip_prefix(&[SENT])?.get(16..)?.try_into().ok()?))
 }
 
-/// When the message of a key that [`sent`] made was sent, in milliseconds.
+/// The instant under which the message of a key that [`sent`] made is noted, in milliseconds.
 #[must_use]
 pub fn sent_when(key: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(*key.strip_prefix(&[SENT])?.get(8..16)?.first_chunk()?))

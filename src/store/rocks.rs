@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, IteratorMode, Options,
-    WriteBatch, WriteOptions, properties,
+    BlockBasedIndexType, BlockBasedOptions, BottommostLevelCompaction, Cache, CompactOptions, CompactionDecision, DB,
+    DBCompressionType, IteratorMode, Options, WaitForCompactOptions, WriteBatch, WriteOptions, properties,
     statistics::{self, Ticker},
 };
 
 use super::{Batch, Error, Lookups, Store, Told, keys};
 use crate::codec::state;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::message::NOTED;
+use crate::domain::time::Timestamp;
 
-/// How long it is known in which order messages went to a contact: longer than an event may be late.
-const SENT_KEPT: Millis = Millis::days(16);
+/// How old a file gets, in seconds, before compaction writes it anew, a level deeper if there is one: what was deleted or
+/// written over goes when it meets what it hides. The changelogs are compacted as often.
+const WRITTEN_ANEW: u64 = 7 * 24 * 60 * 60;
 
 /// Rows on disk.
 pub struct Rocks {
@@ -60,6 +62,7 @@ impl Rocks {
         options.set_memtable_prefix_bloom_ratio(0.02);
         options.set_memtable_whole_key_filtering(true);
         options.set_max_background_jobs(2);
+        options.set_periodic_compaction_seconds(WRITTEN_ANEW);
         // The log of RocksDB's own doings is for its authors; keep one small file of it.
         options.set_keep_log_file_num(1);
         options.set_max_log_file_size(1 << 20);
@@ -70,7 +73,7 @@ impl Rocks {
         options.set_compaction_filter("expired rows", move |_, key, value| {
             let until = match key.first() {
                 Some(&(keys::MESSAGE | keys::REQUEST)) => state::kept_until(value).map(Timestamp::millis),
-                Some(&keys::SENT) => keys::sent_when(key).map(|at| at + SENT_KEPT.0),
+                Some(&keys::SENT) => keys::sent_when(key).map(|at| at + NOTED.0),
                 _ => None,
             };
             match until {
@@ -90,6 +93,20 @@ impl Rocks {
     pub const fn unforced(mut self) -> Self {
         self.forced = false;
         self
+    }
+
+    /// Writes all files anew at once: what was deleted or written over is in none of them then. By itself compaction takes a
+    /// week for each level of files.
+    ///
+    /// # Errors
+    /// If the disk has no room or cannot be written.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.db.flush().map_err(disk)?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        // It does not say how it went; what it met is told by the next write.
+        self.db.wait_for_compact(&WaitForCompactOptions::default()).map_err(disk)
     }
 }
 

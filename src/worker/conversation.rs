@@ -13,6 +13,7 @@ use super::{Arrival, Disk, Latest, Shared, Trouble, Used, Worker, after, fold_fa
 use crate::codec::ask::MalformedAsk;
 use crate::codec::frame::{self, Writers};
 use crate::codec::ids::DeploymentKey;
+use crate::codec::partitioner::Partitioner;
 use crate::codec::{charge, event, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
@@ -384,8 +385,8 @@ fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<En
     Ok(engine)
 }
 
-/// What a record is.
-enum Decoded {
+/// What a record of an input is.
+pub enum Decoded {
     /// An event, and when it arrived by its own word.
     Event(Box<Prepared>, Option<Timestamp>),
     /// Nothing but a sign that time has passed.
@@ -396,8 +397,18 @@ enum Decoded {
     Schema(u32),
 }
 
+/// What is wrong with a record that is in another partition than its number's.
+pub fn wrong_partition(partitioner: Partitioner) -> Problem {
+    let detail = format!(
+        "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write the number \
+         as the record's key",
+        partitioner.advice()
+    );
+    Problem { code: "wrong_partition", detail, part: None }
+}
+
 /// Decodes a record. What panics is a dead letter at once: nothing has changed yet.
-fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
+pub fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
     decoded_by(|| understand(value, writers, key))
 }
 
@@ -682,12 +693,7 @@ impl<L: Log, D: Disk> Worker<L, D> {
         };
         Ok(match decoded {
             Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
-                let detail = format!(
-                    "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write \
-                     the number as the record's key",
-                    shared.partitioner.advice()
-                );
-                Decoded::Letter(Problem { code: "wrong_partition", detail, part: None }, None)
+                Decoded::Letter(wrong_partition(shared.partitioner), None)
             }
             decoded => decoded,
         })
@@ -727,13 +733,8 @@ impl<L: Log, D: Disk> Worker<L, D> {
     }
 
     fn arrival(&mut self, partition: Partition, head: &Head, said: Option<Timestamp>) -> Timestamp {
-        let arrival = self.shared.arrival;
         let known = self.running(partition).and_then(|task| task.engine.as_ref()?.partition_time());
-        let at = match arrival {
-            Arrival::Log => Timestamp::from_millis(head.appended_at),
-            Arrival::Field => said,
-        };
-        at.or(known).max(known).unwrap_or(Timestamp::EARLIEST)
+        self.shared.arrival.at(head.appended_at, said, known)
     }
 
     /// Fires the deadlines that an arrival has passed, in as many transactions as they need.

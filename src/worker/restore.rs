@@ -278,7 +278,7 @@ impl<S: Store> Restoring<S> {
         match value {
             Some(value) => {
                 let row = |error| Trouble::from(store::Error::Row { kind: "changelog", error });
-                if let Some(derived) = engine::derived_from(key, value).map_err(row)? {
+                for derived in engine::derived_from(key, value).map_err(row)? {
                     self.batch.put(&derived, &[]);
                 }
                 self.batch.put(key, value);

@@ -9,9 +9,13 @@ mod broker;
 mod chaos;
 mod clients;
 mod cluster;
+mod commands;
 mod deadlines;
 mod disorder;
 mod edge;
+#[path = "../erased/mod.rs"]
+mod erased;
+mod erasure;
 mod forecast;
 mod headers;
 #[path = "../histories/mod.rs"]

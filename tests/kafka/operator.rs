@@ -27,13 +27,13 @@ const NOON: i64 = 1_791_200_000_000;
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// Sets topics and their records right, or wrong.
-struct Admin {
+pub struct Admin {
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Admin {
-    fn of(deployment: &Deployment) -> Self {
+    pub fn of(deployment: &Deployment) -> Self {
         let mut config = ClientConfig::new();
         let client =
             config.set("bootstrap.servers", deployment.bootstrap()).create().expect("the settings of a client");
@@ -53,7 +53,7 @@ impl Admin {
     }
 
     /// Deletes the records of a partition before a position, as retention does.
-    fn delete_before(&self, topic: &str, partition: u32, offset: i64) {
+    pub fn delete_before(&self, topic: &str, partition: u32, offset: i64) {
         let mut list = TopicPartitionList::new();
         let partition = i32::try_from(partition).expect("few partitions");
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");

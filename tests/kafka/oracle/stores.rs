@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tollgate::codec::state::{self, WriteFormat, ledger};
 use tollgate::domain::ledger::reach::COUNTED;
-use tollgate::domain::time::{Millis, Timestamp};
+use tollgate::domain::message::NOTED;
+use tollgate::domain::time::Timestamp;
 use tollgate::engine;
 use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Rocks, Store};
@@ -104,13 +105,12 @@ pub fn check_stores(
         let mut expected = changelog.contacts.clone();
         expected.extend(changelog.messages.clone());
         // When a message went to its contact is forgotten once nothing can come so late.
-        let forgotten = time_of(meta).map_or(i64::MIN, |now| (now - Millis::days(16)).millis());
+        let forgotten = time_of(meta).map_or(i64::MIN, |now| (now - NOTED).millis());
         for (key, row) in &expected {
-            let follows = engine::derived_from(key, row).expect("a row of the changelog");
+            let mut follows = engine::derived_from(key, row).expect("a row of the changelog");
             findings.unless(
-                follows.is_none_or(|key| {
-                    keys::sent_when(&key).is_some_and(|at| at <= forgotten) || derived.contains(&key[..])
-                }),
+                follows
+                    .all(|key| keys::sent_when(&key).is_some_and(|at| at <= forgotten) || derived.contains(&key[..])),
                 Anomaly::LostWrite,
                 || format!("{place}: what follows from a row is missing"),
             );
