@@ -744,10 +744,14 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
         w.count(gone_out.len());
         for GoneOut { account, sent_at } in gone_out {
             w.optional_text(account.as_ref().map(AccountId::as_str));
-            sent_at.iter().for_each(|at| w.optional_instant(*at));
+            for at in sent_at {
+                w.optional_instant(*at);
+            }
         }
         w.count(refusals.len());
-        refusals.iter().for_each(|refusal| write_sender_refusal(&mut w, refusal));
+        for refusal in refusals {
+            write_sender_refusal(&mut w, refusal);
+        }
     }
 }
 

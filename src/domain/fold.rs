@@ -906,10 +906,7 @@ impl Fold<'_, '_> {
         let sent_in = self.sent_in(contact, message);
         let reaction = matches!(message.content, Some(Content::Reaction));
         let charged_at = if reaction { message.sent_at.or(message.charge_instant()) } else { message.charge_instant() };
-        let Some(charged_at) = charged_at else {
-            return;
-        };
-        let Some(id) = message.id.clone() else {
+        let Some((charged_at, id)) = charged_at.and_then(|at| Some((at, message.id.clone()?))) else {
             return;
         };
         let sent_at = message.send_instant().unwrap_or(charged_at);
