@@ -646,7 +646,7 @@ impl<S: Store> Engine<S> {
             if let Some(message) = &mut row.value {
                 let before = message.noted_at();
                 fold::drop_message(&context, &mut entry.number, contact, &account, message, due, &mut self.effects);
-                note(&mut self.sent, key, message, before);
+                note(&mut self.sent, key, Some(message), before);
                 self.messages.changed(key);
             }
         }
@@ -666,7 +666,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, whole, recipient, request, aliases: _ } = prepared;
+        let Prepared { event, message, whole, request, .. } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -675,11 +675,20 @@ impl<S: Store> Engine<S> {
             Some(index) => *index,
             None => self.add_number(Number::new(event.number.clone())),
         };
+        if self.is_of_erased_recipient(prepared)? {
+            return Ok(Ok(()));
+        }
         let known = self.recall(*message, *request, now)?;
-        match self.admit(prepared, &known, now)? {
-            Ok(true) => {}
-            Ok(false) => return Ok(Ok(())),
-            Err(why) => return Ok(Err(why)),
+        let context = context_of(
+            &self.setup,
+            &self.reference,
+            &self.zones,
+            usage_of(self.usage.as_ref(), &self.ledger),
+            self.stale,
+            now,
+        );
+        if fold::admit(&context, event, known.is_known).is_err() {
+            return self.come_too_late(prepared);
         }
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
@@ -733,9 +742,7 @@ impl<S: Store> Engine<S> {
         let then = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
         if let Some(key) = whole {
-            if let Some(message) = &whole_message {
-                note(&mut self.sent, *key, message, whole_noted_at);
-            }
+            note(&mut self.sent, *key, whole_message.as_ref(), whole_noted_at);
             self.messages.row(*key, &self.store)?.value = whole_message;
             self.messages.changed(*key);
         }
@@ -743,7 +750,7 @@ impl<S: Store> Engine<S> {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
-        self.note_sent(*message, *recipient, known.noted_at)?;
+        self.note_sent(prepared, known.noted_at)?;
         let mut disturbed = then.disturbed;
         disturbed.extend(united);
         let own = message.filter(|_| then.own);
@@ -761,23 +768,9 @@ impl<S: Store> Engine<S> {
         self.rows_changed(*message, *request).map(Ok)
     }
 
-    /// Whether an event is folded: not if it tells of somebody who was erased, which a dead letter would tell too.
-    fn admit(
-        &mut self,
-        prepared: &Prepared,
-        known: &Recalled,
-        now: Timestamp,
-    ) -> Result<Result<bool, Rejected>, store::Error> {
-        if self.is_of_erased_recipient(prepared)? {
-            return Ok(Ok(false));
-        }
-        let usage = usage_of(self.usage.as_ref(), &self.ledger);
-        let context = context_of(&self.setup, &self.reference, &self.zones, usage, self.stale, now);
-        if fold::admit(&context, &prepared.event, known.is_known).is_ok() {
-            return Ok(Ok(true));
-        }
-        let is_forgotten = self.is_forgotten(prepared)?;
-        Ok(if is_forgotten { Ok(false) } else { Err(Rejected::TooLate) })
+    /// What becomes of an event that comes too late. A dead letter would tell of somebody who was erased.
+    fn come_too_late(&mut self, prepared: &Prepared) -> Result<Result<(), Rejected>, store::Error> {
+        Ok(if self.is_forgotten(prepared)? { Ok(()) } else { Err(Rejected::TooLate) })
     }
 
     /// What is known of the message and the request of an event, once what is no longer kept of them is forgotten.
@@ -859,21 +852,16 @@ impl<S: Store> Engine<S> {
         Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
     }
 
-    /// Notes that a message went to its contact, and to whom within a group, if that is news.
-    fn note_sent(
-        &mut self,
-        message: Option<MessageKey>,
-        recipient: Option<AliasHash>,
-        before: Option<Timestamp>,
-    ) -> Result<(), store::Error> {
-        let Some(key) = message else {
+    /// Notes to whom the message of an event went, if that is news.
+    fn note_sent(&mut self, prepared: &Prepared, before: Option<Timestamp>) -> Result<(), store::Error> {
+        let Some(key) = prepared.message else {
             return Ok(());
         };
         if let Some(message) = &mut self.messages.row(key, &self.store)?.value {
-            if let Some(name) = recipient.filter(|_| !message.packed) {
+            if let Some(name) = prepared.recipient.filter(|_| !message.packed) {
                 message.recipient = Some(ContactNumber::of_recipient(name));
             }
-            note(&mut self.sent, key, message, before);
+            note(&mut self.sent, key, Some(message), before);
         }
         Ok(())
     }
@@ -924,9 +912,7 @@ impl<S: Store> Engine<S> {
             let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
             waiting.extend(more);
             // What it answers to may only be known now.
-            if let Some(message) = &self.messages.row(key, &self.store)?.value {
-                note(&mut self.sent, key, message, before);
-            }
+            note(&mut self.sent, key, self.messages.row(key, &self.store)?.value.as_ref(), before);
             arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
             self.messages.changed(key);
             self.contacts.changed(contact_number);
@@ -1120,7 +1106,10 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
 }
 
 /// Notes to whom a message went, if that is news.
-fn note(sent: &mut SentIndex, key: MessageKey, message: &Message, before: Option<Timestamp>) {
+fn note(sent: &mut SentIndex, key: MessageKey, message: Option<&Message>, before: Option<Timestamp>) {
+    let Some(message) = message else {
+        return;
+    };
     if let Some(noted_at) = message.noted_at().filter(|noted_at| before != Some(*noted_at)) {
         for contact in message.noted_to() {
             sent.add(contact, noted_at, key);

@@ -188,7 +188,8 @@ impl ContactNumber {
     /// numbers that contacts are given.
     #[must_use]
     pub fn of_recipient(name: AliasHash) -> Self {
-        Self(name.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) | 1 << 63)
+        let first = name.0.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        Self(first | (1 << 63))
     }
 }
 
