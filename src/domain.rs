@@ -24,6 +24,7 @@ pub mod number;
 pub mod pair;
 pub mod policy;
 pub mod reference;
+pub mod refusal;
 pub mod rules;
 pub mod time;
 pub mod verdict;

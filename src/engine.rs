@@ -660,7 +660,7 @@ impl<S: Store> Engine<S> {
             if let Some(message) = &mut row.value {
                 let before = message.noted_at();
                 fold::drop_message(&context, &mut entry.number, contact, &account, message, due, &mut self.effects);
-                note(&mut self.sent, key, message, before);
+                note(&mut self.sent, key, Some(message), before);
                 self.messages.changed(key);
             }
         }
@@ -680,7 +680,7 @@ impl<S: Store> Engine<S> {
         arrived_at: Timestamp,
         outputs: &mut Vec<Output>,
     ) -> Result<Result<(), Rejected>, store::Error> {
-        let Prepared { event, message, whole, recipient, request, aliases: _ } = prepared;
+        let Prepared { event, message, whole, request, .. } = prepared;
         let now = self.meta.partition_time.unwrap_or(arrived_at);
         if event.occurred_at > arrived_at + FUTURE {
             return Ok(Err(Rejected::InTheFuture));
@@ -702,9 +702,7 @@ impl<S: Store> Engine<S> {
             now,
         );
         if fold::admit(&context, event, known.is_known).is_err() {
-            // A dead letter would tell of somebody who was erased.
-            let is_forgotten = self.is_forgotten(prepared)?;
-            return Ok(if is_forgotten { Ok(()) } else { Err(Rejected::TooLate) });
+            return self.come_too_late(prepared);
         }
         if event.happening == Happening::ContactErased {
             return self.erase(event, index, outputs).map(Ok);
@@ -758,9 +756,7 @@ impl<S: Store> Engine<S> {
         let then = fold::apply(&context, event, &account, held, &mut self.effects);
         entry.changed = true;
         if let Some(key) = whole {
-            if let Some(message) = &whole_message {
-                note(&mut self.sent, *key, message, whole_noted_at);
-            }
+            note(&mut self.sent, *key, whole_message.as_ref(), whole_noted_at);
             self.messages.row(*key, &self.store)?.value = whole_message;
             self.messages.changed(*key);
         }
@@ -768,13 +764,7 @@ impl<S: Store> Engine<S> {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
             self.contacts.changed(number);
         }
-        if let (Some(key), Some(recipient)) = (message, recipient)
-            && let Some(share) = &mut self.messages.row(*key, &self.store)?.value
-            && !share.packed
-        {
-            share.recipient = Some(ContactNumber::of_recipient(*recipient));
-        }
-        self.note_sent(*message, known.noted_at)?;
+        self.note_sent(prepared, known.noted_at)?;
         let mut disturbed = then.disturbed;
         disturbed.extend(united);
         let own = message.filter(|_| then.own);
@@ -790,6 +780,11 @@ impl<S: Store> Engine<S> {
         }
         publish_into(outputs, &entry.id, &mut self.effects);
         self.rows_changed(*message, *request).map(Ok)
+    }
+
+    /// What becomes of an event that comes too late. A dead letter would tell of somebody who was erased.
+    fn come_too_late(&mut self, prepared: &Prepared) -> Result<Result<(), Rejected>, store::Error> {
+        Ok(if self.is_forgotten(prepared)? { Ok(()) } else { Err(Rejected::TooLate) })
     }
 
     /// What is known of the message and the request of an event, once what is no longer kept of them is forgotten.
@@ -871,13 +866,16 @@ impl<S: Store> Engine<S> {
         Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
     }
 
-    /// Notes that a message went to its contact, if that is news.
-    fn note_sent(&mut self, message: Option<MessageKey>, before: Option<Timestamp>) -> Result<(), store::Error> {
-        let Some(key) = message else {
+    /// Notes to whom the message of an event went, if that is news.
+    fn note_sent(&mut self, prepared: &Prepared, before: Option<Timestamp>) -> Result<(), store::Error> {
+        let Some(key) = prepared.message else {
             return Ok(());
         };
-        if let Some(message) = &self.messages.row(key, &self.store)?.value {
-            note(&mut self.sent, key, message, before);
+        if let Some(message) = &mut self.messages.row(key, &self.store)?.value {
+            if let Some(name) = prepared.recipient.filter(|_| !message.packed) {
+                message.recipient = Some(ContactNumber::of_recipient(name));
+            }
+            note(&mut self.sent, key, Some(message), before);
         }
         Ok(())
     }
@@ -928,9 +926,7 @@ impl<S: Store> Engine<S> {
             let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
             waiting.extend(more);
             // What it answers to may only be known now.
-            if let Some(message) = &self.messages.row(key, &self.store)?.value {
-                note(&mut self.sent, key, message, before);
-            }
+            note(&mut self.sent, key, self.messages.row(key, &self.store)?.value.as_ref(), before);
             arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
             self.messages.changed(key);
             self.contacts.changed(contact_number);
@@ -1124,7 +1120,10 @@ fn forget(slot: &mut Option<Message>, now: Timestamp) {
 }
 
 /// Notes to whom a message went, if that is news.
-fn note(sent: &mut SentIndex, key: MessageKey, message: &Message, before: Option<Timestamp>) {
+fn note(sent: &mut SentIndex, key: MessageKey, message: Option<&Message>, before: Option<Timestamp>) {
+    let Some(message) = message else {
+        return;
+    };
     if let Some(noted_at) = message.noted_at().filter(|noted_at| before != Some(*noted_at)) {
         for contact in message.noted_to() {
             sent.add(contact, noted_at, key);
@@ -1187,7 +1186,7 @@ fn name_people(setup: &Setup, event: &Event, account: &Account, zones: &Zones, e
             && charge.participant.is_none()
         {
             let days = Days::of(zones, account.zone, charge.line.charged_at);
-            let of_portfolio = setup.rules.card_date(days.first) >= limits::OF_PORTFOLIO_FROM;
+            let of_portfolio = limits::is_of_portfolio(setup.rules.card_date(days.first));
             let scope = Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &event.number);
             let key = setup.key.person(scope.id(), identity.canonical());
             charge.person = Some(Person { key, of_portfolio });

@@ -1,5 +1,6 @@
-//! The order in which reports arrive changes no line, no window and nothing of what is used: histories of a few events in
-//! all orders, longer ones in random orders, with neighbours swapped, and with every event told twice.
+//! The order in which reports arrive changes no line, no window, nothing of what is used and nothing that was refused:
+//! histories of a few events in all orders, longer ones in random orders, with neighbours swapped, and with every event told
+//! twice.
 //!
 //! `DISORDER` says how many short histories are tried, and five times as many long ones; `make disorder` tries 2,000.
 
@@ -149,7 +150,7 @@ impl World {
     }
 
     /// Folds a history in an order, and tells all that may not depend on the order: which line stands for each message,
-    /// what the volume tiers take off, what is used, and the windows of each contact.
+    /// what the volume tiers take off, what is used, the windows of each contact, and what is refused to the number.
     fn tell(&self, history: &[Prepared], order: &[usize]) -> String {
         let (mut engine, _) =
             Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::clone(&self.reference), Memory::default())
@@ -171,7 +172,7 @@ impl World {
         engine.commit(&[]).expect("memory never fails");
         off.retain(|_, off| *off != Amount::ZERO);
         hold_in_flight(engine.store());
-        format!("{}{off:?}\n{used}{}", lines(outputs), windows(engine.store()))
+        format!("{}{off:?}\n{used}{}{}", lines(outputs), windows(engine.store()), refusals(engine.store()))
     }
 }
 
@@ -308,6 +309,18 @@ fn windows(store: &Memory) -> String {
         contacts.insert(contact.key, told);
     }
     contacts.into_values().collect()
+}
+
+/// What the platform has refused to each number, and may refuse again.
+fn refusals(store: &Memory) -> String {
+    let rows = store.scan(&[keys::NUMBER], &[], usize::MAX).expect("memory never fails");
+    let mut told = String::new();
+    for (_, row) in rows {
+        let (_, mut number) = state::read_number(&row).expect("a row of ours");
+        number.refusals.sort_by_key(|refusal| (refusal.at, refusal.code));
+        let _ = writeln!(told, "{:?}: {:?}", number.id, number.refusals);
+    }
+    told
 }
 
 /// Every order of so many things.

@@ -17,20 +17,26 @@ use tollgate::codec::records;
 use tollgate::codec::reference::Learned;
 use tollgate::codec::state::WriteFormat;
 use tollgate::domain::billing::Toll;
+use tollgate::domain::contact::RefusedFor;
 use tollgate::domain::effect::What;
 use tollgate::domain::policy::Policy;
 use tollgate::domain::rules::Rules;
 use tollgate::domain::rules::ai_providers::AI_PROVIDERS;
 use tollgate::domain::rules::cards::Cards;
+use tollgate::domain::rules::countries::{NEVER_CAPPED, NO_MARKETING};
 use tollgate::domain::rules::currencies::CURRENCIES;
 use tollgate::domain::rules::eras::{
-    AGENT_CHARGED_FROM, AGENT_SOURCE, AnswerWithin, Charges, ENTRY_POINTS, ERAS, Era, FreeConversations,
-    SERVICE_WINDOW, SERVICE_WINDOW_SOURCE, ServicePrice, ToldApartBy, entry_point, era,
+    AGENTS, AnswerWithin, Charges, ENTRY_POINTS, ERAS, Era, FreeConversations, SERVICE_WINDOW, SERVICE_WINDOW_SOURCE,
+    ServicePrice, ToldApartBy, entry_point, era,
 };
 use tollgate::domain::rules::errors::ERRORS;
 use tollgate::domain::rules::international::INTERNATIONAL;
+use tollgate::domain::rules::limits::LIMITS;
 use tollgate::domain::rules::markets::{MARKET_ROWS, MARKETS};
 use tollgate::domain::rules::openers::OPENERS;
+use tollgate::domain::rules::refusals::{REFUSALS, Subject};
+use tollgate::domain::rules::restrictions::{Forbids, RESTRICTIONS, STANDINGS, Standing};
+use tollgate::domain::rules::templates::{EVENTS, Meaning, PAUSES, Pause};
 use tollgate::domain::time::{Date, Millis, Timestamp};
 use tollgate::domain::verdict::{Answer, Verdict};
 use tollgate::engine::{Advanced, Engine, Prepared, Setup};
@@ -131,13 +137,12 @@ fn rule_rows() -> String {
                 format!("everything is free for {} from the answer to a click, given {answer}", length(rule.length));
             vec![rule.from.to_string(), rule.name.into(), what, rule.source.into()]
         });
-        let agent = vec![
-            AGENT_CHARGED_FROM.to_string(),
-            "agent".into(),
-            "messages of the platform's own agent are charged by their tokens, in every window".into(),
-            AGENT_SOURCE.into(),
-        ];
-        [always].into_iter().chain(entry).chain([agent]).collect::<Vec<_>>()
+        let agents = AGENTS.iter().map(|rule| {
+            let what = if rule.charged { "are charged by their tokens, in every window" } else { "are free" };
+            let what = format!("messages of the platform's own agent {what}");
+            vec![rule.from.to_string(), "agent".into(), what, rule.source.into()]
+        });
+        [always].into_iter().chain(entry).chain(agents).collect::<Vec<_>>()
     });
     table(
         &mut out,
@@ -193,7 +198,7 @@ fn rule_rows() -> String {
         ERRORS.iter().map(|row| {
             let known = if row.predictable { "yes" } else { "no" };
             vec![
-                row.code.to_string(),
+                codes(row.code, row.last),
                 row.class.name().into(),
                 row.advice.into(),
                 known.into(),
@@ -201,7 +206,111 @@ fn rule_rows() -> String {
             ]
         }),
     );
+    enforcement(&mut out);
     out
+}
+
+fn codes(first: i32, last: i32) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// What the platform forbids, refuses and takes back.
+fn enforcement(out: &mut String) {
+    table(
+        out,
+        "What a failure tells of the next message",
+        &["code", "from", "about", "what it does", "until", "source"],
+        REFUSALS.iter().map(|row| {
+            let does = match (row.blocks, row.subject) {
+                (Some(blocks), _) => format!("blocks for {}, then warns", length(blocks)),
+                (None, Subject::Person(RefusedFor::Itself)) => "blocks".into(),
+                (None, _) => "warns".into(),
+            };
+            let (about, over) = (row.subject.about().into(), row.subject.over().into());
+            vec![codes(row.code, row.last), row.from.to_string(), about, does, over, row.source.into()]
+        }),
+    );
+    table(
+        out,
+        "Template events",
+        &["event", "what it means for sending", "source"],
+        EVENTS.iter().map(|row| {
+            let what = match row.meaning {
+                Meaning::Approved => "it can be sent",
+                Meaning::Paused => "it is paused, as its title says",
+                Meaning::Disabled => "it cannot be sent, unless it is reinstated",
+                Meaning::NotApproved => "it cannot be sent",
+                Meaning::Unarchived => "what held before it was archived",
+                Meaning::Unchanged => "nothing",
+            };
+            vec![format!("`{}`", row.event), what.into(), row.source.into()]
+        }),
+    );
+    table(
+        out,
+        "Pauses of templates",
+        &["title", "ends", "source"],
+        PAUSES.iter().map(|row| {
+            let ends = match row.pause {
+                Pause::For(time) => format!("by itself after {}", length(time)),
+                Pause::UntilUnpaused => "when somebody ends it".into(),
+            };
+            vec![format!("`{}`", row.title), ends, row.source.into()]
+        }),
+    );
+    table(
+        out,
+        "Restrictions of accounts and numbers",
+        &["restriction", "forbids", "source"],
+        RESTRICTIONS.iter().map(|row| {
+            let Forbids { templates, freeform, direct_send_utility } = row.forbids;
+            let forbids: Vec<&str> = [
+                (templates, "templates and Direct Send"),
+                (freeform, "free text"),
+                (direct_send_utility, "Direct Send of category utility"),
+            ]
+            .into_iter()
+            .filter_map(|(forbidden, what)| forbidden.then_some(what))
+            .collect();
+            let forbids = if forbids.is_empty() { "no message".into() } else { forbids.join(", ") };
+            vec![format!("`{}`", row.name), forbids, row.source.into()]
+        }),
+    );
+    table(
+        out,
+        "How an account stands",
+        &["event or ban state", "what it means", "source"],
+        STANDINGS.iter().map(|row| {
+            let what = match row.standing {
+                Standing::Good => "as it should",
+                Standing::ScheduledForDisable => "everything is allowed, with a warning",
+                Standing::Disabled => "nothing can be sent",
+            };
+            vec![format!("`{}`", row.name), what.into(), row.source.into()]
+        }),
+    );
+    for (title, rows) in
+        [("No marketing is delivered to people in", &NO_MARKETING), ("Marketing is never capped in", &NEVER_CAPPED)]
+    {
+        table(
+            out,
+            title,
+            &["from", "before", "countries", "source"],
+            rows.iter().map(|row| {
+                let until = row.until.map_or_else(|| "open".to_owned(), |until| until.to_string());
+                vec![row.from.to_string(), until, row.countries.into(), row.source.into()]
+            }),
+        );
+    }
+    table(
+        out,
+        "Whose a messaging limit is",
+        &["from", "whose", "source"],
+        LIMITS.iter().map(|row| {
+            let whose = if row.of_portfolio { "the portfolio's" } else { "each number's" };
+            vec![row.from.to_string(), whose.into(), row.source.into()]
+        }),
+    );
 }
 
 const HOUR: i64 = 3_600_000;
@@ -413,7 +522,10 @@ fn beginnings() -> BTreeSet<Date> {
         FreeConversations::UpTo { business_initiated_until, .. } => Some(business_initiated_until),
         FreeConversations::ServiceUpTo(_) | FreeConversations::Service => None,
     });
-    eras.chain(partly_free).chain(ENTRY_POINTS.iter().map(|rule| rule.from)).chain([AGENT_CHARGED_FROM]).collect()
+    eras.chain(partly_free)
+        .chain(ENTRY_POINTS.iter().map(|rule| rule.from))
+        .chain(AGENTS.iter().filter(|rule| rule.charged).map(|rule| rule.from))
+        .collect()
 }
 
 fn decision_table() -> String {

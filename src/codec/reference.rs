@@ -8,7 +8,7 @@ use super::state;
 use super::text::Text;
 use super::webhook::NewFact;
 use crate::domain::content::{Category, Template};
-use crate::domain::id::{AccountId, NumberId, PortfolioId};
+use crate::domain::id::{AccountId, NumberId, PortfolioId, WaId};
 use crate::domain::ledger::volume::Announced;
 use crate::domain::money::Currency;
 use crate::domain::reference::{AccountFact, Country, Dated, International, Reference, TemplateFact};
@@ -223,6 +223,14 @@ fn dated<T>(fact: &records::Fact<'_>, value: T) -> Result<Dated<T>, Mistake> {
     Ok(Dated { from: instant("from", fact.from)?, learned_at: instant("learned_at", fact.learned_at)?, value })
 }
 
+/// A phone number as the platform displays it: `+1 416-555-0143`.
+fn phone(fact: &records::Fact<'_>) -> Result<WaId, Mistake> {
+    let digits: String =
+        fact.value.as_ref().map_or("", Text::as_str).chars().filter(|it| !" +-().".contains(*it)).collect();
+    WaId::parse(&digits)
+        .map_err(|_| Mistake("fact `display_phone_number` is no phone number with its country's code".into()))
+}
+
 fn raw<'f>(fact: &'f records::Fact<'_>) -> RawFact<'f> {
     let attribute =
         |wanted| fact.attributes.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, text)| text.as_str());
@@ -256,6 +264,13 @@ pub fn learn_account(
         "number" => match NumberId::parse(record.entity_id.as_str()) {
             Ok(number) => {
                 for fact in &record.facts {
+                    if fact.name.as_str() == "display_phone_number" {
+                        match phone(fact).and_then(|phone| dated(fact, phone)) {
+                            Ok(fact) => reference.learn_phone(&number, fact),
+                            Err(mistake) => mistakes.push(mistake),
+                        }
+                        continue;
+                    }
                     if fact.name.as_str() != "account" {
                         // What is true of an account would be lost here without a word.
                         if matches!(account_fact(raw(fact), zone), Ok(Some(_))) {

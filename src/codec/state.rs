@@ -27,9 +27,11 @@ use crate::domain::message::{Asked, Failure, Message, Priced, Request, SentIn, T
 use crate::domain::money::{Amount, Currency};
 use crate::domain::number::{Asks, MonthUse, Number, PacedPause, Rank};
 use crate::domain::pair::Burst;
-use crate::domain::reference::Restriction;
+use crate::domain::reference::{Country, Restriction};
+use crate::domain::refusal::{GoneOut, Refusal as SenderRefusal};
 use crate::domain::rules::markets::Origin;
 use crate::domain::rules::openers::InboundKind;
+use crate::domain::rules::refusals::Subject;
 use crate::domain::time::{Date, Month, Span, Timestamp};
 use crate::domain::verdict::Answer;
 use crate::domain::window::{Present, ServiceWindow};
@@ -718,7 +720,7 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
     });
     let Number { id, coexistence_since, last_account, restrictions, paced, asks, sends, portfolio_paced_at, .. } =
         number;
-    let Number { in_flight, months: _, .. } = number;
+    let Number { in_flight, refusals, gone_out, months: _, .. } = number;
     w.unsigned(u64::from(index.0));
     w.text(id.as_str());
     w.optional_instant(*coexistence_since);
@@ -748,7 +750,48 @@ pub fn write_number(index: NumberIndex, number: &Number, format: WriteFormat, ou
             w.unsigned(u64::from(*allowance));
             w.unsigned(u64::from(*messaging_limit));
         }
+        w.count(gone_out.len());
+        for GoneOut { account, sent_at } in gone_out {
+            w.optional_text(account.as_ref().map(AccountId::as_str));
+            for at in sent_at {
+                w.optional_instant(*at);
+            }
+        }
+        w.count(refusals.len());
+        for refusal in refusals {
+            write_sender_refusal(&mut w, refusal);
+        }
     }
+}
+
+fn write_sender_refusal(w: &mut Writer<'_>, refusal: &SenderRefusal) {
+    let SenderRefusal { code, account, country, template, at } = refusal;
+    w.signed(i64::from(*code));
+    w.optional_text(account.as_ref().map(AccountId::as_str));
+    w.optional_text(country.as_ref().map(Country::as_str));
+    w.flags(&[template.is_some()]);
+    if let Some((name, language)) = template {
+        w.text(name);
+        w.text(language);
+    }
+    w.instant(*at);
+}
+
+fn read_gone_out(r: &mut Reader<'_>) -> Result<GoneOut> {
+    let mut gone = GoneOut { account: account(r.optional_text()?)?, sent_at: [None; Subject::PLACES.len()] };
+    for at in &mut gone.sent_at {
+        *at = r.optional_instant()?;
+    }
+    Ok(gone)
+}
+
+fn read_sender_refusal(r: &mut Reader<'_>) -> Result<SenderRefusal> {
+    let code = i32::try_from(r.signed()?).map_err(|_| Error::Damaged("an error code"))?;
+    let account = account(r.optional_text()?)?;
+    let country = r.optional_text()?.map(|text| Country::parse(text).ok_or(Error::Damaged("a country")));
+    let [template] = r.flags()?;
+    let template = r.when(template, |r| Ok((r.text()?.into(), r.text()?.into())))?;
+    Ok(SenderRefusal { code, account, country: country.transpose()?, template, at: r.instant()? })
 }
 
 /// Reads a number and its place.
@@ -776,6 +819,8 @@ pub fn read_number(bytes: &[u8]) -> Result<(NumberIndex, Number)> {
         let minutes =
             r.list(|r| Ok(Minute { number: r.signed()?, allowance: r.small()?, messaging_limit: r.small()? }))?;
         number.in_flight = InFlight::of_minutes(minutes).ok_or(Error::Damaged("minutes of sends"))?;
+        number.gone_out = r.list(read_gone_out)?;
+        number.refusals = r.list(read_sender_refusal)?;
     }
     r.end()?;
     Ok((index, number))
@@ -1381,9 +1426,34 @@ mod tests {
         write_contact(NumberIndex(3), &contact, &mut row);
         assert_eq!(read_contact(&row), Ok((NumberIndex(3), contact)));
 
-        let message = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
+        let whole = Message { shares: vec![MessageKey([1; 16]), MessageKey([2; 16])], ..Message::default() };
+        let participant = Some(Participant::parse("13105550199").expect("a name"));
+        let recipient = Some(ContactNumber::of_recipient(AliasHash([0; 16])));
+        let unnoted = Message { participant, contact: Some(ContactNumber(1)), ..Message::default() };
+        for message in [whole, Message { recipient, ..unnoted.clone() }, unnoted] {
+            let mut row = Vec::new();
+            write_message(&message, &mut row);
+            assert_eq!(read_message(&row), Ok(message));
+        }
+    }
+
+    #[test]
+    fn refusals_and_what_has_gone_out_come_back_as_they_were() {
+        let mut number = Number::new(NumberId::parse("106540352242922").expect("an id"));
+        let refusal = SenderRefusal {
+            code: 131_065,
+            account: AccountId::parse("102290129340398").ok(),
+            country: Country::parse("BR"),
+            template: Some(("welcome".into(), "en".into())),
+            at: Timestamp::EARLIEST,
+        };
+        let all = SenderRefusal { code: 0, account: None, country: None, template: None, ..refusal };
+        number.refusals = vec![refusal, all];
+        let at = Timestamp::EARLIEST;
+        number.gone_out =
+            vec![GoneOut { account: AccountId::parse("9").ok(), sent_at: [Some(at), None, Some(at), None, None] }];
         let mut row = Vec::new();
-        write_message(&message, &mut row);
-        assert_eq!(read_message(&row), Ok(message));
+        write_number(NumberIndex(3), &number, WriteFormat::Second, &mut row);
+        assert_eq!(read_number(&row), Ok((NumberIndex(3), number)));
     }
 }

@@ -56,3 +56,27 @@ pub fn learn(used: &mut Snapshot, row: &records::Usage<'_>) -> Result<(), Mistak
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::usage::Usage as _;
+
+    #[test]
+    fn a_row_without_people_takes_back_those_of_the_row_before() {
+        let row = |unique_users| records::Usage {
+            scope_type: "portfolio".into(),
+            scope_id: "300000000000001".into(),
+            as_of: 1_790_000_000_000,
+            unique_users,
+            ..records::Usage::default()
+        };
+        let scope = Scope::Portfolio(PortfolioId::parse("300000000000001").expect("an id"));
+        let mut used = Snapshot::default();
+        let mut learn = |people| {
+            super::learn(&mut used, &row(people)).expect("a row that says what it should");
+            used.people(&scope, Timestamp::EARLIEST).map(|people| people.count)
+        };
+        assert_eq!([learn(Some(7)), learn(Some(0)), learn(None)], [Some(7), Some(0), None]);
+    }
+}

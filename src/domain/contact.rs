@@ -7,7 +7,6 @@ use super::entry_point::EntryPoint;
 use super::id::{AliasHash, ContactKey, MessageKey, ScopedUserId, WaId};
 use super::identity::{Alias, Chain, Rank};
 use super::pair::Burst;
-use super::rules::errors;
 use super::rules::markets::Origin;
 use super::time::{Millis, Timestamp};
 use super::window::ServiceWindow;
@@ -71,20 +70,26 @@ pub enum RefusedFor {
     Blocked = 1,
     /// The platform says that the service window is closed (131047).
     WindowClosed = 2,
+    /// The number is a test number, and they are not on its list (131030).
+    NotAllowed = 3,
+    /// Another responder has the thread with them (131070).
+    Routed = 4,
+    /// They are the number itself (131021).
+    Itself = 5,
 }
 
 impl RefusedFor {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Undeliverable, Self::Blocked, Self::WindowClosed];
+    pub const ALL: [Self; 6] =
+        [Self::Undeliverable, Self::Blocked, Self::WindowClosed, Self::NotAllowed, Self::Routed, Self::Itself];
 
-    /// The refusal that an error code means; `None` for one that says nothing of the next message.
+    /// Whether it is over once the person has written: who writes can be reached, and is somebody else than the number. That
+    /// they may be written to by a test number, or that the thread is handed over, does not follow.
     #[must_use]
-    pub const fn of(code: i32) -> Option<Self> {
-        match code {
-            errors::UNDELIVERABLE => Some(Self::Undeliverable),
-            errors::BLOCKED => Some(Self::Blocked),
-            errors::WINDOW_CLOSED => Some(Self::WindowClosed),
-            _ => None,
+    pub const fn is_over_by_writing(self) -> bool {
+        match self {
+            Self::Undeliverable | Self::Blocked | Self::WindowClosed | Self::Itself => true,
+            Self::NotAllowed | Self::Routed => false,
         }
     }
 }
@@ -174,9 +179,14 @@ impl Contact {
         self.refusals.push(Refusal { why, at: known.max(Some(at)).unwrap_or(at) });
     }
 
-    /// Something that happened at an instant shows that what was refused before it can be delivered again.
+    /// A delivery at an instant shows that what was refused before it can be delivered again.
     pub fn is_reached(&mut self, at: Timestamp) {
         self.refusals.retain(|known| known.at > at);
+    }
+
+    /// The person wrote at an instant, which shows that of some of it.
+    pub fn has_written(&mut self, at: Timestamp) {
+        self.refusals.retain(|known| known.at > at || !known.why.is_over_by_writing());
     }
 
     /// The aliases of a person.

@@ -4,11 +4,12 @@
 //! whatever they need was loaded before. What may not be folded [`admit`] refuses, before anything changes.
 
 mod merge;
+mod refused;
 
 use std::sync::Arc;
 
 use super::billing::{self, Agreement, Allowance, Charge, Circumstances, Line, Prediction, Toll, Trigger};
-use super::contact::{Choice, Consent, ConsentSource, Contact, RefusedFor};
+use super::contact::{Choice, Consent, ConsentSource, Contact};
 use super::content::{Category, Content};
 use super::conversation::{Announced, Edge, Wants};
 use super::effect::{
@@ -20,7 +21,7 @@ use super::event::{
     About, Acceptance, Ask, CallEnded, ConsentGiven, ConsentScope, Event, Happening, Inbound, NumberFact, Preference,
     PricingKind, Stage, Status,
 };
-use super::id::{ContactNumber, EventId, MessageKey, RequestId};
+use super::id::{ContactNumber, EventId, MessageKey, RequestId, WaId};
 use super::in_flight::Uses;
 use super::ledger::reach;
 use super::message::{
@@ -123,7 +124,8 @@ pub fn apply(
         }
         (Happening::SendRequested(ask), Some(contact)) => {
             if let (Some(number), Some(request)) = (contact_number, request) {
-                fold.ask(number, contact, ask, request);
+                let phone = event.contact.as_ref().and_then(|named| named.phone.as_ref());
+                fold.ask((number, contact, phone), ask, request);
             }
         }
         (Happening::SendAccepted(acceptance), contact) => {
@@ -143,7 +145,7 @@ pub fn apply(
                 message.contact = message.contact.or(contact_number);
                 fold.status(contact, status, (key, message), whole);
             }
-            (About::Request(id), _, Some(request)) => fold.refused(contact.as_deref(), status, id, request),
+            (About::Request(id), _, Some(request)) => fold.refused(contact, status, id, request),
             (About::Message(_), None, _) | (About::Request(_), _, None) => {}
         },
         (Happening::NumberFact(NumberFact::Coexistence), _) => {
@@ -381,7 +383,7 @@ impl Fold<'_, '_> {
         let mut in_order = self.at >= self.context.partition_time;
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
         // Whoever writes can be reached.
-        contact.is_reached(self.at);
+        contact.has_written(self.at);
         if self.context.policy.openers.opens(inbound.kind) && after_coexistence {
             // Whether a click was answered in time depends on the window it opened, for as long as the click matters.
             let since = self.context.partition_time - window::REMEMBERED;
@@ -433,12 +435,17 @@ impl Fold<'_, '_> {
     }
 
     /// Somebody asks.
-    fn ask(&mut self, contact_number: ContactNumber, contact: &Contact, ask: &Ask, request: &mut Option<Request>) {
+    fn ask(
+        &mut self,
+        (contact_number, contact, phone): (ContactNumber, &Contact, Option<&WaId>),
+        ask: &Ask,
+        request: &mut Option<Request>,
+    ) {
         if request.as_ref().is_some_and(|request| request.asked.is_some()) {
             return;
         }
         let throttled = self.number.asks.exceed(self.context.policy.asks_per_second, self.context.partition_time);
-        let known = Known { number: self.number, contact, account: self.account };
+        let known = Known { number: self.number, contact, phone, account: self.account };
         let verdict = verdict::decide(self.context, known, ask, self.at, throttled);
         let asked = Asked {
             content: ask.content.clone(),
@@ -893,12 +900,13 @@ impl Fold<'_, '_> {
         if code == Some(errors::PORTFOLIO_PACED) && message.held {
             self.number.portfolio_paced_at = self.number.portfolio_paced_at.max(Some(self.at));
         }
+        let mut contact = contact;
+        let origin = contact.as_deref().map_or(Origin::Unknown, |contact| recipient(contact, message));
+        let account = message.account.as_ref();
+        self.take_refusal(contact.as_deref_mut(), code, (message.content.as_ref(), account, origin));
         let Some(contact) = contact else {
             return;
         };
-        if let Some(why) = code.and_then(RefusedFor::of) {
-            contact.refuse(why, self.at);
-        }
         match code {
             Some(errors::MARKETING_STOPPED) => {
                 self.choose(contact, ConsentScope::Marketing, false, ConsentSource::PlatformError);
@@ -925,13 +933,23 @@ impl Fold<'_, '_> {
     }
 
     /// The API refused a send at once. What was asked may not be known yet, or never.
-    fn refused(&mut self, contact: Option<&Contact>, status: &Status, id: &RequestId, request: &mut Option<Request>) {
+    fn refused(
+        &mut self,
+        mut contact: Option<&mut Contact>,
+        status: &Status,
+        id: &RequestId,
+        request: &mut Option<Request>,
+    ) {
         let forgotten_at = self.context.partition_time.max(self.at) + KEPT_WHOLE;
         let request = request.get_or_insert(Request { asked: None, refused: false, message: None, forgotten_at });
         if std::mem::replace(&mut request.refused, true) {
             return;
         }
         let code = status.errors.first().copied();
+        let asked = request.asked.as_ref();
+        let origin = contact.as_deref().map_or(Origin::Unknown, |contact| contact.origin);
+        let said = (asked.map(|asked| &asked.content), asked.and_then(|asked| asked.account.as_ref()), origin);
+        self.take_refusal(contact.as_deref_mut(), code, said);
         let foreseeable = code.and_then(errors::error).is_some_and(|row| row.predictable);
         let allowed = request.asked.as_ref().is_some_and(|asked| asked.answer == Answer::Allowed);
         let outcome = Outcome {
@@ -942,7 +960,7 @@ impl Fold<'_, '_> {
             revision: 0,
             disagrees: foreseeable && allowed,
         };
-        self.tell(contact, What::Outcome(Box::new(outcome)));
+        self.tell(contact.as_deref(), What::Outcome(Box::new(outcome)));
     }
 
     /// Keeps the list of messages on their way: in while undecided, out once settled.
@@ -959,10 +977,7 @@ impl Fold<'_, '_> {
         let sent_in = self.sent_in(contact, message);
         let reaction = matches!(message.content, Some(Content::Reaction));
         let charged_at = if reaction { message.sent_at.or(message.charge_instant()) } else { message.charge_instant() };
-        let Some(charged_at) = charged_at else {
-            return;
-        };
-        let Some(id) = message.id.clone() else {
+        let Some((charged_at, id)) = charged_at.and_then(|at| Some((at, message.id.clone()?))) else {
             return;
         };
         let sent_at = message.send_instant().unwrap_or(charged_at);
@@ -1031,6 +1046,8 @@ impl Fold<'_, '_> {
             units: units(message.content.as_ref()),
             consumed: allowance.filter(|allowance| allowance.consumed).map(|allowance| allowance.month),
         };
+        let word = message.priced.as_ref().map(|priced| priced.pricing.category()).filter(|_| by_platform);
+        self.lift_refusals(message, &line, word.as_ref());
         let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
         if billed && message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
             self.tell_agreement(contact, message, agreement);

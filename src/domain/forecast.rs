@@ -9,7 +9,7 @@ use super::billing::{NoPrice, Toll, Unpriced};
 use super::contact::Contact;
 use super::content::Content;
 use super::event::Ask;
-use super::id::{AccountId, Identity, NumberId, RequestId};
+use super::id::{AccountId, Identity, NumberId, RequestId, WaId};
 use super::money::{Amount, Currency};
 use super::number::Number;
 use super::policy::Context;
@@ -82,8 +82,8 @@ impl<'a> Campaign<'a> {
 
     /// Judges the next message. One that would be sent uses up its free delivery; one that is refused or cannot be
     /// told does not.
-    pub fn judge(&mut self, contact: &Contact, ask: &Ask, asked_at: Timestamp) -> Verdict {
-        let known = Known { number: &self.number, contact, account: self.account };
+    pub fn judge(&mut self, contact: &Contact, phone: Option<&WaId>, ask: &Ask, asked_at: Timestamp) -> Verdict {
+        let known = Known { number: &self.number, contact, phone, account: self.account };
         let verdict = verdict::judge(&self.context, known, ask, asked_at, false);
         let used = verdict.price.allowance.filter(|allowance| allowance.consumed && verdict.answer == Answer::Allowed);
         if let Some(allowance) = used {

@@ -187,9 +187,9 @@ impl ContactNumber {
     /// Under which number a recipient within a group is noted, who need not be a contact: made of their name, and above all
     /// numbers that contacts are given.
     #[must_use]
-    pub const fn of_recipient(name: AliasHash) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = name.0;
-        Self(u64::from_be_bytes([a | 0x80, b, c, d, e, f, g, h]))
+    pub fn of_recipient(name: AliasHash) -> Self {
+        let first = name.0.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        Self(first | (1 << 63))
     }
 }
 

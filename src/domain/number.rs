@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::id::{AccountId, MessageId, MessageKey, NumberId, Participant};
 use super::in_flight::InFlight;
 use super::reference::Restriction;
+use super::refusal::{GoneOut, Refusal};
 use super::time::{Month, Timestamp};
 
 /// One business phone number.
@@ -28,6 +29,10 @@ pub struct Number {
     pub portfolio_paced_at: Option<Timestamp>,
     /// What the platform has accepted of it, and not delivered yet.
     pub in_flight: InFlight,
+    /// What the platform has refused to it or its accounts, until something shows that it is over.
+    pub refusals: Vec<Refusal>,
+    /// What has gone out last, by account.
+    pub gone_out: Vec<GoneOut>,
     /// What it has used of its free deliveries, by month of its account's calendar.
     pub months: BTreeMap<Month, MonthUse>,
 }
@@ -248,6 +253,8 @@ impl Number {
             sends: Asks { second: 0, count: 0 },
             portfolio_paced_at: None,
             in_flight: InFlight::new(),
+            refusals: Vec::new(),
+            gone_out: Vec::new(),
             months: BTreeMap::new(),
         }
     }

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use super::content::{Category, Template};
-use super::id::{AccountId, NumberId, PortfolioId};
+use super::id::{AccountId, NumberId, PortfolioId, WaId};
 use super::ledger::Scope;
 use super::ledger::volume::Announced;
 use super::money::Currency;
 use super::rules::limits::MessagingLimit;
-use super::rules::restrictions::Standing;
+use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
 use super::time::{Millis, Span, Timestamp, Zone};
 
@@ -109,6 +109,19 @@ pub enum AccountFact {
         /// The first instant after it.
         until: Option<Timestamp>,
     },
+}
+
+/// What a fact may tell of something that the platform has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// How the account stands.
+    Standing,
+    /// A payment method.
+    PaymentMethod,
+    /// Direct Send.
+    DirectSend,
+    /// The limit for misuse of template categories.
+    ClassificationLimit,
 }
 
 /// A fact about a template.
@@ -302,6 +315,7 @@ pub struct TemplateView {
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     numbers: HashMap<NumberId, History<AccountId>>,
+    phones: HashMap<NumberId, History<WaId>>,
     accounts: HashMap<AccountId, AccountHistory>,
     templates: HashMap<AccountId, HashMap<Box<str>, Languages>>,
     watermark: Option<Timestamp>,
@@ -339,6 +353,14 @@ impl Reference {
     pub fn learn_number(&mut self, number: &NumberId, fact: Dated<AccountId>) {
         let learned_at = fact.learned_at;
         if self.numbers.entry(number.clone()).or_default().add(fact) {
+            self.learned(learned_at);
+        }
+    }
+
+    /// Learns which phone number a number is.
+    pub fn learn_phone(&mut self, number: &NumberId, fact: Dated<WaId>) {
+        let learned_at = fact.learned_at;
+        if self.phones.entry(number.clone()).or_default().add(fact) {
             self.learned(learned_at);
         }
     }
@@ -402,6 +424,32 @@ impl Reference {
         let mut valid = ALWAYS;
         let account = self.numbers.get(number).and_then(|history| history.at(at, &mut valid));
         (account, valid)
+    }
+
+    /// The phone number that a number is, at an instant.
+    #[must_use]
+    pub fn phone_of(&self, number: &NumberId, at: Timestamp) -> Option<&WaId> {
+        self.phones.get(number)?.at(at, &mut ALWAYS.clone())
+    }
+
+    /// Whether a fact tells between two instants that what was refused at the first of them is over; of the limit for misuse
+    /// of template categories, whether one tells of that at all, because facts decide it then.
+    #[must_use]
+    pub fn tells_since(&self, account: &AccountId, topic: Topic, refused_at: Timestamp, at: Timestamp) -> bool {
+        fn told<T>(known: &History<T>, (after, at): (Timestamp, Timestamp), is_it: impl Fn(&T) -> bool) -> bool {
+            known.0.iter().any(|fact| after < fact.from && fact.from <= at && is_it(&fact.value))
+        }
+        let (Some(known), between) = (self.accounts.get(account), (refused_at, at)) else {
+            return false;
+        };
+        match topic {
+            Topic::Standing => told(&known.standing, between, |standing| *standing == Standing::Good),
+            Topic::PaymentMethod => told(&known.payment_method, between, |there| *there),
+            Topic::DirectSend => told(&known.direct_send, between, |enabled| *enabled),
+            Topic::ClassificationLimit => {
+                told(&known.restrictions, between, |(name, _)| &**name == restrictions::MISUSE)
+            }
+        }
     }
 
     /// What is known of an account at an instant, and the stretch of time in which it stays so as long as no
@@ -489,6 +537,27 @@ impl Reference {
 }
 
 impl Reference {
+    /// Whether what is known of a template, by name and language, tells more than that it was refused at an instant: it was
+    /// known not to be approved then, or its status has been told since.
+    #[must_use]
+    pub fn accounts_for_refusal(
+        &self,
+        account: &AccountId,
+        (name, language): &(Box<str>, Box<str>),
+        refused_at: Timestamp,
+        at: Timestamp,
+    ) -> bool {
+        let known = self.templates.get(account).and_then(|named| named.get(name));
+        let Some(known) = known.and_then(|languages| languages.get(language)) else {
+            return false;
+        };
+        let told = |fact: &Dated<TemplateSignal>| {
+            refused_at < fact.from && fact.from <= at && fact.value != TemplateSignal::Unchanged
+        };
+        state_at(&known.signals, refused_at).is_some_and(|state| state != TemplateState::Approved)
+            || known.signals.0.iter().any(told)
+    }
+
     /// Whether a template that pacing paused is still paused: nothing the platform has said since makes it
     /// sendable again.
     #[must_use]
@@ -558,21 +627,22 @@ fn restrictions_at(
 /// one took away, so the last one alone does not tell.
 fn state_at(signals: &History<TemplateSignal>, at: Timestamp) -> Option<TemplateState> {
     let mut state: Option<TemplateState> = None;
-    let mut before_archive: Option<TemplateState> = None;
+    // The state and, if it was a pause, when that began: it goes on in the archive.
+    let mut before_archive: Option<(TemplateState, Option<Timestamp>)> = None;
     let mut paused_at = None;
     for fact in signals.0.iter().take_while(|fact| fact.from <= at) {
         match &fact.value {
             TemplateSignal::Becomes(next) => {
-                let archived = matches!(next, TemplateState::NotApproved(name) if &**name == "ARCHIVED");
-                if archived && !is_archived(state.as_ref()) {
-                    before_archive = state.take();
+                if is_archived(Some(next)) && !is_archived(state.as_ref()) {
+                    before_archive = state.take().map(|state| (state, paused_at));
                 }
                 paused_at = matches!(next, TemplateState::Paused(_)).then_some(fact.from);
                 state = Some(next.clone());
             }
             TemplateSignal::Unarchived => {
                 if is_archived(state.as_ref()) {
-                    state = before_archive.take().or(Some(TemplateState::Approved));
+                    let before = before_archive.take().unwrap_or((TemplateState::Approved, None));
+                    (state, paused_at) = (Some(before.0), before.1);
                 }
             }
             TemplateSignal::Unchanged => {}

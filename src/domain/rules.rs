@@ -15,13 +15,14 @@ pub mod international;
 pub mod limits;
 pub mod markets;
 pub mod openers;
+pub mod refusals;
 pub mod restrictions;
 pub mod templates;
 pub mod tiers;
 
+use self::refusals::RefusalRow;
 use eras::{
-    AGENT_CHARGED_FROM, AnswerWithin, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS,
-    MessageTerms, ServicePrice,
+    AnswerWithin, Charges, EntryPointRule, Era, FreeConversations, LAST_CONVERSATIONS, MessageTerms, ServicePrice,
 };
 use international::InternationalRow;
 use markets::{Market, MarketRow, Origin};
@@ -189,7 +190,7 @@ impl Rules {
     /// Whether the platform's own agent is charged for; `None` where that depends on an unknown time zone.
     #[must_use]
     pub fn charges_agent(&self, days: Days) -> Option<bool> {
-        self.holds(days, |date| date >= AGENT_CHARGED_FROM)
+        self.holds(days, eras::charges_agent)
     }
 
     /// The entry point rule of an instant. On a day that depends on an unknown zone the older rule holds:
@@ -221,6 +222,20 @@ impl Rules {
         let country = origin.country().and_then(Country::parse);
         let taken_for = self.unlisted.iter().find(|(known, _)| Some(*known) == country);
         Some(taken_for.map_or(listed, |(_, market)| *market))
+    }
+
+    /// What an error code tells of the next message, of a failure on a day; of one that depends on an unknown zone by the
+    /// older rule.
+    #[must_use]
+    pub fn refusal(&self, code: i32, days: Days) -> Option<&'static RefusalRow> {
+        refusals::row_of(code).filter(|row| row.from <= self.pin(days.first))
+    }
+
+    /// Whether marketing is never held back for a person having had enough of it, from numbers or to people in a country; of
+    /// a day that depends on an unknown zone by the older rule.
+    #[must_use]
+    pub fn never_caps_marketing(&self, country: &str, days: Days) -> bool {
+        countries::is_never_capped(country, self.pin(days.first))
     }
 
     /// Whether marketing is delivered to a country; `None` where that depends on an unknown time zone.

@@ -3,6 +3,7 @@
 //! A refusal is an answer, not an error, and "we cannot tell" is not a refusal. Nothing here changes
 //! anything: the same question twice has the same answer.
 
+mod refused;
 mod used;
 
 use super::billing::{self, Allowance, Circumstances, FreeReason, ListPrice, NoPrice, Prediction, Toll};
@@ -11,7 +12,7 @@ use super::content::{Category, Content, Template};
 use super::conversation::Role;
 use super::entry_point::{ExpirySource, Looks};
 use super::event::Ask;
-use super::id::{EventId, RequestId};
+use super::id::{EventId, RequestId, WaId};
 use super::in_flight::Uses;
 use super::number::Number;
 use super::policy::{Context, NoOptIn};
@@ -19,7 +20,7 @@ use super::reference::{Account, Country, TemplateView};
 use super::rules::markets::{Market, Origin};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateState};
-use super::rules::{countries, currencies, errors};
+use super::rules::{currencies, errors};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 pub use used::{BudgetUse, Limits};
@@ -103,7 +104,20 @@ impl Reason {
             | Self::AccountScheduledForDisable
             | Self::RestrictionUnknown
             | Self::TemplateCategoryDrift => true,
-            Self::Malformed
+            Self::RecipientIsSender
+            | Self::AccountLocked
+            | Self::AccessRefused
+            | Self::NumberNotReady
+            | Self::TemplateClassificationLimitUnsure
+            | Self::DirectSendRefused
+            | Self::RecipientNotAllowed
+            | Self::CountryRestricted
+            | Self::ThreadOwnedElsewhere
+            | Self::TemplateRefused
+            | Self::MarketingRefused
+            | Self::MaxPriceRefused
+            | Self::PaymentRefused
+            | Self::Malformed
             | Self::Throttled
             | Self::IdentityConflict
             | Self::ScopedIdUnsupported
@@ -163,6 +177,8 @@ reasons! {
     TemplateClassificationLimit "template_classification_limit" Blocks Some(131_064);
     /// The platform does not deliver for an account in this currency any more (rules.md 1.1).
     CurrencyNotAccepted "currency_not_accepted" Blocks None;
+    /// The message would go to the number that sends it (rules.md 3.1).
+    RecipientIsSender "recipient_is_sender" Blocks Some(131_021);
     /// The contact shows no phone number, and this content cannot be sent without one (rules.md 3.3).
     ScopedIdUnsupported "bsuid_unsupported" Blocks Some(131_062);
     /// The platform delivers no marketing to people in the contact's country (rules.md 3.5).
@@ -222,6 +238,24 @@ reasons! {
     AccountScheduledForDisable "account_scheduled_for_disable" Warns None;
     /// The account is under a restriction this version does not know.
     RestrictionUnknown "restriction_unknown" Warns None;
+    /// The platform has refused what the account sends, because it is locked or blocked, and nothing shows that it is not any
+    /// more (rules.md 3.8).
+    AccountLocked "account_locked" Warns Some(131_031);
+    /// It has refused it, because the sender's access is not what it must be.
+    AccessRefused "access_refused" Warns Some(131_005);
+    /// It has refused what the number sends, because it is not registered, or not ready.
+    NumberNotReady "number_not_ready" Warns Some(133_010);
+    /// It has refused templates for misuse of their categories, so long ago that the limit may have been lifted
+    /// (rules.md 3.8).
+    TemplateClassificationLimitUnsure "template_classification_limit_unsure" Warns Some(131_064);
+    /// It has refused Direct Send (rules.md 3.3).
+    DirectSendRefused "direct_send_refused" Warns Some(139_200);
+    /// The number is a test number, and the person was not on its list (rules.md 3.1).
+    RecipientNotAllowed "recipient_not_allowed" Warns Some(131_030);
+    /// The platform has refused what the account sends to people in the contact's country (rules.md 3.1).
+    CountryRestricted "country_restricted" Warns Some(130_497);
+    /// Another responder had the thread with this person.
+    ThreadOwnedElsewhere "thread_owned_elsewhere" Warns Some(131_070);
     /// Nothing says that the contact agreed to be written to.
     NoOptInRecord "no_opt_in_record" Warns None;
     /// The platform has held marketing back from this person within the last day, because they have had enough of it from
@@ -240,8 +274,17 @@ reasons! {
     /// The platform has dropped a template that it had held back, and may stop the whole portfolio from sending
     /// (rules.md 3.4).
     PortfolioPacing "portfolio_pacing" Warns Some(135_000);
+    /// The platform has refused the template for what it is or in what state it is, and nothing that is known of it tells why.
+    TemplateRefused "template_refused" Warns Some(132_001);
+    /// The platform has refused marketing of the account through the Cloud API.
+    MarketingRefused "marketing_refused" Warns Some(131_063);
+    /// It has refused the template for its max price, through this API or in the contact's country (rules.md 1.10).
+    MaxPriceRefused "max_price_refused" Warns Some(131_061);
     /// As many people have been reached as the messaging limit allows, by a count that is too old to be sure of.
     MessagingLimitUnsure "messaging_limit_unsure" Warns None;
+    /// The message would be charged, and the platform has refused the account's last such message for want of payment
+    /// (rules.md 3.9).
+    PaymentRefused "payment_refused" Warns Some(131_042);
     /// A budget of the month would be overrun that the deployment only wants to hear of.
     BudgetOverrun "budget_overrun" Warns None;
     /// Little is left of a budget of the month.
@@ -370,6 +413,8 @@ pub struct Known<'a> {
     pub number: &'a Number,
     /// The contact.
     pub contact: &'a Contact,
+    /// The phone number that the ask names.
+    pub phone: Option<&'a WaId>,
     /// What is known of the sending account.
     pub account: &'a Account,
 }
@@ -419,7 +464,7 @@ impl Known<'_> {
         category: Option<&Category>,
         (asked_at, at): (Timestamp, Timestamp),
     ) -> Preview {
-        let Self { number, contact, account } = *self;
+        let Self { number, contact, account, phone: _ } = *self;
         let days = Days::of(context.zones, account.zone, at);
         let window = contact.window.at(at, number.coexistence_since);
         // The answer to a click opens the entry point and is free itself (rules.md 2.2).
@@ -570,7 +615,7 @@ struct Weighed {
     price: Preview,
     windows: Windows,
     limits: Limits,
-    /// When the person can be written to again, if not at the instant asked for.
+    /// When the person can be written to again, or such a message sent, if not at the instant asked for.
     waits_until: Option<Timestamp>,
 }
 
@@ -591,9 +636,12 @@ fn weigh(context: &Context<'_>, known: Known<'_>, ask: &Ask, asked_at: Timestamp
     let price = known.preview(context, &ask.content, category.as_ref(), (asked_at, at));
     let mut gates = Gates::default();
     account_gate(&mut gates, context, known, &ask.content, at);
-    let waits_until = rate_gate(&mut gates, context, known, at);
+    let said = (&ask.content, category.as_ref(), &price.toll);
+    refused::own_gate(&mut gates, context, known, at);
+    let refused_until = refused::refused_gate(&mut gates, context, known, said, at);
+    let waits_until = rate_gate(&mut gates, context, known, at).or(refused_until);
     let mut limits = used::messaging_gate(&mut gates, context, known, &ask.content, (asked_at, at));
-    held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, at);
+    held_back_gate(&mut gates, context, known, category.as_ref(), &ask.content, &price.toll, at);
     recipient_gate(&mut gates, known.contact, &ask.content, category.as_ref());
     consent_gate(&mut gates, context, known.contact, &ask.content, category.as_ref());
     match &ask.content {
@@ -706,6 +754,7 @@ fn held_back_gate(
     known: Known<'_>,
     category: Option<&Category>,
     content: &Content,
+    toll: &Toll,
     at: Timestamp,
 ) {
     let is_template = matches!(content, Content::Template(_) | Content::DirectSend(_));
@@ -716,6 +765,10 @@ fn held_back_gate(
         match refusal.why {
             RefusedFor::Undeliverable => gates.because(Reason::Undeliverable),
             RefusedFor::Blocked => gates.because(Reason::RecipientBlocked),
+            RefusedFor::NotAllowed => gates.because(Reason::RecipientNotAllowed),
+            RefusedFor::Routed => gates.because(Reason::ThreadOwnedElsewhere),
+            // It blocks, and is no risk.
+            RefusedFor::Itself => {}
             RefusedFor::WindowClosed if is_template => {}
             RefusedFor::WindowClosed => {
                 if matches!(known.service_at(context, at), WindowAt::Open(_)) {
@@ -738,10 +791,12 @@ fn held_back_gate(
     }
     let capped = contact.capped_at.is_some_and(|since| since <= at && at < since + errors::MARKETING_CAP);
     let own = known.account.country.as_ref().map(Country::as_str);
-    if capped && !country.into_iter().chain(own).any(countries::is_never_capped) {
+    if capped && !country.into_iter().chain(own).any(|country| context.rules.never_caps_marketing(country, days)) {
         gates.because(Reason::MarketingFrequencyCap);
     }
-    let window = matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
+    // So is a conversation about marketing that the message joins, where conversations are charged.
+    let joins = matches!(toll, Toll::Free(FreeReason::InConversation, Category::Marketing));
+    let window = joins || matches!(known.service_at(context, at), WindowAt::Open(_)) || contact.entry.at(at).is_some();
     if !window && contact.held_out_at.is_some_and(|since| since <= at) {
         gates.because(Reason::ExperimentHoldout);
     }
@@ -912,8 +967,10 @@ fn alternatives(
                 content_gate(&mut gates, context, known, &content, at, at);
             }
             one_template_gate(&mut gates, context, known, &content, at);
+            refused::own_gate(&mut gates, context, known, at);
+            refused::refused_gate(&mut gates, context, known, (&content, category.as_ref(), &price.toll), at);
             rate_gate(&mut gates, context, known, at);
-            held_back_gate(&mut gates, context, known, category.as_ref(), &content, at);
+            held_back_gate(&mut gates, context, known, category.as_ref(), &content, &price.toll, at);
             payment_gate(&mut gates, known.account, &price.toll);
             used::budget_gate(&mut gates, context, known, &price, at);
             let (answer, ..) = gates.answer();

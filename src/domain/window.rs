@@ -99,6 +99,12 @@ impl ServiceWindow {
         &self.stretches
     }
 
+    /// When the person last wrote what opens the window.
+    #[must_use]
+    pub fn written_at(&self) -> Option<Timestamp> {
+        self.stretches.last().map(|stretch| stretch.end - SERVICE_WINDOW)
+    }
+
     /// The window as announced.
     #[must_use]
     pub const fn present(&self) -> Option<&Present> {

@@ -90,7 +90,7 @@ impl<S: Store> Engine<S> {
                     evaluate_for: question.evaluate_for,
                     time_to_live: None,
                 };
-                let verdict = campaign.judge(&contact, &ask, asked_at);
+                let verdict = campaign.judge(&contact, identity.phone.as_ref(), &ask, asked_at);
                 let (contact, currency) = (contact.key, account.currency);
                 tell(&Judged { recipient, candidate, contact, verdict: &verdict, currency });
             }

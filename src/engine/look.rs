@@ -123,6 +123,8 @@ impl<S: Store> Engine<S> {
             self.stale,
             now,
         );
-        Ok(verdict::considered(&context, Known { number: &number, contact: &contact, account: &account }, ask, at))
+        let phone = event.contact.as_ref().and_then(|named| named.phone.as_ref());
+        let known = Known { number: &number, contact: &contact, phone, account: &account };
+        Ok(verdict::considered(&context, known, ask, at))
     }
 }

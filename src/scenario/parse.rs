@@ -48,14 +48,16 @@ pub struct Vector {
 pub struct Given {
     /// The account's time zone; UTC if none is named.
     pub zone: Option<String>,
-    /// The time zone of account `B`, if it has one of its own.
-    pub other_zone: Option<String>,
+    /// The time zones of accounts that have one of their own.
+    pub other_zones: Vec<(String, String)>,
     /// The account's currency; USD if none is named.
     pub currency: Option<String>,
     /// The contact's phone number.
     pub phone: Option<String>,
     /// The contact's scoped id.
     pub scoped: Option<String>,
+    /// The phone number of business number `P1`.
+    pub own: Option<String>,
     /// Free deliveries used: how many, and of which month if not that of the first step.
     pub used: Option<(u32, Option<String>)>,
     /// Facts about the account.
@@ -237,12 +239,16 @@ pub struct Outbound {
     pub undelivered: bool,
     /// It fails, perhaps with a code.
     pub fails: Option<Failure>,
+    /// The API refuses it at once, perhaps with a code.
+    pub refused: Option<Failure>,
     /// The platform holds it back first.
     pub held: bool,
     /// The platform's word on the price, on `sent` and on `delivered`.
     pub pricing: Vec<(String, Pricing)>,
     /// It goes to a group of so many.
     pub group_of: Option<u32>,
+    /// So many of the group get it, if not all.
+    pub reaching: Option<u32>,
     /// It goes to others than the vector's contact, each time to somebody else.
     pub to_others: bool,
     /// The names of whom it goes to, as of [`Inbound::by`].
@@ -286,6 +292,8 @@ pub struct Pricing {
     pub category: String,
     /// The subtype.
     pub subtype: Option<String>,
+    /// Whether it says that the message is billable, which says nothing of being free.
+    pub billable: bool,
     /// When the conversation ends.
     pub expires: Option<When>,
     /// What the platform names as the cost.
@@ -303,8 +311,8 @@ pub enum Expect {
     Unknown(Option<String>),
     /// The verdict carries a warning.
     Warning(String),
-    /// The verdict carries none.
-    NoWarning,
+    /// The verdict carries none, or not this one.
+    NoWarning(Option<String>),
     /// The verdict counts so many sends on their way.
     InFlight(u32),
     /// The ledger takes notice of something in this step.
@@ -335,6 +343,8 @@ pub enum Expect {
     Unpriced(String),
     /// The message has no line.
     NoLine,
+    /// No conversation has opened in the vector, or none of this kind.
+    NoConversation(Option<String>),
     /// The message takes this free delivery of its month.
     Unit(u32),
     /// So many messages of the vector are charged.
@@ -556,14 +566,18 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
             let zone = text(&mut words, "a time zone")?;
             match words.take() {
                 None => given.zone = Some(zone),
-                Some(of) if of.text == "of" && words.take().is_some_and(|word| word.text == "B") => {
-                    given.other_zone = Some(zone);
-                }
-                Some(of) => return Err(of.mistake("`of B` may follow")),
+                Some(of) if of.text == "of" => match words.need("`B` or `C`")? {
+                    account if ["B", "C"].contains(&account.text) => {
+                        given.other_zones.push((account.text.to_owned(), zone));
+                    }
+                    other => return Err(other.mistake("the other accounts are `B` and `C`")),
+                },
+                Some(of) => return Err(of.mistake("`of B` or `of C` may follow")),
             }
         }
         "currency" => given.currency = Some(text(&mut words, "a currency")?),
         "contact" => given.phone = Some(text(&mut words, "a phone number")?),
+        "own" => given.own = Some(text(&mut words, "a phone number")?),
         "id" => given.scoped = Some(text(&mut words, "a scoped id")?),
         "card" => given.card = Some(text(&mut words, "`test` or `sample`")?),
         "candidate" => given.candidate = Some(text(&mut words, "a file of candidate rows")?),
@@ -603,7 +617,7 @@ fn given(piece: Piece<'_>, given: &mut Given) -> Result<(), Mistake> {
                 };
                 given.used = Some((count, month));
             } else {
-                let problem = "given can be `tz`, `currency`, `contact`, `id`, `card`, `candidate`, `csw open`, `fact`, `setting`, \
+                let problem = "given can be `tz`, `currency`, `contact`, `id`, `own`, `card`, `candidate`, `csw open`, `fact`, `setting`, \
                            `no payment`, `no opt-in`, or `N used [in MONTH]`";
                 return Err(first.mistake(problem));
             }
@@ -859,20 +873,28 @@ fn outbound(words: &mut Words<'_>) -> Result<Outbound, Mistake> {
                 }
                 let count = words.need("how many")?;
                 let size = count.text.parse().ok().filter(|size| (1..=MOST_IN_GROUP).contains(size));
-                out.group_of = Some(size.ok_or_else(|| count.mistake("a group has 1 to 1024 participants"))?);
+                let size = size.ok_or_else(|| count.mistake("a group has 1 to 1024 participants"))?;
+                out.group_of = Some(size);
+                if words.peek().is_some_and(|word| word.text == "reaching") {
+                    words.take();
+                    let count = words.need("how many of them")?;
+                    let reached = count.text.parse().ok().filter(|reached| *reached <= size);
+                    out.reaching = Some(reached.ok_or_else(|| count.mistake("it is no number of participants"))?);
+                }
             }
             "anyway" => out.anyway = true,
             "held" => out.held = true,
-            "fails" => {
+            "fails" | "refused" => {
                 let code = words.peek().and_then(|word| word.text.parse().ok());
                 if code.is_some() {
                     words.take();
                 }
-                out.fails = Some(Failure { code });
+                let how = if word.text == "fails" { &mut out.fails } else { &mut out.refused };
+                *how = Some(Failure { code });
             }
             _ => {
                 let problem = "`*N`, `as NAME`, `from NUMBER`, `via ACCOUNT`, `by NAMES`, `for TIME`, `sent TIME`, `dlv TIME`, \
-                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
+                               `undelivered`, `anyway`, `held`, `fails [CODE]`, `refused [CODE]`, `to a group of N`, `to others` or `{price}` may follow";
                 return Err(word.mistake(problem));
             }
         }
@@ -884,7 +906,7 @@ fn braces(text: &str) -> Option<&str> {
     text.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// A price: `regular/marketing`, `CBP category`, `regular/service paid_exempt`, `… until TIME`, `… cost 0.05 USD`.
+/// A price: `regular/marketing`, `CBP category`, `regular/service paid_exempt`, `… billable`, `… until TIME`, `… cost 0.05 USD`.
 fn pricing(words: &mut Words<'_>) -> Result<Pricing, Mistake> {
     let first = words.need("a type and a category, such as `regular/marketing`")?;
     let mut pricing = if first.text == "CBP" {
@@ -900,6 +922,7 @@ fn pricing(words: &mut Words<'_>) -> Result<Pricing, Mistake> {
     while let Some(word) = words.take() {
         match word.text {
             "until" => pricing.expires = Some(when(words.need("a time")?)?),
+            "billable" => pricing.billable = true,
             "cost" => {
                 let amount = words.need("an amount")?.text.to_owned();
                 pricing.cost = Some((amount, words.need("a currency")?.text.to_owned()));
@@ -1000,12 +1023,17 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
             }
             Expect::WindowUntil(when(words.need("a time")?)?)
         }
-        "no" => match text(&mut words, "`csw` or `fep`")?.as_str() {
+        "no" => match text(&mut words, "`csw`, `fep`, `conv` or `warning`")?.as_str() {
             "csw" => Expect::NoWindow,
             "fep" => Expect::NoFree,
-            "warning" => Expect::NoWarning,
             "notice" => Expect::NoNotice,
-            _ => return Err(piece.mistake("only `no csw`, `no fep`, `no warning` and `no notice` can be expected")),
+            "conv" => Expect::NoConversation(optional(&mut words).map(|kind| conversation_kind(&kind))),
+            "warning" => Expect::NoWarning(optional(&mut words)),
+            _ => {
+                return Err(piece.mistake(
+                    "only `no csw`, `no fep`, `no conv [KIND]`, `no warning [CODE]` and `no notice` can be expected",
+                ));
+            }
         },
         "CHARGE" => Expect::Charge(text(&mut words, "a category")?, optional(&mut words)),
         "in" => {
@@ -1045,7 +1073,7 @@ fn expect(piece: Piece<'_>) -> Result<Expect, Mistake> {
         "closed" => Expect::Closes(text(&mut words, "a reason")?),
         _ => {
             let problem = "what is expected is ALLOW, BLOCK, UNKNOWN, warning, no warning, in_flight, category, market, csw[a,b), \
-                           csw until, no csw, fep[a,b), no fep, conv+ KIND[a,b), in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
+                           csw until, no csw, fep[a,b), no fep, conv+ KIND[a,b), no conv, in KIND, CHARGE, FREE, UNPRICED, -, unit, charges, total, tier, outcome, \
                            agreement, key, closed, notice, no notice, nothing, or a bid";
             return Err(word.mistake(problem));
         }

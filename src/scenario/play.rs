@@ -172,8 +172,9 @@ impl<'v> Stage<'v> {
         let first = self.vector.steps.first().map_or(Ok(self.now), |step| self.instant(step.when))?;
         let given = &self.vector.given;
         let long_ago = Timestamp::EARLIEST.millis();
-        for account in ["A", "B"] {
-            let zone = given.other_zone.as_ref().filter(|_| account == "B").or(given.zone.as_ref());
+        for account in ["A", "B", "C"] {
+            let own = given.other_zones.iter().find(|(of, _)| of == account).map(|(_, zone)| zone);
+            let zone = own.or(given.zone.as_ref());
             let zone = zone.map_or("UTC", String::as_str);
             let currency = given.currency.as_deref().unwrap_or("USD");
             let mut facts = vec![("portfolio", "portfolio"), ("time_zone", zone), ("currency", currency)];
@@ -198,6 +199,13 @@ impl<'v> Stage<'v> {
                 self.learn(&Learned::Template(record))?;
             }
         }
+        if let Some(own) = &given.own {
+            self.learn(&Learned::Account(records::Account {
+                entity_type: "number".into(),
+                entity_id: "P1".into(),
+                facts: vec![fact("display_phone_number", own, long_ago)],
+            }))?;
+        }
         if !given.no_opt_in {
             self.now = first - Millis::days(40);
             for number in self.numbers() {
@@ -211,6 +219,8 @@ impl<'v> Stage<'v> {
             }
         }
         self.use_up(first)?;
+        // Those that used it up are none of the vector's.
+        self.conversations.clear();
         if given.window_open {
             self.now = first - Millis::hours(1);
             self.inbound(&Inbound { kind: "text".into(), ..Inbound::default() })?;
@@ -661,7 +671,10 @@ impl<'v> Stage<'v> {
                 self.deliver(when, out, (&message, &request), whom.as_deref())?;
             }
             match out.group_of {
-                Some(size) => messages.extend((0..size).map(|index| format!("{message}/{}", participant(index)))),
+                Some(size) => {
+                    let reached = 0..out.reaching.unwrap_or(size);
+                    messages.extend(reached.map(|index| format!("{message}/{}", participant(index))));
+                }
                 None => messages.push(message),
             }
         }
@@ -710,6 +723,17 @@ impl<'v> Stage<'v> {
     ) -> Result<(), Mistake> {
         let number = out.number.as_deref().unwrap_or("P1").to_owned();
         let account = out.account.clone().unwrap_or_else(|| "A".into());
+        if let Some(super::parse::Failure { code }) = out.refused {
+            let mut event = self.about("status", &number, when, (out.by.as_deref(), whom));
+            event.account_id = Some(account.into());
+            to_group(&mut event, out);
+            event.status = Some(Box::new(records::Status {
+                message_id: None,
+                request_id: Some(request.to_owned().into()),
+                ..self.status_record(message, "failed", None, code)?
+            }));
+            return self.fold(&event);
+        }
         let mut accepted = self.about("send_accepted", &number, when, (out.by.as_deref(), whom));
         accepted.account_id = Some(account.clone().into());
         to_group(&mut accepted, out);
@@ -741,7 +765,10 @@ impl<'v> Stage<'v> {
             let code = out.fails.and_then(|failure| failure.code).filter(|_| stage == "failed");
             let status = self.status_record(message, stage, pricing, code)?;
             to_group(&mut event, out);
-            let participants = out.group_of.map_or(vec![None], |size| (0..size).map(Some).collect());
+            let participants = out.group_of.map_or(vec![None], |size| {
+                let reached = if stage == "sent" { size } else { out.reaching.unwrap_or(size) };
+                (0..reached).map(Some).collect()
+            });
             for index in participants {
                 let mut event = event.clone();
                 let who = index.map(participant_record);
@@ -801,14 +828,21 @@ fn person(names: &str) -> records::Person<'static> {
     person
 }
 
-/// The id of a group's participant: every other one shows a phone number, the rest scoped ids.
+/// The id of a group's participant: from Canada, the United States, Brazil and India in turn, of whom every other one shows
+/// a phone number and the rest scoped ids.
 fn participant(index: u32) -> String {
-    if index.is_multiple_of(2) { format!("1416555{:04}", 100 + index) } else { format!("US.{}", 100 + index) }
+    let id = 100 + index;
+    match index % 4 {
+        0 => format!("1416555{id:04}"),
+        1 => format!("US.{id}"),
+        2 => format!("55119{id:08}"),
+        _ => format!("IN.{id}"),
+    }
 }
 
 fn participant_record(index: u32) -> records::Person<'static> {
     let id = participant(index);
-    if id.starts_with("US.") {
+    if id.contains('.') {
         records::Person { user_id: Some(id.into()), ..records::Person::default() }
     } else {
         records::Person { wa_id: Some(id.into()), ..records::Person::default() }
@@ -863,7 +897,7 @@ fn content(what: &str) -> records::Content<'static> {
 
 fn price_record(pricing: &Pricing) -> records::Pricing<'static> {
     records::Pricing {
-        billable: None,
+        billable: pricing.billable.then_some(true),
         pricing_model: Some(pricing.model.clone().into()),
         r#type: pricing.kind.clone().map(Into::into),
         category: Some(pricing.category.clone().into()),

@@ -19,6 +19,10 @@ pub const STARTS: [i64; 6] = [
     1_793_275_200_000, // 2026-10-29: a month of the free thousand, then the next
 ];
 
+/// What the platform may say of a message that failed: nothing, or what tells something of the next one.
+const FAILURES: [Option<i32>; 8] =
+    [None, Some(131_000), Some(131_026), Some(131_031), Some(131_042), Some(131_063), Some(131_064), Some(133_010)];
+
 /// The people.
 pub const PHONES: [&str; 3] = ["12025550143", "5511912345678", "5521987654321"];
 
@@ -184,12 +188,18 @@ fn send(
     };
     let pricing = price(draw, at);
     let priced_on = draw.below(stages.len());
+    let failure = draw.pick(&FAILURES);
     for (index, (stage, when)) in stages.iter().enumerate() {
         let mut event = base("status", phone, *when);
         event.status = Some(Box::new(records::Status {
             message_id: Some(message.clone().into()),
             status: (*stage).into(),
             pricing: pricing.clone().filter(|_| index == priced_on && *stage != "failed"),
+            errors: failure
+                .filter(|_| *stage == "failed")
+                .map(|code| records::PlatformError { code, title: None })
+                .into_iter()
+                .collect(),
             ..records::Status::default()
         }));
         events.push(event);

@@ -140,7 +140,7 @@ fn a_worker_that_is_asked_to_end_in_the_middle_leaves_nothing_open() {
                     let found = transactions(&data(&broker), &deployment.topic(topic), deployment.plan.partitions);
                     (found.open_records, found.cut_off().len())
                 };
-                let waited = (0..50).find(|_| {
+                let waited = (0..300).find(|_| {
                     std::thread::sleep(Duration::from_millis(100));
                     look() == (0, 0)
                 });

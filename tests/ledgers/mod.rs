@@ -12,7 +12,7 @@ use tollgate::codec::{records, usage};
 use tollgate::domain::ledger::usage::Snapshot;
 use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::engine::Engine;
-use tollgate::engine::ledger::Used;
+use tollgate::engine::ledger::{Posted, Used};
 use tollgate::engine::publish::used_key;
 use tollgate::store::Memory;
 use tollgate::stream::NextOffset;
@@ -177,7 +177,7 @@ impl<'t> Audit<'t> {
         engine.tell_usage_every(Millis::ZERO);
         engine.advance(now, 0, &mut Vec::new()).map(drop).expect("memory");
         for posted in engine.take_posted() {
-            if let tollgate::engine::ledger::Posted::Used(used) = posted {
+            if let Posted::Used(used) = posted {
                 self.says(*used);
             }
         }

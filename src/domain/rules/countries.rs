@@ -3,41 +3,52 @@
 
 use crate::domain::time::Date;
 
-/// Countries whose people are delivered no marketing: the API takes it, and it fails (131049).
-struct Row {
-    /// The recipients' countries, in two letters each.
-    countries: &'static str,
+/// Countries with a rule of their own, and when.
+#[derive(Debug)]
+pub struct CountryRow {
+    /// The countries, in two letters each.
+    pub countries: &'static str,
     /// The first day, in the account's zone.
-    from: Date,
+    pub from: Date,
     /// The first day after it, if it has ended.
-    until: Option<Date>,
+    pub until: Option<Date>,
+    /// Where the rule was read.
+    pub source: &'static str,
 }
 
-/// The rows. Source: PUL; the day is from PRICE and CHG. By phone number it is "+1 with an area code of the United
-/// States", which is how [`super::markets::Origin::country`] tells that country.
-const NO_MARKETING: [Row; 1] = [Row { countries: "US", from: Date::new(2025, 4, 1), until: None }];
+/// Countries whose people are delivered no marketing: the API takes it, and it fails (131049). By phone number the first is
+/// "+1 with an area code of the United States", which is how [`super::markets::Origin::country`] tells that country.
+#[rustfmt::skip]
+pub const NO_MARKETING: [CountryRow; 1] = [
+    CountryRow { countries: "US", from: Date::new(2025, 4, 1), until: None, source: "PUL; the day: PRICE, CHG (rules.md 3.5)" },
+];
 
 /// Where marketing is not capped, for numbers and for people: the European Economic Area, the United Kingdom, Japan and
-/// South Korea. Source: PUL.
-const NEVER_CAPPED: &str =
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE GB JP KR";
+/// South Korea. No first day is published, so that it is that of the first rules.
+#[rustfmt::skip]
+pub const NEVER_CAPPED: [CountryRow; 1] = [
+    CountryRow { countries: "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE GB JP KR",
+          from: Date::new(2019, 6, 1), until: None, source: "PUL (rules.md 3.5)" },
+];
 
-fn lists(countries: &str, country: &str) -> bool {
-    countries.split(' ').any(|listed| listed == country)
+fn lists(rows: &[CountryRow], country: &str, date: Date) -> bool {
+    rows.iter().any(|row| {
+        row.from <= date
+            && row.until.is_none_or(|until| date < until)
+            && row.countries.split(' ').any(|listed| listed == country)
+    })
 }
 
 /// Whether marketing is delivered to people in a country on a day.
 #[must_use]
 pub fn delivers_marketing(country: &str, date: Date) -> bool {
-    !NO_MARKETING
-        .iter()
-        .any(|row| row.from <= date && row.until.is_none_or(|until| date < until) && lists(row.countries, country))
+    !lists(&NO_MARKETING, country, date)
 }
 
-/// Whether marketing from numbers or to people in a country is never capped.
+/// Whether marketing from numbers or to people in a country is never capped on a day.
 #[must_use]
-pub fn is_never_capped(country: &str) -> bool {
-    lists(NEVER_CAPPED, country)
+pub fn is_never_capped(country: &str, date: Date) -> bool {
+    lists(&NEVER_CAPPED, country, date)
 }
 
 #[cfg(test)]

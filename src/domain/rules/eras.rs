@@ -110,12 +110,31 @@ pub const ERAS: [Era; 6] = [
           source: "NTM; PRICE-SEP; PRICE-OCT; ST 2026-09-14 (rules.md 1.7)" },
 ];
 
-/// From when on a message of the platform's own agent is charged by its tokens; before, it costs nothing (NTM;
-/// rules.md 1.7).
-pub const AGENT_CHARGED_FROM: Date = Date::new(2026, 8, 1);
+/// Whether messages of the platform's own agent are charged, by their tokens.
+#[derive(Debug)]
+pub struct AgentRule {
+    /// The first day, in the account's zone.
+    pub from: Date,
+    /// Whether they are.
+    pub charged: bool,
+    /// Where the rule was read.
+    pub source: &'static str,
+}
 
-/// Where [`AGENT_CHARGED_FROM`] was read.
-pub const AGENT_SOURCE: &str = "NTM (rules.md 1.7)";
+/// The rows. Days before the first row have its rule.
+#[rustfmt::skip]
+pub const AGENTS: [AgentRule; 2] = [
+    AgentRule { from: Date::new(2026, 7, 1), charged: false, source: "PRICE: the category exists; NTM: free until 2026-07-31 (rules.md 1.1)" },
+    AgentRule { from: Date::new(2026, 8, 1), charged: true,  source: "NTM (rules.md 1.7)" },
+];
+
+const _: () = assert!(AGENTS[0].from.before(AGENTS[1].from), "rows stand in ascending order of date");
+
+/// Whether messages of the platform's own agent are charged on a day.
+#[must_use]
+pub fn charges_agent(date: Date) -> bool {
+    AGENTS.iter().rev().find(|rule| rule.from <= date).unwrap_or(&AGENTS[0]).charged
+}
 
 /// Where the length of [`SERVICE_WINDOW`] was read.
 pub const SERVICE_WINDOW_SOURCE: &str = "CSW; PRICE: a window of hour 2 closes at hour 26 (rules.md 2.1)";

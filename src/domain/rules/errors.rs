@@ -41,8 +41,10 @@ impl Class {
 /// One code.
 #[derive(Debug)]
 pub struct ErrorRow {
-    /// The platform's code.
+    /// The platform's code, or the first of a range that means one thing.
     pub code: i32,
+    /// The last of the range.
+    pub last: i32,
     /// Whose fault.
     pub class: Class,
     /// What to do about it.
@@ -52,7 +54,7 @@ pub struct ErrorRow {
 }
 
 const fn row(code: i32, class: Class, advice: &'static str, predictable: bool) -> ErrorRow {
-    ErrorRow { code, class, advice, predictable }
+    ErrorRow { code, last: code, class, advice, predictable }
 }
 
 /// The codes, ascending. Source: ERR, read as rules.md 3.9 tells.
@@ -67,7 +69,7 @@ pub const ERRORS: [ErrorRow; 75] = [
     row(    33, Class::Account,   "fix", false),
     row(   100, Class::Parameter, "fix", false),
     row(   190, Class::Account,   "fix", false),
-    row(   200, Class::Account,   "fix", false),
+    ErrorRow { last: 299, ..row(200, Class::Account, "fix", false) },
     row(   368, Class::Account,   "no", true),
     row(   470, Class::Window,    "send_template", true),
     row(  1031, Class::Account,   "no", true),
@@ -138,7 +140,7 @@ pub const ERRORS: [ErrorRow; 75] = [
 const _: () = {
     let mut at = 1;
     while at < ERRORS.len() {
-        assert!(ERRORS[at - 1].code < ERRORS[at].code, "error codes stand in ascending order");
+        assert!(ERRORS[at - 1].last < ERRORS[at].code, "error codes stand in ascending order");
         at += 1;
     }
 };
@@ -147,12 +149,6 @@ const _: () = {
 pub const MARKETING_CAPPED: i32 = 131_049;
 /// Marketing was held back for an experiment (EXP).
 pub const HELD_OUT: i32 = 130_472;
-/// A message cannot be delivered to the person: not on `WhatsApp`, terms not accepted, an old client, the business blocked.
-pub const UNDELIVERABLE: i32 = 131_026;
-/// The business has blocked the person.
-pub const BLOCKED: i32 = 130_403;
-/// More than 24 hours since the person last wrote.
-pub const WINDOW_CLOSED: i32 = 131_047;
 /// One business number has written to one person faster than the platform takes (PAIR).
 pub const PAIR_RATE: i32 = 131_056;
 /// A template that was held back was dropped for the whole portfolio's sake; also a general error (PPACE).
@@ -169,5 +165,22 @@ pub const TEMPLATE_PAUSED: i32 = 132_015;
 /// What a code means; `None` for one this version does not know.
 #[must_use]
 pub fn error(code: i32) -> Option<&'static ErrorRow> {
-    ERRORS.binary_search_by_key(&code, |row| row.code).ok().map(|index| &ERRORS[index])
+    let after = ERRORS.partition_point(|row| row.code <= code);
+    ERRORS[..after].last().filter(|row| code <= row.last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_alone_or_in_its_range() {
+        for (code, class) in
+            [(0, Some("account")), (200, Some("account")), (250, Some("account")), (299, Some("account")), (300, None)]
+        {
+            assert_eq!(error(code).map(|row| row.class.name()), class, "{code}");
+        }
+        assert!(error(-1).is_none() && error(131_046).is_none());
+        assert_eq!(error(131_047).map(|row| row.advice), Some("send_template"));
+    }
 }

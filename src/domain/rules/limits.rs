@@ -5,8 +5,31 @@ use crate::domain::id::NumberId;
 use crate::domain::ledger::Scope;
 use crate::domain::time::Date;
 
-/// From which day on, in the account's zone, a limit is the portfolio's; before that each number has its own (LIM).
-pub const OF_PORTFOLIO_FROM: Date = Date::new(2025, 10, 7);
+/// Whose a limit is.
+#[derive(Debug)]
+pub struct LimitRow {
+    /// The first day, in the account's zone.
+    pub from: Date,
+    /// Whether all numbers of a portfolio share it; otherwise each has its own.
+    pub of_portfolio: bool,
+    /// Where the rule was read.
+    pub source: &'static str,
+}
+
+/// The rows. Days before the first row have its rule.
+#[rustfmt::skip]
+pub const LIMITS: [LimitRow; 2] = [
+    LimitRow { from: Date::new(2019,  6, 1), of_portfolio: false, source: "LIM: before the change (rules.md 3.6)" },
+    LimitRow { from: Date::new(2025, 10, 7), of_portfolio: true,  source: "LIM: the change of 2025-10-07 (rules.md 3.6)" },
+];
+
+const _: () = assert!(LIMITS[0].from.before(LIMITS[1].from), "rows stand in ascending order of date");
+
+/// Whether all numbers of a portfolio share a limit on a day.
+#[must_use]
+pub fn is_of_portfolio(date: Date) -> bool {
+    LIMITS.iter().rev().find(|row| row.from <= date).unwrap_or(&LIMITS[0]).of_portfolio
+}
 
 /// A messaging limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +86,7 @@ impl MessagingLimit {
 /// Whose people are counted together on a day.
 #[must_use]
 pub fn scope<'s>(portfolio: &'s Scope, own: &'s Scope, date: Date) -> &'s Scope {
-    if date < OF_PORTFOLIO_FROM { own } else { portfolio }
+    if is_of_portfolio(date) { portfolio } else { own }
 }
 
 /// The scope of a number by itself.

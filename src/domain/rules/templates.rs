@@ -36,42 +36,76 @@ pub enum TemplateSignal {
     Unchanged,
 }
 
-/// The events with a meaning of their own. Source: TSU.
-enum Meaning {
+/// What an event means for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The template can be sent.
     Approved,
+    /// It is paused.
     Paused,
+    /// It cannot be sent again unless reinstated.
     Disabled,
+    /// It is in a state, by the event's name, in which it cannot be sent.
     NotApproved,
+    /// It is what it was before it was archived.
     Unarchived,
+    /// Nothing.
     Unchanged,
 }
 
+/// An event with a meaning of its own.
+#[derive(Debug)]
+pub struct EventRow {
+    /// The platform's name for it.
+    pub event: &'static str,
+    /// What it means.
+    pub meaning: Meaning,
+    /// Where the rule was read.
+    pub source: &'static str,
+}
+
+const fn row(event: &'static str, meaning: Meaning, source: &'static str) -> EventRow {
+    EventRow { event, meaning, source }
+}
+
+/// The rows.
 #[rustfmt::skip]
-const EVENTS: [(&str, Meaning); 16] = [
-    ("APPROVED",         Meaning::Approved),
-    ("REINSTATED",       Meaning::Approved),
-    ("PAUSED",           Meaning::Paused),
-    ("DISABLED",         Meaning::Disabled),
-    ("PENDING",          Meaning::NotApproved),
-    ("REJECTED",         Meaning::NotApproved),
-    ("IN_APPEAL",        Meaning::NotApproved),
-    ("ARCHIVED",         Meaning::NotApproved),
-    ("PENDING_DELETION", Meaning::NotApproved),
-    ("DELETED",          Meaning::NotApproved),
-    ("UNARCHIVED",       Meaning::Unarchived),
-    ("FLAGGED",          Meaning::Unchanged),
-    ("LOCKED",           Meaning::Unchanged),
-    ("UNLOCKED",         Meaning::Unchanged),
-    ("UNFLAGGED",        Meaning::Unchanged),
-    ("LIMIT_EXCEEDED",   Meaning::Unchanged),
+pub const EVENTS: [EventRow; 16] = [
+    row("APPROVED",         Meaning::Approved,    "TSU"),
+    row("REINSTATED",       Meaning::Approved,    "TSU: no longer flagged or disabled"),
+    row("PAUSED",           Meaning::Paused,      "TSU; PAUSE"),
+    row("DISABLED",         Meaning::Disabled,    "TSU; PAUSE: the third time"),
+    row("PENDING",          Meaning::NotApproved, "TSU; QUAL"),
+    row("REJECTED",         Meaning::NotApproved, "TSU; QUAL"),
+    row("IN_APPEAL",        Meaning::NotApproved, "TSU; QUAL"),
+    row("ARCHIVED",         Meaning::NotApproved, "TSU; QUAL"),
+    row("PENDING_DELETION", Meaning::NotApproved, "TSU; QUAL"),
+    row("DELETED",          Meaning::NotApproved, "TSU; QUAL"),
+    row("UNARCHIVED",       Meaning::Unarchived,  "TSU: the status before"),
+    row("FLAGGED",          Meaning::Unchanged,   "TSU: a warning (inferred)"),
+    row("LOCKED",           Meaning::Unchanged,   "TSU: cannot be edited (inferred)"),
+    row("UNLOCKED",         Meaning::Unchanged,   "TSU (inferred)"),
+    row("UNFLAGGED",        Meaning::Unchanged,   "TSU (inferred)"),
+    row("LIMIT_EXCEEDED",   Meaning::Unchanged,   "TSU: the account's limit of templates (inferred)"),
 ];
 
-/// How long a pause lasts by its title. Source: PAUSE (3 h, then 6 h); PACE (pacing: by hand).
+/// How long a pause lasts by its title.
+#[derive(Debug)]
+pub struct PauseRow {
+    /// The title.
+    pub title: &'static str,
+    /// When it ends.
+    pub pause: Pause,
+    /// Where the rule was read.
+    pub source: &'static str,
+}
+
+/// The rows. A pause with another title lasts until somebody ends it.
 #[rustfmt::skip]
-const PAUSES: [(&str, Pause); 3] = [
-    ("FIRST_PAUSE",         Pause::For(Millis::hours(3))),
-    ("SECOND_PAUSE",        Pause::For(Millis::hours(6))),
-    ("RATE_LIMITING_PAUSE", Pause::UntilUnpaused),
+pub const PAUSES: [PauseRow; 3] = [
+    PauseRow { title: "FIRST_PAUSE",         pause: Pause::For(Millis::hours(3)), source: "PAUSE: 3 hours the first time" },
+    PauseRow { title: "SECOND_PAUSE",        pause: Pause::For(Millis::hours(6)), source: "PAUSE: 6 hours the second time" },
+    PauseRow { title: "RATE_LIMITING_PAUSE", pause: Pause::UntilUnpaused,         source: "PACE; PAUSE: by hand (rules.md 10 #42)" },
 ];
 
 /// What an event does, by the platform's name for it and the title of its `other_info`.
@@ -80,11 +114,11 @@ const PAUSES: [(&str, Pause); 3] = [
 /// and a state that forbids sending shows itself by its error code.
 #[must_use]
 pub fn signal(event: &str, title: Option<&str>) -> TemplateSignal {
-    let meaning = EVENTS.iter().find(|(name, _)| *name == event).map(|(_, meaning)| meaning);
+    let meaning = EVENTS.iter().find(|row| row.event == event).map(|row| row.meaning);
     match meaning {
         Some(Meaning::Approved) => TemplateSignal::Becomes(TemplateState::Approved),
         Some(Meaning::Paused) => {
-            let known = PAUSES.iter().find(|(name, _)| Some(*name) == title).map(|(_, pause)| *pause);
+            let known = PAUSES.iter().find(|row| Some(row.title) == title).map(|row| row.pause);
             TemplateSignal::Becomes(TemplateState::Paused(known.unwrap_or(Pause::UntilUnpaused)))
         }
         Some(Meaning::Disabled) => TemplateSignal::Becomes(TemplateState::Disabled),

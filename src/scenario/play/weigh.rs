@@ -11,7 +11,7 @@ use crate::domain::ledger::Scope;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::rules::markets::Market;
 use crate::domain::time::{Millis, Span, Timestamp};
-use crate::domain::verdict::{Answer, Verdict};
+use crate::domain::verdict::{Answer, Cited, Verdict};
 use crate::domain::window::WindowAt;
 use crate::engine::ledger::Booked;
 use crate::scenario::parse::{Expect, Mistake, Outbound};
@@ -40,7 +40,7 @@ impl Stage<'_> {
             | Expect::Block(_)
             | Expect::Unknown(_)
             | Expect::Warning(_)
-            | Expect::NoWarning
+            | Expect::NoWarning(_)
             | Expect::InFlight(_)
             | Expect::Category(_)
             | Expect::Market(_) => {
@@ -79,6 +79,7 @@ impl Stage<'_> {
             | Expect::Opens(..)
             | Expect::Unpriced(_)
             | Expect::NoLine
+            | Expect::NoConversation(_)
             | Expect::Unit(_)
             | Expect::Charges(_)
             | Expect::Total(..)
@@ -211,6 +212,13 @@ impl Stage<'_> {
                     self.conversations.iter().map(told).collect::<Vec<_>>().join(" ")
                 })
             }
+            Expect::NoConversation(kind) => {
+                let unwanted = |known: ConversationKind| kind.as_ref().is_none_or(|kind| known_as(known) == *kind);
+                let opened = self.conversations.iter().find(|(known, _)| unwanted(*known));
+                opened.map(|(known, span)| {
+                    format!("{}[{},{})", known_as(*known), self.hours(span.start), self.hours(span.end))
+                })
+            }
             Expect::Outcome(outcome) => later.messages.iter().find_map(|message| {
                 let outcomes = self.outcomes.get(message).map(Vec::as_slice).unwrap_or_default();
                 (!outcomes.contains(&outcome.as_str())).then(|| format!("{outcomes:?}"))
@@ -248,7 +256,10 @@ fn verdict_differs(verdict: &Verdict, expect: &Expect) -> Option<String> {
         Expect::Allow => verdict.answer == Answer::Allowed,
         Expect::Block(wanted) => verdict.answer == Answer::Blocked && is(wanted),
         Expect::Unknown(wanted) => verdict.answer == Answer::Unknown && is(wanted),
-        Expect::NoWarning => verdict.warnings.is_empty(),
+        Expect::NoWarning(code) => {
+            let unwanted = |cited: &Cited| code.as_ref().is_none_or(|code| cited.reason.code() == code);
+            !verdict.warnings.iter().any(unwanted)
+        }
         Expect::Warning(code) => verdict.warnings.iter().any(|cited| cited.reason.code() == code),
         Expect::InFlight(count) => in_flight == Some(*count),
         Expect::Category(category) => template.is_some_and(|known| known.name() == category),

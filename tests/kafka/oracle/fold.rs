@@ -215,7 +215,9 @@ impl Oracle {
         if in_order {
             let (compared, wrong) = audit.end(&mut engine, &usage_reader);
             figures.reached.rows(compared);
-            wrong.into_iter().for_each(|why| findings.add(Anomaly::StaleState, || why));
+            for why in wrong {
+                findings.add(Anomaly::StaleState, || why);
+            }
         }
         let of = |changelog: Changelog| -> Rows {
             rows.iter().filter(|(key, _)| keys::changelog(key) == changelog && *key != keys::meta()).cloned().collect()

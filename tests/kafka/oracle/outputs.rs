@@ -185,7 +185,7 @@ pub fn compare(
     // come back the second time, so that a record may say something else under the same id; and discounts may be cut into
     // other lines.
     let may_differ = deployment.plan.tiers.is_some();
-    let mut others = HashMap::new();
+    let mut others = BTreeMap::new();
     for topic in OUTPUTS {
         let name = deployment.topic(topic);
         scan(deployment.bootstrap(), &name, all(), Isolation::Uncommitted, |read| {
