@@ -28,7 +28,8 @@ pub fn refused_gate(
     (content, category, toll): (&Content, Option<&Category>, &Toll),
     at: Timestamp,
 ) -> Option<Timestamp> {
-    if known.number.refusals.is_empty() {
+    // The older format has no room for them: what is told may not depend on when it was last restarted.
+    if known.number.refusals.is_empty() || !context.counts_in_flight {
         return None;
     }
     let sending = Sending {
