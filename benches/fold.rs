@@ -146,7 +146,9 @@ fn messages_on_disk(stream: &Stream) -> [f64; 2] {
         let directory = tempfile::tempdir().expect("a directory");
         let mut store = Rocks::open(directory.path(), 64 << 20).expect("a new store");
         let mut batch = Batch::default();
-        rows(kind).iter().for_each(|(key, row)| batch.put(key, row));
+        for (key, row) in &rows(kind) {
+            batch.put(key, row);
+        }
         store.commit(batch).expect("the disk has room");
         store.compact().expect("the disk has room");
         let files = std::fs::read_dir(directory.path()).expect("its directory").flatten();
