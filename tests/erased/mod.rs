@@ -140,7 +140,7 @@ impl Forms {
     pub fn new() -> Self {
         let mut forms = vec![("an id of the platform's".to_owned(), ENCODED.as_bytes().to_vec())];
         for name in [PHONE, SCOPED, PARENT] {
-            let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let hex = name.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
             forms.push((format!("{name} in hexadecimal capitals"), hex.to_uppercase().into_bytes()));
             forms.push((format!("{name} in hexadecimal"), hex.into_bytes()));
             for before in 0..3 {

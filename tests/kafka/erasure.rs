@@ -68,7 +68,9 @@ impl Erasure {
 
     /// Sends what happens, and waits until it is folded.
     fn fold(&mut self, events: &[Event<'_>]) {
-        events.iter().for_each(|event| self.loader.event(event));
+        for event in events {
+            self.loader.event(event);
+        }
         self.drain();
     }
 

@@ -103,7 +103,7 @@ fn is_of(budget: &Budget, number: &NumberId) -> bool {
 
 /// The notice that little is left of a budget, if that is a bound of its own.
 fn low(budget: &Budget, of: BudgetOf) -> Option<Notice> {
-    (budget.low < budget.amount).then(|| Notice::BudgetLow(BudgetOf { bound: budget.low, ..of }))
+    (budget.low < budget.amount).then_some(Notice::BudgetLow(BudgetOf { bound: budget.low, ..of }))
 }
 
 /// The notice that more than a budget was spent.
