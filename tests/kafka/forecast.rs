@@ -37,7 +37,7 @@ fn totals(answer: &Value) -> Vec<(String, String, i64)> {
 fn campaigns_are_answered_by_who_folds_the_events_and_each_once() {
     let broker = shared_broker();
     let deployment =
-        Deployment::create(&broker, Plan { name: "asked", partitions: 2, questions: true, ..Plan::default() });
+        Deployment::create(&broker, Plan { name: "campaigns", partitions: 2, questions: true, ..Plan::default() });
     let mut loader = Loader::of(&deployment);
     messages(NUMBER, 0..30, wall(), |event| loader.event(event));
     loader.finish();
