@@ -96,7 +96,7 @@ fn a_message_is_explained_from_the_ask_to_the_line() {
          2026-10-07T14:00:00Z time passed
          - service_window closed at 2026-10-07T14:00:00Z (expired)
          Verdict 5c750a838badece27bb5a1cdf0f596d3 (reply-ana)
-         31. service_window_open permits, by event 6545ec6f0370cdd31031f1b7a52e7ed6 at examples/day/webhooks.ndjson:5
+         32. service_window_open permits, by event 6545ec6f0370cdd31031f1b7a52e7ed6 at examples/day/webhooks.ndjson:5
          Message wamid.DAY003
          rule: E5, in force from 2026-10-01 (NTM; PRICE-SEP; PRICE-OCT; ST 2026-09-14 (rules.md 1.7))
          when it was sent: service window open, free entry point closed
@@ -187,11 +187,11 @@ fn reasons_that_are_outweighed_are_told_in_their_place() {
          - consent to marketing: refused at 2026-10-06T13:00:00Z, by user_preferences
          - verdict blocked: marketing_opted_out
          reasons in order of precedence:
-         10. marketing_opted_out blocks, as the platform's code 131050 would, by user_preferences
-         30. template_approved permits; outweighed
-         31. service_window_open permits, by event
+         11. marketing_opted_out blocks, as the platform's code 131050 would, by user_preferences
+         31. template_approved permits; outweighed
+         32. service_window_open permits, by event
          ; outweighed
-         36. no_opt_in_record warns",
+         45. no_opt_in_record warns",
     );
 }
 
