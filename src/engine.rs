@@ -241,7 +241,7 @@ fn context_of<'a>(
         partition_time,
         input_stale: stale.input,
         reference_stale: stale.reference,
-        counts_in_flight: setup.write_format >= WriteFormat::Second,
+        rows_hold_all: setup.write_format >= WriteFormat::Second,
         usage,
     }
 }

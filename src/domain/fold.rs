@@ -650,7 +650,7 @@ impl Fold<'_, '_> {
     fn depart(&mut self, contact: &Contact, message: &mut Message) {
         let arrived = message.charge_instant().is_some() || message.failed.is_some() || message.settled_at.is_some();
         let share = message.participant.is_some();
-        if arrived || share || message.in_flight.is_some() || !self.context.counts_in_flight {
+        if arrived || share || message.in_flight.is_some() || !self.context.rows_hold_all {
             return;
         }
         if let (Some(accepted_at), Some(content)) = (message.accepted_at, &message.content) {

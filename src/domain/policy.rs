@@ -136,8 +136,9 @@ pub struct Context<'a> {
     pub input_stale: bool,
     /// Whether what is known of accounts and templates may be too old to rest a verdict on.
     pub reference_stale: bool,
-    /// Whether sends on their way are counted.
-    pub counts_in_flight: bool,
+    /// Whether rows hold all that is known. The older format has no room for sends on their way and for what was refused
+    /// to a number: what a restart would forget decides nothing.
+    pub rows_hold_all: bool,
     /// What is used of limits and budgets.
     pub usage: &'a dyn Usage,
 }

@@ -477,7 +477,7 @@ impl Known<'_> {
         let look = Looks { context, account, window: &contact.window, cut: number.coexistence_since };
         let opens = !joins && contact.entry.would_open(at, &look);
         // Sends on their way are delivered before this one; by another month all of them are.
-        let counts = context.counts_in_flight && context.rules.has_free_service_messages(days);
+        let counts = context.rows_hold_all && context.rules.has_free_service_messages(days);
         let in_flight = |month: Month| {
             let now = if asked_at == at { days } else { Days::of(context.zones, account.zone, asked_at) };
             let before = counts && now.first.month() == month && now.last.month() == month;

@@ -77,9 +77,6 @@ pub struct Plan {
     pub tiers: Option<[u64; 2]>,
     /// Lines for `[limits]`.
     pub limits: String,
-    /// Whether its processes write rows of several formats. Verdicts of the first know less, and of what it has forgotten
-    /// they go on knowing less: no fold from the log alone comes to the same ones.
-    pub mixed_formats: bool,
 }
 
 impl Default for Plan {
@@ -99,7 +96,6 @@ impl Default for Plan {
             questions: false,
             tiers: None,
             limits: String::new(),
-            mixed_formats: false,
         }
     }
 }

@@ -161,7 +161,7 @@ pub fn check(deployment: &Deployment) -> Figures {
                 format!("{topic:?}, partition {partition}: {:?} is noted, and not `{note}`", notes.get(&partition))
             });
         }
-        if let ([input], false) = (&records[..], deployment.plan.mixed_formats) {
+        if let [input] = &records[..] {
             let log = (input, &charges(deployment, partition)[..]);
             oracle.fold(partition, log, (&changelog, &mut usage), &mut expected, (&mut figures, &mut findings));
         } else {
@@ -172,7 +172,7 @@ pub fn check(deployment: &Deployment) -> Figures {
         check_stores(deployment, partition, &changelog, &mut figures, &mut findings);
     }
     check_charges_position(&positions, deployment, &mut findings);
-    if inputs.len() == 1 && !deployment.plan.mixed_formats {
+    if inputs.len() == 1 {
         compare(deployment, &oracle.reader, &mut expected, &mut figures, &mut findings);
     } else {
         oracle.check_without_order(deployment, asks, &mut figures, &mut findings);

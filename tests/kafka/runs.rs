@@ -71,7 +71,7 @@ fn two_processes_share_the_partitions() {
 #[test]
 fn a_new_format_of_state_can_be_taken_back() {
     let broker = shared_broker();
-    let deployment = Deployment::create(&broker, Plan { name: "upgraded", mixed_formats: true, ..Plan::default() });
+    let deployment = Deployment::create(&broker, Plan { name: "upgraded", ..Plan::default() });
     let settings = traffic(4, 24_000, 600);
     let mut loader = Loader::of(&deployment);
     loader.references(&deployment, &settings);

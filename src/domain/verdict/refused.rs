@@ -28,8 +28,7 @@ pub fn refused_gate(
     (content, category, toll): (&Content, Option<&Category>, &Toll),
     at: Timestamp,
 ) -> Option<Timestamp> {
-    // The older format has no room for them: what is told may not depend on when it was last restarted.
-    if known.number.refusals.is_empty() || !context.counts_in_flight {
+    if known.number.refusals.is_empty() || !context.rows_hold_all {
         return None;
     }
     let sending = Sending {

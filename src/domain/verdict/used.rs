@@ -59,7 +59,7 @@ pub fn messaging_gate(
     let own = limits::own(&known.number.id);
     let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
     let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
-    let in_flight = context.counts_in_flight.then(|| known.number.in_flight.count(Uses::MessagingLimit, asked_at));
+    let in_flight = context.rows_hold_all.then(|| known.number.in_flight.count(Uses::MessagingLimit, asked_at));
     let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
         && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
     // Whoever was written to within the day counts already.

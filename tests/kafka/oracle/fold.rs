@@ -8,6 +8,7 @@ use tollgate::codec::ask::MalformedAsk;
 use tollgate::codec::charge::Charged;
 use tollgate::codec::frame::{Framing, Writers};
 use tollgate::codec::schema::RecordSchema;
+use tollgate::codec::state::WriteFormat;
 use tollgate::codec::{charge, event, ids, partitioner, records, reference, schema};
 use tollgate::config::Config;
 use tollgate::domain::reference::Reference;
@@ -20,6 +21,7 @@ use tollgate::store::keys::{self, Changelog};
 use tollgate::store::{Memory, Store};
 use tollgate::stream::Topic;
 use tollgate::worker::Framers;
+use tollgate::worker::position::Position;
 use tollgate::zones::Zones;
 
 use super::changelog::{Changelogs, Rows};
@@ -37,6 +39,8 @@ const USAGE_EVERY: Millis = Millis::minutes(1);
 /// Everything the fold needs.
 pub struct Oracle {
     setup: Arc<Setup>,
+    /// The same for processes that write rows of the first format.
+    first: Arc<Setup>,
     config: Shared,
     framers: Framers,
     publisher: Publisher,
@@ -94,7 +98,9 @@ impl Oracle {
     pub fn of(deployment: &Deployment) -> Self {
         let Config { name, enforced, mut setup, stream, keep_payload, .. } = deployment.config();
         setup.memory = 1 << 30;
+        setup.write_format = WriteFormat::Second;
         let setup = Arc::new(setup);
+        let first = Setup { write_format: WriteFormat::First, memory: setup.memory, ..deployment.config().setup };
         let Plan { partitions, by_log, .. } = deployment.plan;
         let registered = Registered::of(deployment);
         let framing = |topic| match &registered {
@@ -106,6 +112,7 @@ impl Oracle {
         Self {
             publisher: Publisher::new(Arc::clone(&setup), Zones::new(), name, enforced),
             setup,
+            first: Arc::new(first),
             config: Shared { partitions, input: stream.inputs[0].clone(), keep_payload, by_log },
             framers: Framers::new(framing).expect("schemas of ours"),
             writers: Writers::of(schema::EVENT).expect("a schema of ours"),
@@ -142,6 +149,14 @@ impl Oracle {
         Arc::clone(found.expect("a watermark of the reference topics"))
     }
 
+    /// The engine of a process that writes rows of the second format, or of the first.
+    fn open(&self, is_first: bool, store: Memory) -> Engine<Memory> {
+        let setup = if is_first { &self.first } else { &self.setup };
+        let (engine, _) =
+            Engine::open(Arc::clone(setup), Zones::new(), Arc::default(), store).expect("memory, and rows of ours");
+        engine
+    }
+
     /// Folds a partition as its commit records say that it was read, with what was known in each transaction.
     pub fn fold(
         &self,
@@ -151,8 +166,9 @@ impl Oracle {
         expected: &mut Outputs,
         (figures, findings): (&mut Figures, &mut Findings),
     ) {
-        let opened = Engine::open(Arc::clone(&self.setup), Zones::new(), Arc::default(), Memory::default());
-        let (engine, _) = opened.expect("memory");
+        let of_first = |commit: &Position| commit.charges.is_none();
+        let mut is_first = changelog.commits.first().is_some_and(of_first);
+        let engine = self.open(is_first, Memory::default());
         let place = |told: &Told| partitioner::partition(told.owner().as_bytes(), self.config.partitions);
         let told: Vec<Told> = usage.all().filter(|told| place(told) == partition).cloned().collect();
         // Commit records of the older format do not tell when charges were booked.
@@ -162,6 +178,12 @@ impl Oracle {
         let mut fold = Fold { oracle: self, partition, engine, outputs: Vec::new(), expected, audit };
         let (mut next, mut booked, mut read) = (0, 0, BTreeMap::new());
         for (commit, time) in changelog.commits.iter().zip(&changelog.times) {
+            // Another process, which knows what the rows say and nothing else: those of the first format have no room for all.
+            if of_first(commit) != is_first {
+                is_first = !is_first;
+                let store = fold.engine.into_store();
+                fold.engine = self.open(is_first, store);
+            }
             fold.engine.refer_to(self.reference(commit.watermark));
             read.extend(commit.usage.iter().copied());
             fold.engine.use_usage(usage.at(&read));
