@@ -1,6 +1,6 @@
 //! A broker, deployments on it with topics of their own, and their processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -124,6 +124,9 @@ pub struct Deployment {
     write_format: AtomicU8,
 }
 
+/// The names of all deployments.
+static NAMED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+
 impl Deployment {
     /// Makes the topics.
     pub fn create(broker: &Broker, plan: Plan) -> Self {
@@ -134,6 +137,9 @@ impl Deployment {
 
     /// Leaves it to somebody else to make the topics.
     pub fn planned(broker: &Broker, plan: Plan) -> Self {
+        // Topics have its name, so that two of one name would read each other's.
+        let is_new = NAMED.lock().unwrap_or_else(PoisonError::into_inner).insert(plan.name);
+        assert!(is_new, "two deployments have the name `{}`", plan.name);
         let directory = tempfile::Builder::new().prefix("tollgate-deployment-").tempdir().expect("a directory");
         let tiers = plan.tiers.map(|begins| rules::write_tiers(directory.path(), &begins));
         let cards = rules::cards().into_iter().chain(tiers.unwrap_or_default()).collect();

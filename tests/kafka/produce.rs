@@ -108,15 +108,11 @@ impl Loader {
         record.partition = partition;
         let mut unknown = 0;
         while let Err((error, back)) = self.producer.send(record) {
-            // A topic that was just made may be known here without its partitions, until somebody asks again.
+            // A topic that was just made may not be known here with all its partitions yet.
             let is_new = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition));
             let full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
-            assert!(full || (is_new && unknown < 100), "`{topic}` takes records: {error}");
-            if is_new {
-                unknown += 1;
-                let _ = self.producer.client().fetch_metadata(Some(topic), Duration::from_secs(5));
-                std::thread::sleep(Duration::from_millis(200));
-            }
+            unknown += u32::from(is_new);
+            assert!(full || (is_new && unknown < 6_000), "`{topic}` takes records: {error}");
             record = back;
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{CloseReason, Contact, Context, Effect, Event, Fold, Moved, Number, Transition, What, WindowEdge};
-use super::{closed_click, closed_free, conversation_edge, service_edge};
+use super::tell::{closed_click, closed_free, conversation_edge, service_edge};
+use super::{Contact, Context, Event, Fold, Moved, Number};
+use crate::domain::effect::{CloseReason, Effect, Transition, What, WindowEdge};
 use crate::domain::id::ContactKey;
 use crate::domain::identity::Rank;
 use crate::domain::pair::Burst;
