@@ -10,6 +10,7 @@ mod tell;
 
 use std::sync::Arc;
 
+use self::lines::recipient;
 use super::billing;
 use super::contact::{Choice, Consent, ConsentSource, Contact};
 use super::content::{Category, Content};
@@ -36,8 +37,6 @@ use super::rules::openers::InboundKind;
 use super::time::{Days, Millis, Timestamp};
 use super::verdict::{self, Answer, Known};
 use super::window::{self, Moved, WindowAt};
-
-use lines::recipient;
 pub use merge::{Called, erase, unite};
 
 /// How many templates paused by pacing are remembered of a number; the oldest is forgotten first.

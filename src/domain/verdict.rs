@@ -8,6 +8,10 @@ mod reason;
 mod refused;
 mod used;
 
+use self::gates::{
+    account_gate, consent_gate, content_gate, held_back_gate, one_template_gate, payment_gate, rate_gate,
+    recipient_gate, supporting_reasons, template_gate,
+};
 use super::billing::{self, Allowance, Circumstances, ListPrice, NoPrice, Prediction, Toll};
 use super::contact::{Choice, Contact};
 use super::content::{Category, Content, Template};
@@ -23,10 +27,6 @@ use super::rules::markets::Market;
 use super::rules::templates::{Pause, TemplateState};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
-use gates::{
-    account_gate, consent_gate, content_gate, held_back_gate, one_template_gate, payment_gate, rate_gate,
-    recipient_gate, supporting_reasons, template_gate,
-};
 pub use reason::{Cited, Effect, Reason};
 pub use used::{BudgetUse, Limits};
 
