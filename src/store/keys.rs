@@ -135,6 +135,17 @@ pub fn changelog(key: &[u8]) -> Changelog {
     }
 }
 
+/// What the key begins with of a row that is looked for together with others while events are folded: those of a contact,
+/// or of a count. Nothing for a row that is got by its key, or only looked for when a store is opened.
+#[must_use]
+pub fn together(key: &[u8]) -> Option<&[u8]> {
+    match key.first() {
+        Some(&SENT) => key.get(..9),
+        Some(&HALF_HOUR) => key.get(..17),
+        _ => None,
+    }
+}
+
 /// A name of a contact.
 #[must_use]
 pub fn alias(alias: AliasHash) -> Key {

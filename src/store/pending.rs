@@ -22,6 +22,8 @@ pub struct Pending<S> {
     batches: Vec<Batch>,
     /// The last change of every key.
     latest: HashTable<Place>,
+    /// The changes of keys that are looked for together, in order: there may be hundreds of thousands of others.
+    together: HashTable<Vec<Place>>,
     hashing: RandomState,
     bytes: usize,
     behind: S,
@@ -46,11 +48,39 @@ impl Place {
     }
 }
 
+/// What the keys of changes that are looked for together begin with.
+fn beginning<'a>(places: &[Place], batches: &'a [Batch]) -> Option<&'a [u8]> {
+    places.first().and_then(|place| keys::together(place.key(batches)))
+}
+
 impl<S: Store> Pending<S> {
     /// A store with nothing in front of it.
     pub fn new(behind: S) -> Self {
-        let (latest, hashing) = (HashTable::new(), RandomState::default());
-        Self { batches: Vec::new(), latest, hashing, bytes: 0, behind, damaged: Cell::new(false) }
+        let (latest, together, hashing) = (HashTable::new(), HashTable::new(), RandomState::default());
+        Self { batches: Vec::new(), latest, together, hashing, bytes: 0, behind, damaged: Cell::new(false) }
+    }
+
+    /// The rows that wait with keys that begin so, from a key on, in order.
+    fn waiting(&self, prefix: &[u8], start: &[u8]) -> Vec<(&[u8], Option<&[u8]>)> {
+        let batches = &self.batches;
+        let wanted = |(key, _): &(&[u8], _)| key.starts_with(prefix) && *key >= start;
+        let mut rows: Vec<_> = if keys::together(prefix) == Some(prefix) {
+            let alike = |places: &Vec<Place>| beginning(places, batches) == Some(prefix);
+            let places = self.together.find(self.hashing.hash_one(prefix), alike);
+            places.into_iter().flatten().map(|place| place.of(batches)).filter(wanted).collect()
+        } else {
+            self.latest.iter().map(|place| place.of(batches)).filter(wanted).collect()
+        };
+        // The last change of a key stands behind the ones before.
+        rows.sort_by_key(|(key, _)| *key);
+        rows.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                *earlier = *later;
+            }
+            same
+        });
+        rows
     }
 
     /// About how many bytes wait.
@@ -98,6 +128,7 @@ impl<S: Store> Pending<S> {
         if !matches!(written, Err(Error::Full(_))) {
             self.batches.clear();
             self.latest.clear();
+            self.together.clear();
             self.bytes = 0;
         }
         self.note(written)
@@ -114,10 +145,7 @@ impl<S: Store> Store for Pending<S> {
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-        let start = from.max(prefix);
-        let places = self.latest.iter().map(|place| place.of(&self.batches));
-        let mut waiting: Vec<_> = places.filter(|(key, _)| key.starts_with(prefix) && *key >= start).collect();
-        waiting.sort_unstable_by_key(|(key, _)| *key);
+        let waiting = self.waiting(prefix, from.max(prefix));
         // Each row that waits may hide one behind.
         let behind = self.note(self.behind.scan(prefix, from, limit.saturating_add(waiting.len())))?;
         let mut found = Vec::with_capacity(behind.len());
@@ -150,7 +178,7 @@ impl<S: Store> Store for Pending<S> {
         self.bytes += batch.bytes() + BESIDES * batch.len();
         let number = self.batches.len();
         self.batches.push(batch);
-        let Self { batches, latest, hashing, .. } = self;
+        let Self { batches, latest, together, hashing, .. } = self;
         for change in batches.last().into_iter().flat_map(|batch| &batch.changes) {
             let place = Place { batch: number, change: *change };
             let key = place.key(batches);
@@ -160,6 +188,11 @@ impl<S: Store> Store for Pending<S> {
                 hashbrown::hash_table::Entry::Vacant(free) => {
                     free.insert(place);
                 }
+            }
+            if let Some(alike) = keys::together(key) {
+                let is_alike = |places: &Vec<Place>| beginning(places, batches) == Some(alike);
+                let hash = |places: &Vec<Place>| hashing.hash_one(beginning(places, batches).unwrap_or_default());
+                together.entry(hashing.hash_one(alike), is_alike, hash).or_insert_with(Vec::new).get_mut().push(place);
             }
         }
         Ok(())
@@ -177,6 +210,7 @@ impl<S: Store> Store for Pending<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::{ContactNumber, MessageKey};
     use crate::store::Memory;
 
     fn batch(rows: &[(&str, Option<&str>)]) -> Batch {
@@ -188,6 +222,45 @@ mod tests {
             }
         }
         batch
+    }
+
+    /// What a round of the test below changes: a few rows of three contacts and of two counts, again and again.
+    fn round(number: u64) -> Batch {
+        let mut rows = Batch::default();
+        for row in 0..5 {
+            let draw = (number * 5 + row).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let (owner, name) = (draw % 3, (draw / 3 % 4) as u8);
+            let key = if draw & 64 == 0 {
+                keys::sent(ContactNumber(owner), i64::from(name), MessageKey([name; 16]))
+            } else {
+                keys::half_hour([name % 2; 16], name.into())
+            };
+            if draw & 128 == 0 { rows.delete(&key) } else { rows.put(&key, &number.to_be_bytes()) }
+        }
+        rows
+    }
+
+    #[test]
+    fn rows_that_are_looked_for_together_are_found_as_in_one_store() {
+        let (mut whole, mut pending) = (Memory::default(), Pending::new(Memory::default()));
+        let mut found = 0;
+        for number in 0..90 {
+            whole.commit(round(number)).expect("memory never fails");
+            pending.commit(round(number)).expect("memory never fails");
+            for contact in (0..3).map(ContactNumber) {
+                let (all, from) = (keys::sent_to(contact), keys::sent(contact, 2, MessageKey([0; 16])));
+                let half_hours = keys::half_hours([contact.0 as u8; 16]);
+                for (prefix, from) in [(&all, &all), (&all, &from), (&half_hours, &half_hours)] {
+                    let expected = whole.scan(prefix, from, usize::MAX).expect("memory never fails");
+                    found += expected.len();
+                    assert_eq!(pending.scan(prefix, from, usize::MAX).expect("memory"), expected, "round {number}");
+                }
+            }
+            if number % 7 == 6 {
+                pending.write_out(b"here").expect("memory never fails");
+            }
+        }
+        assert!(found > 300, "{found}");
     }
 
     /// A store on a disk that may be full.
