@@ -67,20 +67,24 @@ impl ChangelogReader {
         Self { gone, ..self }
     }
 
-    /// Whether everything is read that the log holds now.
+    /// Where the partitions end now.
     ///
     /// # Errors
     /// If the brokers cannot be asked.
-    pub fn is_at_end(&self) -> Result<bool, Failure> {
-        for (slot, position) in &self.positions {
+    pub fn ends(&self) -> Result<Vec<(Slot, NextOffset)>, Failure> {
+        let end = |slot: &Slot| {
             let name = self.names.name(slot.topic);
             let found = self.data.consumer().fetch_watermarks(name, number(slot.partition), QUESTION);
             let (_, high) = found.map_err(|error| Failure::Busy(format!("the end of `{name}`: {error}")))?;
-            if position.offset() < high {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            Ok((*slot, NextOffset::at(high).unwrap_or(NextOffset::START)))
+        };
+        self.positions.keys().map(end).collect()
+    }
+
+    /// Whether everything before some ends is read.
+    #[must_use]
+    pub fn has_read(&self, ends: &[(Slot, NextOffset)]) -> bool {
+        ends.iter().all(|(slot, end)| self.positions.get(slot).is_some_and(|position| end <= position))
     }
 }
 

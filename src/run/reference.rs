@@ -121,11 +121,12 @@ pub fn start(settings: &Settings, names: &Arc<Names>, schemas: Schemas, around: 
                     }
                 };
                 let failed = trouble.clone();
-                let is_read = || match failed {
+                let ends = || match failed {
                     Some(why) => Err(Failure::Busy(why)),
-                    None => follower.reader.is_at_end().map(|at_end| at_end && !follower.is_behind()),
+                    None => follower.reader.ends(),
                 };
-                if let Some(change) = freshness.look(began.elapsed(), is_read) {
+                let is_read = |ends: &Vec<_>| !follower.is_behind() && follower.reader.has_read(ends);
+                if let Some(change) = freshness.look(began.elapsed(), ends, is_read) {
                     let stale = matches!(change, Change::Stale(_));
                     latest.set_stale(stale);
                     health.reference_is(stale);

@@ -9,7 +9,7 @@ use tollgate::codec::{records, schema};
 use tollgate::stream::Topic;
 
 use crate::cluster::{Deployment, Plan, Process, now, shared_broker};
-use crate::produce::{Loader, traffic};
+use crate::produce::{Loader, known, traffic};
 use crate::reading::{Isolation, Positions, scan};
 use crate::registry_server::{Mood, RegistryServer};
 
@@ -68,4 +68,27 @@ fn nothing_is_folded_before_the_registry_tells_how_to_read_accounts_and_template
     let asked = registry.requests();
     let schemas = asked.iter().filter(|request| request.starts_with("GET /schemas/ids/")).count();
     assert_eq!(schemas, 2, "each schema is asked for until it is told, and not again: {asked:?}");
+}
+
+/// What ledgers tell of what is used comes all the time, so that nobody who follows it is ever at its end for long.
+#[test]
+fn what_grows_all_the_time_is_no_reason_to_doubt_what_is_known() {
+    let broker = shared_broker();
+    let settings = "reference_patience = \"7s\"\n";
+    let deployment = Deployment::create(&broker, Plan { name: "growing", settings, ..Plan::default() });
+    let traffic = traffic(9, 100, 10);
+    let known = known(&traffic);
+    let mut loader = Loader::of(&deployment);
+    loader.references(&deployment, &traffic);
+    let mut process = deployment.start("a");
+    let (began, topic) = (now(), deployment.topic(Topic::Accounts));
+    while began.elapsed() < Duration::from_secs(20) {
+        known.accounts.iter().for_each(|account| loader.account(&topic, account));
+        loader.finish();
+        process.assert_runs();
+    }
+    let said = process.said();
+    assert!(said.contains("reference topics read to their end"), "{said}");
+    assert!(!said.contains("verdicts that rest on the reference topics are unknown"), "{said}");
+    process.terminate();
 }
