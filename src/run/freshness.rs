@@ -106,6 +106,7 @@ mod tests {
         }
         let stale: Vec<_> = (1_000..1_200).step_by(5).filter_map(|now| Some((now, look(now, now - 998)?))).collect();
         assert!(matches!(stale[..], [(1_060, Change::Stale(_))]), "{stale:?}");
-        assert_eq!(look(1_300, 2), Some(Change::Fresh));
+        assert_eq!(look(1_300, 2), None, "what is read is as of long ago");
+        assert_eq!(look(1_305, 2), Some(Change::Fresh));
     }
 }
