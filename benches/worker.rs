@@ -273,8 +273,8 @@ fn shared(zones: &Zones) -> Shared {
         heartbeats: false,
         gateway_silence: None,
         forecasts: None,
-        // A month passes here in seconds. What is used would be told at every other event if it were told every minute of it;
-        // at this rate of events a deployment tells it less often than this, by events.
+        // A month passes here in seconds. Told every minute of it, what is used would be told about once in twenty events; a
+        // deployment at this rate of events tells it less often than this, by events.
         usage_every: tollgate::domain::time::Millis::days(1),
         closing: Closing { age: Duration::from_millis(100), records: 50_000, bytes: 16 << 20 },
         checkpoint: Checkpoint { bytes: 8 << 20, age: Duration::from_secs(10) },

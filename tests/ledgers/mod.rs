@@ -10,6 +10,8 @@ use std::sync::Arc;
 use tollgate::codec::frame::Writers;
 use tollgate::codec::{records, usage};
 use tollgate::domain::ledger::usage::Snapshot;
+use tollgate::domain::reference::Reference;
+use tollgate::domain::rules::limits::MessagingLimit;
 use tollgate::domain::time::{Millis, Timestamp};
 use tollgate::engine::Engine;
 use tollgate::engine::ledger::{Posted, Used};
@@ -137,13 +139,24 @@ impl<'t> Audit<'t> {
         self.changed.insert(key, now);
     }
 
-    /// After time has moved to an instant: looks for what was told as of then. `write` makes the record.
-    pub fn after(&mut self, now: Timestamp, write: impl Fn(&Used) -> Vec<u8>) {
+    /// After time has moved to an instant: looks for what was told as of then. `known` tells limits, and `write` makes the
+    /// record.
+    pub fn after(&mut self, now: Timestamp, known: &Reference, write: impl Fn(&Used) -> Vec<u8>) {
         if let Some(left) = self.left.get_mut(&now) {
             let before = left.len();
             left.retain(|told| {
-                // What has not changed is not said again.
-                let said = self.said.get(&told.key).map(|used| Used { as_of: now, ..used.clone() });
+                // What has not changed is not said again, and the limit may be another one since. Where nobody counts, it
+                // decides whether nobody is what is told.
+                let said = self.said.get(&told.key).map(|used| {
+                    let limit = known.messaging_limit(&used.scope, now);
+                    let nobody = limit.and_then(MessagingLimit::people).map(|_| 0);
+                    Used {
+                        as_of: now,
+                        limit,
+                        people: used.people.filter(|people| *people > 0).or(nobody),
+                        ..used.clone()
+                    }
+                });
                 said.is_none_or(|used| write(&used) != told.value)
             });
             self.compared += (before - left.len()) as u64;

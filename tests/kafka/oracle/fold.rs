@@ -410,7 +410,7 @@ impl Fold<'_> {
                 Posted::Used(used) => self.audit.says(*used),
             }
         }
-        self.audit.after(now, |used: &Used| {
+        self.audit.after(now, self.engine.reference(), |used: &Used| {
             let mut bytes = Vec::new();
             oracle.framers.usage.write(&oracle.publisher.used(used), &mut bytes).expect("a row can be written");
             bytes

@@ -256,7 +256,7 @@ impl Fold<'_> {
             }
         }
         let (publisher, framer) = (&self.publisher, &self.shared.framers.usage);
-        self.audit.after(now, |used: &Used| {
+        self.audit.after(now, self.engine.reference(), |used: &Used| {
             let mut bytes = Vec::new();
             framer.write(&publisher.used(used), &mut bytes).expect("a row");
             bytes
