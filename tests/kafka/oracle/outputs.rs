@@ -39,6 +39,15 @@ pub fn name_of(topic: Topic, partition: u32, key: Option<&[u8]>, value: Option<&
     ids::hash(&[&there, &partition.to_be_bytes(), key.unwrap_or_default(), value.unwrap_or_default()])
 }
 
+/// An output that must not be there.
+struct Stranger {
+    topic: Topic,
+    partition: u32,
+    offset: i64,
+    id: Option<[u8; 16]>,
+    says: String,
+}
+
 /// Reads outputs.
 pub struct Ids {
     pub verdicts: Writers,
@@ -107,6 +116,15 @@ impl Ids {
         }
     }
 
+    /// The reasons that a verdict gives, in words; of another output nothing.
+    fn reasons(&self, topic: Topic, read: &Read<'_>) -> String {
+        let verdict = (topic == Topic::Verdicts).then(|| self.verdicts.read::<records::Verdict<'_>>(read.value?).ok());
+        verdict.flatten().map_or_else(String::new, |verdict| {
+            let codes: Vec<&str> = verdict.reasons.iter().map(|reason| reason.code.as_str()).collect();
+            format!("; it says {} for {codes:?}", verdict.verdict.as_str())
+        })
+    }
+
     /// The id of an output; nothing where it has none.
     pub fn id(&self, topic: Topic, read: &Read<'_>) -> Option<[u8; 16]> {
         let value = read.value?;
@@ -150,20 +168,30 @@ pub fn compare(
                         )
                     });
                 }
-                None => strangers.push((topic, read.partition, read.offset, reader.id(topic, &read))),
+                None => strangers.push(Stranger {
+                    topic,
+                    partition: read.partition,
+                    offset: read.offset,
+                    id: reader.id(topic, &read),
+                    says: reader.reasons(topic, &read),
+                }),
             }
         });
     }
     if !strangers.is_empty() {
         let ids: BTreeMap<(Topic, [u8; 16]), From> =
             expected.values().filter_map(|known| Some(((known.topic, known.id?), known.from))).collect();
-        for (topic, partition, offset, id) in strangers {
+        for Stranger { topic, partition, offset, id, says } in strangers {
             match id.and_then(|id| ids.get(&(topic, id))) {
                 Some(from) => findings.add(Anomaly::StaleState, || {
-                    format!("{topic:?}, partition {partition}, offset {offset}: it is not what follows from {from:?}")
+                    format!(
+                        "{topic:?}, partition {partition}, offset {offset}: it is not what follows from {from:?}{says}"
+                    )
                 }),
                 None => findings.add(Anomaly::AbortedRead, || {
-                    format!("{topic:?}, partition {partition}, offset {offset}: it follows from nothing in the log")
+                    format!(
+                        "{topic:?}, partition {partition}, offset {offset}: it follows from nothing in the log{says}"
+                    )
                 }),
             }
         }
