@@ -5,9 +5,11 @@
 //! [`Engine::fold`] folds the record, and [`Engine::commit`] makes everything so far durable, with the
 //! caller's own position in the same batch. What the caller publishes it must have made durable before.
 
+mod earlier;
 pub mod forecast;
 mod home;
 mod identity;
+mod keep;
 pub mod ledger;
 mod look;
 mod meta;
@@ -16,7 +18,7 @@ mod sent;
 mod table;
 mod timers;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -28,13 +30,13 @@ use crate::codec::state::{self, AliasRow, ContactRow, NumberIndex, WriteFormat};
 use crate::domain::contact::Contact;
 use crate::domain::effect::{Effect, What};
 use crate::domain::event::{About, Event, Happening, Status};
-use crate::domain::fold::{self, Disturbed, Held, News};
+use crate::domain::fold::{self, Held};
 use crate::domain::id::{AliasHash, ContactNumber, MessageKey, NumberId, Participant, WaId};
 use crate::domain::identity::{Alias, Rank};
 use crate::domain::ledger::Scope;
 use crate::domain::ledger::usage::{Person, Snapshot, Usage};
 use crate::domain::ledger::volume::HalfHour;
-use crate::domain::message::{Message, NOTED_EARLY, Request, TIME_TO_LIVE};
+use crate::domain::message::{Message, Request};
 use crate::domain::money::Currency;
 use crate::domain::number::Number;
 use crate::domain::policy::{Context, Policy};
@@ -42,11 +44,12 @@ use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
 use crate::domain::rules::limits::{self, MessagingLimit};
-use crate::domain::time::{Date, Days, Millis, Timestamp, Zone};
-use crate::store::{self, Batch, Store, keys};
+use crate::domain::time::{Days, Millis, Timestamp, Zone};
+use crate::store::{self, Store, keys};
 use crate::zones::Zones;
 use home::Homes;
 use identity::{Who, Whose};
+pub use keep::{derived_from, position_of, position_row};
 use ledger::{Booked, Facts, Ledger, Posted, Posting};
 use meta::Meta;
 use sent::SentIndex;
@@ -55,15 +58,6 @@ use timers::Timers;
 
 /// How far ahead of its arrival an event may say it happened.
 pub const FUTURE: Millis = Millis::minutes(10);
-
-/// How far back messages are looked at again.
-const LOOKED_BACK: Millis = Millis::days(15);
-
-/// How many bytes a row that is written has about, with its key.
-const ROW: usize = 96;
-
-/// How long a month's use is kept after the month: longer than anything may be late.
-const MONTHS_KEPT: Millis = Millis::days(75);
 
 /// Everything that stays as it is while events are folded.
 pub struct Setup {
@@ -456,7 +450,7 @@ impl<S: Store> Engine<S> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let (timer, ledger) = (self.timers.first(), self.ledger.next_due());
-        let told = self.usage_every.and_then(|every| self.ledger.next_told(every));
+        let told = self.usage_every.and_then(|every| self.ledger.next_told(&self.reference, every));
         timer.into_iter().chain(ledger).chain(told).min()
     }
 
@@ -562,7 +556,11 @@ impl<S: Store> Engine<S> {
         if self.ledger.next_due().is_some_and(|due| due <= until) {
             self.ledger.publish(facts, until, &mut self.posted, &self.store)?;
         }
-        if self.usage_every.and_then(|every| self.ledger.next_told(every)).is_some_and(|due| due <= until) {
+        if self
+            .usage_every
+            .and_then(|every| self.ledger.next_told(&self.reference, every))
+            .is_some_and(|due| due <= until)
+        {
             self.ledger.tell(facts, until, &mut self.posted, &self.store)?;
         }
         Ok(())
@@ -821,51 +819,6 @@ impl<S: Store> Engine<S> {
         Ok(recalled)
     }
 
-    /// Looks again at the messages that went to a contact since an instant. Returns those whose lines may be wrong now.
-    fn look_back(
-        &mut self,
-        event: &Event,
-        account: &Arc<Account>,
-        index: NumberIndex,
-        contact_number: ContactNumber,
-        since: Timestamp,
-    ) -> Result<Vec<MessageKey>, store::Error> {
-        // Where conversations are charged a message counts when it is delivered, which may be days after it was sent.
-        let late = if self.setup.rules.may_be_in_conversation(since) { TIME_TO_LIVE } else { Millis::ZERO };
-        let now = self.meta.partition_time.unwrap_or(event.occurred_at);
-        let since = (since - late).max(now - LOOKED_BACK);
-        let Some(row) = &self.contacts.row(contact_number, &self.store)?.value else {
-            return Ok(Vec::new());
-        };
-        let noted_since = since - NOTED_EARLY;
-        let mut keys = self.sent.since(contact_number, noted_since, &self.store)?;
-        if let Some(chain) = row.contact().and_then(|contact| contact.chain.as_deref()) {
-            for absorbed in &chain.absorbed {
-                keys.extend(self.sent.since(*absorbed, noted_since, &self.store)?);
-            }
-        }
-        let mut earlier = Vec::new();
-        for key in keys {
-            let row = self.messages.row(key, &self.store)?;
-            forget(&mut row.value, now);
-            let message = row.value.as_ref().filter(|message| message.known_at().is_some_and(|at| at >= since));
-            earlier.extend(message.map(|message| (key, message.clone())));
-        }
-        let context = context_of(
-            &self.setup,
-            &self.reference,
-            &self.zones,
-            usage_of(self.usage.as_ref(), &self.ledger),
-            self.stale,
-            now,
-        );
-        let Some(ContactRow::Here(_, contact)) = &mut self.contacts.row(contact_number, &self.store)?.value else {
-            return Ok(Vec::new());
-        };
-        let number = &mut self.numbers[index.0 as usize].number;
-        Ok(fold::look_back(&context, event, account, number, contact, &earlier, &mut self.effects))
-    }
-
     /// Notes to whom the message of an event went, if that is news.
     fn note_sent(&mut self, prepared: &Prepared, before: Option<Timestamp>) -> Result<(), store::Error> {
         let Some(key) = prepared.message else {
@@ -878,75 +831,6 @@ impl<S: Store> Engine<S> {
             note(&mut self.sent, key, Some(message), before);
         }
         Ok(())
-    }
-
-    /// Brings the lines of messages in line with what is known: the event's own, and those it has disturbed.
-    fn settle(
-        &mut self,
-        prepared: &Prepared,
-        index: NumberIndex,
-        now: Timestamp,
-        own: Option<MessageKey>,
-        disturbed: Vec<MessageKey>,
-    ) -> Result<(), store::Error> {
-        let event = &prepared.event;
-        let news = self.news(prepared, &disturbed)?;
-        let context = context_of(
-            &self.setup,
-            &self.reference,
-            &self.zones,
-            usage_of(self.usage.as_ref(), &self.ledger),
-            self.stale,
-            now,
-        );
-        let entry = &mut self.numbers[index.0 as usize];
-        let mut waiting = VecDeque::from(disturbed);
-        let mut next = own;
-        while let Some(key) = next.take().or_else(|| waiting.pop_front()) {
-            let row = self.messages.row(key, &self.store)?;
-            forget(&mut row.value, now);
-            let Some(message) = &mut row.value else {
-                continue;
-            };
-            let Some(to) = message.contact else {
-                continue;
-            };
-            let Some(contact_number) = identity::here(&mut self.contacts, to, &self.store)? else {
-                continue;
-            };
-            let row = self.contacts.row(contact_number, &self.store)?.value.as_mut();
-            let Some(contact) = row.and_then(ContactRow::contact_mut) else {
-                continue;
-            };
-            let at = message.charge_instant().unwrap_or(event.occurred_at);
-            let named = message.account.as_ref();
-            let account = entry.homes.account(&self.setup, &self.reference, &entry.number, named, at);
-            let disturbed = Disturbed { key, message, account: &account, news: news.as_ref() };
-            let before = disturbed.message.noted_at();
-            let more = fold::settle(&context, event, &mut entry.number, contact, disturbed, &mut self.effects);
-            waiting.extend(more);
-            // What it answers to may only be known now.
-            note(&mut self.sent, key, self.messages.row(key, &self.store)?.value.as_ref(), before);
-            arm(&mut self.timers, contact_number, contact, self.setup.policy.closing_lead);
-            self.messages.changed(key);
-            self.contacts.changed(contact_number);
-        }
-        Ok(())
-    }
-
-    /// What an event tells of messages that it is not about: an acceptance of every share of a message to a group, an
-    /// ask of the message that it was seen to become before.
-    fn news(&mut self, prepared: &Prepared, disturbed: &[MessageKey]) -> Result<Option<News>, store::Error> {
-        if let (Happening::SendRequested(ask), Some(key), false) =
-            (&prepared.event.happening, prepared.request, disturbed.is_empty())
-        {
-            let request = &self.requests.row(key, &self.store)?.value;
-            let asked = request.as_ref().and_then(|request| request.asked.clone());
-            return Ok(asked.map(|asked| News::Asked(ask.request.clone(), asked)));
-        }
-        let others = prepared.message.filter(|_| !disturbed.is_empty());
-        let whole = copy_of(&mut self.messages, others, &self.store)?;
-        Ok(whole.filter(|whole| !whole.shares.is_empty()).map(|whole| News::Whole(Box::new(whole))))
     }
 
     /// Takes note of the rows of its message and its request that an event has changed.
@@ -978,133 +862,6 @@ impl<S: Store> Engine<S> {
         let zones = &self.zones;
         fact.learn(Arc::make_mut(&mut self.reference), &|name| zones.find(name))
     }
-
-    /// Whether enough has changed that it should be committed.
-    #[must_use]
-    pub fn wants_commit(&self) -> bool {
-        self.contacts.is_full()
-            || self.aliases.is_full()
-            || self.messages.is_full()
-            || self.requests.is_full()
-            || self.timers.is_full()
-            || self.sent.is_full()
-    }
-
-    /// Makes everything so far durable, with the caller's position. After a crash anywhere before the batch
-    /// is written the store holds the former commit, after it this one; there is nothing between.
-    ///
-    /// # Errors
-    /// If the store cannot be written; nothing was, then.
-    pub fn commit(&mut self, position: &[u8]) -> Result<(), store::Error> {
-        let changes = self.changes(position);
-        self.keep(changes)
-    }
-
-    /// Takes out everything that has changed since the last time, with the caller's position. It must be given
-    /// back by [`Engine::keep`], unless it is all to be forgotten: then the engine is to be opened anew.
-    pub fn changes(&mut self, position: &[u8]) -> Batch {
-        let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
-        let rows = tables + self.requests.to_write() + self.timers.to_write() + self.sent.to_write() + 64;
-        let mut batch = Batch::of(rows, rows * ROW);
-        let now = self.meta.partition_time;
-        for (index, entry) in (0..).zip(&mut self.numbers) {
-            if std::mem::take(&mut entry.changed) {
-                write_number(&mut batch, NumberIndex(index), &mut entry.number, now, self.setup.write_format);
-            }
-        }
-        self.contacts.write(&mut batch);
-        self.aliases.write(&mut batch);
-        self.messages.write(&mut batch);
-        self.requests.write(&mut batch);
-        self.timers.write(&mut batch);
-        self.sent.write(&mut batch);
-        self.ledger.write(now, &mut batch);
-        for record in self.facts.drain(..) {
-            batch.put(&keys::fact(self.meta.next_fact), &record);
-            self.meta.next_fact += 1;
-        }
-        batch.put(keys::meta(), &self.meta.write(position));
-        batch
-    }
-
-    /// Keeps changes that were taken out, and makes room in memory.
-    ///
-    /// # Errors
-    /// If the store cannot be written; nothing was, then.
-    pub fn keep(&mut self, changes: Batch) -> Result<(), store::Error> {
-        let now = self.meta.partition_time;
-        if let Some(now) = now {
-            self.store.time_is(now);
-        }
-        self.store.commit(changes)?;
-        self.contacts.trim();
-        self.aliases.trim();
-        self.messages.trim();
-        self.requests.trim();
-        self.timers.trim();
-        self.ledger.trim();
-        match now {
-            Some(now) if self.timers.needs_refill(now) => self.timers.refill(&self.store),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The position of a position row.
-///
-/// # Errors
-/// If the row is damaged or too new.
-pub fn position_of(row: &[u8]) -> Result<Vec<u8>, state::Error> {
-    Meta::read(row).map(|(_, position)| position)
-}
-
-/// The position row of another position, where the rest of the state is as a former row says.
-///
-/// # Errors
-/// If that row is damaged or too new.
-pub fn position_row(former: Option<&[u8]>, position: &[u8]) -> Result<Vec<u8>, state::Error> {
-    Meta::with_position(former, position)
-}
-
-/// The rows that a row of the changelog brings with it: a contact's timer, or to whom a message went.
-///
-/// # Errors
-/// If the row is damaged or too new.
-pub fn derived_from(key: &[u8], row: &[u8]) -> Result<impl Iterator<Item = keys::Key>, state::Error> {
-    if let Some(contact_number) = keys::parse_contact(key) {
-        let row = state::read_contact_row(row)?;
-        let due = row.contact().and_then(|contact| contact.armed);
-        return Ok([due.map(|due| keys::timer_at(due.millis(), contact_number)), None].into_iter().flatten());
-    }
-    let Some(message_key) = keys::parse_message(key) else {
-        return Ok([None, None].into_iter().flatten());
-    };
-    let message = state::read_message(row)?;
-    let noted_at = message.noted_at();
-    let sent = |to: Option<_>| Some(keys::sent(to?, noted_at?.millis(), message_key));
-    Ok([sent(message.contact), sent(message.recipient)].into_iter().flatten())
-}
-
-/// Writes a number and its months, and forgets months nothing can come late for any more.
-fn write_number(
-    batch: &mut Batch,
-    index: NumberIndex,
-    number: &mut Number,
-    now: Option<Timestamp>,
-    format: WriteFormat,
-) {
-    let old = now.map(|now| Date::utc(now - MONTHS_KEPT).month());
-    number.months.retain(|month, used| {
-        let keep = old.is_none_or(|old| *month >= old);
-        let changed = std::mem::take(&mut used.changed);
-        if keep && changed {
-            batch.write(&keys::month(index, *month), |record| state::write_month(used, record));
-        } else if !keep {
-            batch.delete(&keys::month(index, *month));
-        }
-        keep
-    });
-    batch.write(&keys::number(index), |record| state::write_number(index, number, format, record));
 }
 
 /// Forgets of a message what is no longer kept of it.

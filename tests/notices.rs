@@ -21,6 +21,7 @@ use tollgate::domain::policy::{Budget, Over, Policy};
 use tollgate::domain::reference::Reference;
 use tollgate::domain::rules::Rules;
 use tollgate::domain::rules::cards::Cards;
+use tollgate::domain::rules::limits::MessagingLimit;
 use tollgate::domain::rules::markets::Origin;
 use tollgate::domain::time::{Millis, Timestamp, Zones as _};
 use tollgate::engine::ledger::{Posted, Posting};
@@ -55,6 +56,25 @@ fn open(setup: &Arc<Setup>, reference: &Arc<Reference>, store: Memory) -> Engine
     engine
 }
 
+/// The account's facts, from an instant on.
+fn learn(mut reference: Reference, from: Timestamp, facts: &[(&'static str, &'static str)]) -> Reference {
+    let fact = |(name, value): &(&'static str, &'static str)| records::Fact {
+        name: (*name).into(),
+        value: Some((*value).into()),
+        from: from.millis(),
+        learned_at: from.millis(),
+        ..records::Fact::default()
+    };
+    let account = records::Account {
+        entity_type: "account".into(),
+        entity_id: "A".into(),
+        facts: facts.iter().map(fact).collect(),
+    };
+    let zones = Zones::new();
+    Learned::Account(account).learn(&mut reference, &|name| zones.find(name)).expect("facts");
+    reference
+}
+
 impl Desk {
     fn new() -> Self {
         let budget = Budget {
@@ -81,21 +101,8 @@ impl Desk {
             memory: 1 << 20,
             write_format: WriteFormat::default(),
         });
-        let fact = |name: &'static str, value: &'static str| records::Fact {
-            name: name.into(),
-            value: Some(value.into()),
-            from: Timestamp::EARLIEST.millis(),
-            learned_at: Timestamp::EARLIEST.millis(),
-            ..records::Fact::default()
-        };
-        let account = records::Account {
-            entity_type: "account".into(),
-            entity_id: "A".into(),
-            facts: vec![fact("time_zone", ZONE), fact("portfolio", "P"), fact("messaging_limit", "3")],
-        };
-        let (mut reference, zones) = (Reference::default(), Zones::new());
-        Learned::Account(account).learn(&mut reference, &|name| zones.find(name)).expect("facts");
-        let reference = Arc::new(reference);
+        let facts = [("time_zone", ZONE), ("portfolio", "P"), ("messaging_limit", "3")];
+        let reference = Arc::new(learn(Reference::default(), Timestamp::EARLIEST, &facts));
         let engine = open(&setup, &reference, Memory::default());
         Self { setup, reference, engine }
     }
@@ -260,6 +267,29 @@ fn a_messaging_limit_is_noticed_as_often_as_it_is_reached() {
         ("2026-11-03T09:00:00Z", "wait", "-"),
         ("2026-11-03T10:00:00Z", "wait", ""),
     ]);
+}
+
+#[test]
+fn a_limit_that_is_raised_is_told_though_nobody_is_reached_any_more() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.book("2026-11-01T03:00:00Z", "reach ann"), "");
+    assert_eq!(desk.book("2026-11-02T09:00:00Z", "wait"), "-");
+    assert_eq!(desk.book("2026-11-02T09:05:00Z", "wait"), "", "nothing changes");
+    let mut learn_at = |now: &str, fact: (&'static str, &'static str)| {
+        desk.reference = Arc::new(learn(Reference::clone(&desk.reference), at(now), &[fact]));
+        desk.engine.refer_to(Arc::clone(&desk.reference));
+        desk.time_is(at(now) + Millis::minutes(2));
+        let posted = desk.engine.take_posted();
+        let used = posted.iter().map(|posted| match posted {
+            Posted::Used(used) => (used.limit, used.people),
+            Posted::Discount(discount) => panic!("{discount:?}"),
+        });
+        used.collect::<Vec<_>>()
+    };
+    let limit = MessagingLimit::People(1_000);
+    assert_eq!(learn_at("2026-11-02T09:10:00Z", ("messaging_limit", "1000")), [(Some(limit), Some(0))]);
+    assert_eq!(learn_at("2026-11-02T09:20:00Z", ("currency", "USD")), [], "what else is learned is none of its");
+    assert_eq!(learn_at("2026-11-02T09:30:00Z", ("portfolio", "Q")), [(None, None)]);
 }
 
 #[test]

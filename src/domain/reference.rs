@@ -3,7 +3,7 @@
 //! A fact has the instant it holds from and the instant it was learned. It is looked up at an event's time
 //! among the facts learned so far; one that is learned late changes nothing that was published before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::content::{Category, Template};
 use super::id::{AccountId, NumberId, PortfolioId, WaId};
@@ -317,6 +317,8 @@ pub struct Reference {
     numbers: HashMap<NumberId, History<AccountId>>,
     phones: HashMap<NumberId, History<WaId>>,
     accounts: HashMap<AccountId, AccountHistory>,
+    /// The accounts that a portfolio owns or has owned.
+    owned: HashMap<PortfolioId, BTreeSet<AccountId>>,
     templates: HashMap<AccountId, HashMap<Box<str>, Languages>>,
     watermark: Option<Timestamp>,
     version: u64,
@@ -375,7 +377,10 @@ impl Reference {
             };
         }
         let new = match value {
-            AccountFact::Portfolio(portfolio) => add!(portfolio, portfolio),
+            AccountFact::Portfolio(portfolio) => {
+                self.owned.entry(portfolio.clone()).or_default().insert(account.clone());
+                add!(portfolio, portfolio)
+            }
             AccountFact::Zone(zone) => add!(zone, zone),
             AccountFact::Currency(currency) => add!(currency, currency),
             AccountFact::PaymentMethod(there) => add!(payment_method, there),
@@ -486,17 +491,28 @@ impl Reference {
         (account, valid)
     }
 
+    /// What is known of an account, or of each account that a portfolio owns or has owned, in the order of their ids.
+    fn of<'a: 's, 's>(&'a self, scope: &'s Scope) -> impl Iterator<Item = &'a AccountHistory> + 's {
+        let owned = match scope {
+            Scope::Portfolio(portfolio) => self.owned.get(portfolio),
+            Scope::Account(_) | Scope::Number(_) => None,
+        };
+        let itself = match scope {
+            Scope::Account(account) => Some(account),
+            Scope::Portfolio(_) | Scope::Number(_) => None,
+        };
+        owned.into_iter().flatten().chain(itself).filter_map(|account| self.accounts.get(account))
+    }
+
     /// The messaging limit of a portfolio or account, where one is known; of several that its accounts tell the highest
     /// (rules.md 3.6).
     #[must_use]
     pub fn messaging_limit(&self, scope: &Scope, at: Timestamp) -> Option<MessagingLimit> {
-        let mut valid = ALWAYS;
-        let known = self.accounts.iter().filter(|(id, known)| match scope {
+        let known = self.of(scope).filter(|known| match scope {
             Scope::Portfolio(portfolio) => known.portfolio.at(at, &mut ALWAYS.clone()) == Some(portfolio),
-            Scope::Account(account) => *id == account,
-            Scope::Number(_) => false,
+            Scope::Account(_) | Scope::Number(_) => true,
         });
-        let limits = known.filter_map(|(_, known)| known.messaging_limit.at(at, &mut valid)).copied();
+        let limits = known.filter_map(|known| known.messaging_limit.at(at, &mut ALWAYS.clone())).copied();
         limits.max_by_key(|limit| match limit {
             MessagingLimit::NotSet => 0,
             MessagingLimit::People(people) => u64::from(*people) + 1,
@@ -507,21 +523,8 @@ impl Reference {
     /// The volume tiers that the platform has announced to the accounts of a scope.
     #[must_use]
     pub fn volume_tiers(&self, scope: &Scope) -> Vec<&Announced> {
-        let mut announced: Vec<&Announced> = match scope {
-            Scope::Portfolio(portfolio) => {
-                let owned = self
-                    .accounts
-                    .iter()
-                    .filter(|(_, known)| known.portfolio.0.iter().any(|fact| fact.value == *portfolio));
-                owned.flat_map(|(_, known)| &known.volume_tiers.0).map(|fact| &fact.value).collect()
-            }
-            Scope::Account(account) => {
-                let known = self.accounts.get(account).into_iter();
-                known.flat_map(|known| &known.volume_tiers.0).map(|fact| &fact.value).collect()
-            }
-            Scope::Number(_) => Vec::new(),
-        };
-        // Accounts have no order of their own.
+        let facts = self.of(scope).flat_map(|known| &known.volume_tiers.0);
+        let mut announced: Vec<&Announced> = facts.map(|fact| &fact.value).collect();
         announced.sort_by_key(|tier| (tier.at, tier.from));
         announced
     }

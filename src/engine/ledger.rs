@@ -25,7 +25,7 @@ use crate::domain::ledger::volume::{Counter, CounterId, Discount, HalfHour, Reac
 use crate::domain::money::Amount;
 use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::EraAt;
-use crate::domain::rules::limits;
+use crate::domain::rules::limits::{self, MessagingLimit};
 use crate::domain::rules::tiers::Tiered;
 use crate::domain::time::{Date, Days, Millis, Month, Span, Timestamp, Zone};
 use crate::store::{self, Batch, Store, keys};
@@ -125,6 +125,10 @@ pub struct Ledger {
     /// Of whom something has changed since it was last told; after a restart everybody, because nobody remembers.
     untold: BTreeSet<Scope>,
     told_at: Option<Timestamp>,
+    /// The limits that were told last.
+    limits: BTreeMap<Scope, Option<MessagingLimit>>,
+    /// The facts by which they were.
+    told_by: Option<u64>,
     /// When the first month ends of which a notice stands.
     notices_end: Option<Timestamp>,
     arisen: Vec<Arisen>,

@@ -1,20 +1,21 @@
 //! The conversation stage of one partition: decodes events, folds them, publishes what follows.
 
+mod decoding;
+mod order;
+mod waits;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::headers;
 use super::ledger::Ledger;
-use super::merge::{Appetite, Merge};
+use super::merge::Merge;
 use super::observe::Signs;
 use super::position::{Position, Range, Turn};
 use super::{Arrival, Disk, Latest, Shared, Trouble, Used, Worker, after, fold_failed, guarded, unwritable, zones};
 use crate::codec::ask::MalformedAsk;
-use crate::codec::frame::{self, Writers};
-use crate::codec::ids::DeploymentKey;
-use crate::codec::partitioner::Partitioner;
-use crate::codec::{charge, event, partitioner, records};
+use crate::codec::{charge, partitioner, records};
 use crate::domain::effect::What;
 use crate::domain::event::Happening;
 use crate::domain::forecast::Question;
@@ -27,21 +28,12 @@ use crate::engine::publish::{Problem, Record};
 use crate::engine::{Advanced, Deadline, Engine, Prepared};
 use crate::store::{self, Batch, Pending, Store};
 use crate::stream::{Committed, Failure, Head, Log, NextOffset, Partition, Records, Slot, Topic};
+use decoding::Missing;
+pub use decoding::{Decoded, decode, wrong_partition};
+use waits::Awaited;
 
 /// How many outputs of deadlines are gathered before they are published, unless a transaction is smaller.
 const ROOM: usize = 1_000;
-
-/// How soon a partition that waits for a schema asks again whether it is there. Whoever is asked answers at once.
-const SCHEMA_AGAIN: Duration = Duration::from_millis(20);
-
-/// How often a partition says that it still waits for a schema, and why.
-const SCHEMA_TOLD: Duration = Duration::from_secs(2);
-
-/// Of an input that others are merged with no more is read once so large a share of what closes a transaction waits.
-const HELD: usize = 8;
-
-/// How often the ends of inputs that keep others waiting are asked for.
-const ASKED: Duration = Duration::from_millis(5);
 
 /// How long a partition is idle before a heartbeat is written to it.
 const IDLE: Duration = Duration::from_secs(1);
@@ -359,208 +351,15 @@ impl<S> Running<S> {
     }
 }
 
-/// What is waited for.
-enum Awaited {
-    /// A schema.
-    Schema {
-        id: u32,
-        /// When it is asked for again.
-        again: Duration,
-        /// When that was last said.
-        told: Duration,
-    },
-    /// Room on the disk.
-    Room,
-}
-
-/// A schema that cannot be had yet, and why.
-struct Missing {
-    schema: u32,
-    why: String,
-}
-
 fn open<S: Store>(shared: &Shared, known: Arc<Reference>, store: S) -> Result<Engine<S>, store::Error> {
     let (mut engine, _) = Engine::open(Arc::clone(&shared.setup), zones(), known, store)?;
     engine.tell_usage_every(shared.usage_every);
     Ok(engine)
 }
 
-/// What a record of an input is.
-pub enum Decoded {
-    /// An event, and when it arrived by its own word.
-    Event(Box<Prepared>, Option<Timestamp>),
-    /// Nothing but a sign that time has passed.
-    Heartbeat(Option<Timestamp>),
-    /// Something that cannot be folded, and whether it is an ask that deserves an answer all the same.
-    Letter(Problem, Option<MalformedAsk>),
-    /// It names a schema that is not known here.
-    Schema(u32),
-}
-
-/// What is wrong with a record that is in another partition than its number's.
-pub fn wrong_partition(partitioner: Partitioner) -> Problem {
-    let detail = format!(
-        "its number belongs to another partition; set {}, or `kafka.partitioner` to what it does, and write the number \
-         as the record's key",
-        partitioner.advice()
-    );
-    Problem { code: "wrong_partition", detail, part: None }
-}
-
-/// Decodes a record. What panics is a dead letter at once: nothing has changed yet.
-pub fn decode(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
-    decoded_by(|| understand(value, writers, key))
-}
-
-fn decoded_by(understand: impl FnOnce() -> Decoded) -> Decoded {
-    guarded(understand).unwrap_or_else(|| {
-        let detail = "decoding it failed; this is a fault of Tollgate: report it with this record".to_owned();
-        Decoded::Letter(fold_failed(detail, None), None)
-    })
-}
-
-fn understand(value: Option<&[u8]>, writers: &Writers, key: &DeploymentKey) -> Decoded {
-    let letter = |code, detail: String| Problem { code, detail, part: None };
-    let record = match writers.read::<records::Event<'_>>(value.unwrap_or_default()) {
-        Ok(record) => record,
-        Err(frame::Error::UnknownId(id)) => return Decoded::Schema(id),
-        Err(error) => {
-            let ask = value.and_then(MalformedAsk::of_json);
-            return Decoded::Letter(letter(error.code(), error.to_string()), ask);
-        }
-    };
-    match event::parse(&record, key) {
-        Ok(arrived) => match arrived.event {
-            Some(event) => Decoded::Event(Box::new(Prepared::new(event, key)), arrived.received_at),
-            None => Decoded::Heartbeat(arrived.received_at.or(Some(arrived.occurred_at))),
-        },
-        Err(invalid) => Decoded::Letter(letter(invalid.code(), invalid.to_string()), MalformedAsk::of_record(&record)),
-    }
-}
-
 impl<L: Log, D: Disk> Worker<L, D> {
     fn running(&mut self, partition: Partition) -> Option<&mut Running<D::Store>> {
         self.conversations.get_mut(&partition)?.running.as_deref_mut()
-    }
-
-    /// Lets a record of one of several inputs wait for those of the others.
-    pub(super) fn let_wait(&mut self, input: u8, head: &Head, records: &Records) {
-        let (now, input) = (self.log.now(), usize::from(input));
-        if let Some(task) = self.running(head.slot.partition).filter(|task| task.awaits.is_none()) {
-            // What was on its way before the position was set anew.
-            if task.merge.next_offset(input).is_some_and(|next| head.offset >= next.offset()) {
-                task.merge.push(input, head, records, now);
-            }
-        }
-    }
-
-    /// Folds what waits, in order, as far as the order is certain or was waited for.
-    pub(super) fn fold_merged(&mut self) -> Result<(), Trouble> {
-        let partitions: Vec<Partition> = self.conversations.keys().copied().collect();
-        for partition in partitions {
-            loop {
-                let now = self.log.now();
-                let Some(next) = self.running(partition).and_then(|task| task.merge.pop(now)) else {
-                    if self.ask_ends(partition)? {
-                        continue;
-                    }
-                    break;
-                };
-                if next.passed {
-                    self.observer.passed_over();
-                }
-                if let Some(engine) = self.running(partition).and_then(|task| task.engine.as_mut()) {
-                    engine.input_may_be_stale(next.passed);
-                }
-                for head in next.record.heads() {
-                    if let Topic::Input(input) = head.slot.topic {
-                        self.fold(input, head, &next.record)?;
-                    }
-                }
-                self.close_if_full()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for the ends of inputs that keep others waiting. Tells whether it did.
-    fn ask_ends(&mut self, partition: Partition) -> Result<bool, Trouble> {
-        let now = self.log.now();
-        let Some(task) = self.running(partition).filter(|task| now.saturating_sub(task.asked) >= ASKED) else {
-            return Ok(false);
-        };
-        let behind = task.merge.behind();
-        if behind.is_empty() {
-            return Ok(false);
-        }
-        task.asked = now;
-        for input in behind {
-            let slot = Slot { topic: Topic::Input(input as u8), partition };
-            let end = match self.log.end(slot) {
-                Ok(end) => end,
-                Err(Failure::Busy(_)) => return Ok(false),
-                Err(failure) => return Err(Trouble::Log(failure)),
-            };
-            let reached = self.log.glance(slot).reached;
-            if let Some(task) = self.running(partition) {
-                task.merge.ended(input, end, reached);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Reads no more of inputs of which much waits for the others, and goes on with those of which little is left.
-    pub(super) fn hold_back(&mut self) -> Result<(), Trouble> {
-        let room = self.shared.closing.bytes / HELD;
-        let (mut sated, mut again) = (Vec::new(), Vec::new());
-        for (partition, task) in &self.conversations {
-            let Some(task) = task.running.as_ref().filter(|task| task.awaits.is_none()) else {
-                continue;
-            };
-            for input in 0..self.shared.inputs.len() {
-                let slot = Slot { topic: Topic::Input(input as u8), partition: *partition };
-                match task.merge.appetite(input, room) {
-                    Appetite::Same => {}
-                    Appetite::Sated => sated.push(slot),
-                    Appetite::Again(next) => again.push((slot, next)),
-                }
-            }
-        }
-        if !sated.is_empty() {
-            self.log.pause(&sated)?;
-        }
-        if !again.is_empty() {
-            self.log.resume(&again)?;
-        }
-        let held = sated.into_iter().map(|slot| (slot, true)).chain(again.into_iter().map(|(slot, _)| (slot, false)));
-        for (slot, held) in held {
-            if let (Topic::Input(input), Some(task)) = (slot.topic, self.running(slot.partition)) {
-                task.merge.hold(usize::from(input), held);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether everything that the inputs of a partition hold is folded, as far as is known.
-    pub(super) fn is_at_end(&mut self, partition: Partition) -> Result<bool, Trouble> {
-        let task = self.running(partition).filter(|task| task.awaits.is_none() && task.merge.is_empty());
-        let Some(read) = task.map(|task| task.read.clone()) else {
-            return Ok(false);
-        };
-        for (input, read) in (0..).zip(read) {
-            let slot = Slot { topic: Topic::Input(input), partition };
-            let glance = self.log.glance(slot);
-            let end = match glance.end.map_or_else(|| self.log.end(slot), Ok) {
-                Ok(end) => end,
-                Err(Failure::Busy(_)) => return Ok(false),
-                Err(failure) => return Err(failure.into()),
-            };
-            // Markers and aborted records have offsets, and never come.
-            if Some(read).max(glance.reached) < Some(end) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Judges a campaign by the present rows of a partition; nothing, where they are not there.
@@ -630,27 +429,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
         Ok(())
     }
 
-    /// Lets a partition wait for a schema. The others go on, and nothing that was read of them is read again.
-    fn await_schema(&mut self, partition: Partition, schema: u32) -> Result<(), Trouble> {
-        let now = self.log.now();
-        if let Some(task) = self.running(partition) {
-            task.awaits = Some(Awaited::Schema { id: schema, again: now + SCHEMA_AGAIN, told: now });
-            task.merge = Merge::new(&task.read);
-        }
-        let slots = self.input_slots(partition);
-        Ok(self.log.pause(&slots)?)
-    }
-
-    /// Lets a partition wait until the disk has room: no more rows fit into memory either.
-    pub(super) fn await_room(&mut self, partition: Partition) -> Result<(), Trouble> {
-        if let Some(task) = self.running(partition) {
-            task.awaits = Some(Awaited::Room);
-            task.merge = Merge::new(&task.read);
-        }
-        let slots = self.input_slots(partition);
-        Ok(self.log.pause(&slots)?)
-    }
-
     /// Takes note of the gateway's heartbeats, and of how long there was none: whoever hears nothing of the gateway does
     /// not know whether it has received something either. Both are told by the log alone.
     fn listen(&mut self, partition: Partition, beats: bool, arrived_at: Timestamp, limit: Millis) {
@@ -666,42 +444,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
             // Of several inputs one may have been passed over besides, which was said before.
             engine.input_may_be_stale(silent);
         }
-    }
-
-    /// Decodes a record; asks for its schema if it is not known yet.
-    fn decode(&mut self, head: &Head, records: &Records) -> Result<Decoded, Missing> {
-        let shared = Arc::clone(&self.shared);
-        if let Some(problem) = self.is_poison(head) {
-            return Ok(Decoded::Letter(problem, None));
-        }
-        let value = records.value(head);
-        let decoded = match decode(value, &self.writers, &shared.setup.key) {
-            Decoded::Schema(id) => {
-                let unknown = frame::Error::UnknownId(id);
-                let problem = Problem { code: unknown.code(), detail: unknown.to_string(), part: None };
-                match (self.schemas)(id).map_err(|why| Missing { schema: id, why })? {
-                    Some(text) if self.writers.add_registered(id, &text).is_ok() => {
-                        match decode(value, &self.writers, &shared.setup.key) {
-                            Decoded::Schema(_) => Decoded::Letter(problem, None),
-                            decoded => decoded,
-                        }
-                    }
-                    _ => Decoded::Letter(problem, None),
-                }
-            }
-            decoded => decoded,
-        };
-        Ok(match decoded {
-            Decoded::Event(prepared, _) if self.is_misplaced(head, &prepared) => {
-                Decoded::Letter(wrong_partition(shared.partitioner), None)
-            }
-            decoded => decoded,
-        })
-    }
-
-    fn is_misplaced(&self, head: &Head, prepared: &Prepared) -> bool {
-        let number = prepared.event.number.as_str();
-        self.shared.partitioner.partition(number.as_bytes(), self.shared.partitions) != head.slot.partition.0
     }
 
     /// Makes the partition part of the transaction, with both stages.
@@ -909,60 +651,6 @@ impl<L: Log, D: Disk> Worker<L, D> {
         produced
     }
 
-    /// Ends the waiting of partitions whose schema is there, or is known to be none.
-    pub(super) fn end_pauses(&mut self) -> Result<(), Trouble> {
-        if !self.conversations.values().any(Conversation::is_paused) {
-            return Ok(());
-        }
-        let now = self.log.now();
-        let awaits = |task: &Conversation<D::Store>| match task.running.as_ref()?.awaits {
-            Some(Awaited::Schema { id, again, .. }) => Some((id, again)),
-            Some(Awaited::Room) | None => None,
-        };
-        let waiting = self.conversations.iter().filter_map(|(partition, task)| Some((*partition, awaits(task)?)));
-        let due: Vec<_> = waiting.filter(|(_, (_, again))| *again <= now).collect();
-        for (partition, (schema, _)) in due {
-            match (self.schemas)(schema) {
-                Err(why) => {
-                    let awaited = self.running(partition).and_then(|task| task.awaits.as_mut());
-                    if let Some(Awaited::Schema { again, told, .. }) = awaited {
-                        *again = now + SCHEMA_AGAIN;
-                        if now.saturating_sub(*told) >= SCHEMA_TOLD {
-                            *told = now;
-                            tracing::warn!(partition = partition.0, schema, why, "still waits for a schema");
-                        }
-                    }
-                }
-                Ok(found) => {
-                    // Records with a schema that is none become dead letters, as those without one do.
-                    if let Some(Err(error)) = found.map(|text| self.writers.add_registered(schema, &text)) {
-                        tracing::warn!(schema, %error, "what the registry gives is no schema");
-                    }
-                    self.read_again(partition)?;
-                    tracing::info!(partition = partition.0, schema, "goes on");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the inputs of a partition again, from what is folded next.
-    pub(super) fn read_again(&mut self, partition: Partition) -> Result<(), Trouble> {
-        let slots = self.input_slots(partition);
-        let Some(task) = self.running(partition) else {
-            return Ok(());
-        };
-        let positions: Vec<_> = slots.into_iter().zip(task.read.iter().copied()).collect();
-        // Where everything is to be told to the log anew, this is told with it.
-        if !self.stale {
-            self.log.resume(&positions)?;
-        }
-        if let Some(task) = self.running(partition) {
-            task.awaits = None;
-        }
-        Ok(())
-    }
-
     /// Writes a heartbeat to each idle partition that has a deadline due: nothing else would tell it that time
     /// has passed.
     pub(super) fn write_heartbeats(&mut self) -> Result<(), Trouble> {
@@ -994,18 +682,5 @@ impl<L: Log, D: Disk> Worker<L, D> {
             self.observer.heartbeat();
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_whose_decoding_panics_is_a_dead_letter() {
-        let Decoded::Letter(problem, None) = decoded_by(|| panic!("a fault of ours")) else {
-            panic!("it is told");
-        };
-        assert_eq!(problem.code, "fold_failed");
     }
 }

@@ -209,6 +209,8 @@ pub enum Moment {
     Decided,
     /// The process knows, and has called nothing since.
     Committed,
+    /// It writes to its disk, and has called nothing since it knows.
+    StoringAtOnce,
     /// It writes to its disk.
     Storing,
     /// It has written to its disk, and has called nothing since.
@@ -325,6 +327,7 @@ impl Faults {
             Step::Commit => 200,
             Step::Poll | Step::Produce => 5,
             Step::ReaderPoll => 20,
+            Step::DiskCommit => 300,
             Step::Abort | Step::Unassign => 400,
             _ => 100,
         };

@@ -334,6 +334,7 @@ impl World {
             (Step::SendOffsets, _) => Moment::Sending,
             (Step::Commit, _) if self.broker.transactions.is_decided(process.identity) => Moment::Decided,
             (Step::Commit, _) => Moment::Committing,
+            (Step::DiskCommit, Step::Commit) => Moment::StoringAtOnce,
             (Step::DiskCommit, _) => Moment::Storing,
             (_, Step::Commit) => Moment::Committed,
             (_, Step::DiskCommit) => Moment::Stored,

@@ -10,6 +10,7 @@ use crate::domain::ledger::notices::{self, Notice, Notices, Stands};
 use crate::domain::ledger::spend::Spend;
 use crate::domain::ledger::volume::{CounterId, Reached};
 use crate::domain::money::{Amount, Currency};
+use crate::domain::reference::Reference;
 use crate::domain::rules::limits::MessagingLimit;
 use crate::domain::rules::tiers::Accrual;
 use crate::domain::time::{Date, Days, Millis, Month, Span, Timestamp};
@@ -85,7 +86,7 @@ pub enum Measure {
 }
 
 impl Ledger {
-    /// Tells what is used, of every scope of which something has changed or people are counted.
+    /// Tells what is used, of every scope of which something has changed, its limit too, or people are counted.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -103,6 +104,12 @@ impl Ledger {
             let ended = |notices: &Notices| notices.next_end().is_some_and(|end| end <= as_of);
             let numbers = self.spend.values().filter(|known| ended(&known.notices));
             self.untold.extend(numbers.map(|known| known.spend.scope.clone()));
+        }
+        // Nothing else may happen to whom a limit was raised or taken away.
+        if self.told_by.replace(facts.reference.version()) != Some(facts.reference.version()) {
+            let other = |(scope, told): &(&Scope, &Option<_>)| facts.reference.messaging_limit(scope, as_of) != **told;
+            let changed = self.limits.iter().filter(other);
+            self.untold.extend(changed.map(|(scope, _)| scope.clone()));
         }
         for scope in std::mem::take(&mut self.untold) {
             let used = self.used(facts, scope, as_of, store)?;
@@ -161,10 +168,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// When something is to be told next, where that is done so often.
+    /// When something is to be told next, where that is done so often: of what has changed since, and by what is known now.
     #[must_use]
-    pub fn next_told(&self, every: Millis) -> Option<Timestamp> {
-        let waits = !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
+    pub fn next_told(&self, reference: &Reference, every: Millis) -> Option<Timestamp> {
+        let may_differ = !self.limits.is_empty() && self.told_by != Some(reference.version());
+        let waits =
+            may_differ || !self.untold.is_empty() || self.reach.values().any(|people| people.reach.next().is_some());
         let told = self.told_at.map(|told| told + every).or(self.now).filter(|_| waits);
         told.into_iter().chain(self.notices_end).min()
     }
@@ -194,6 +203,7 @@ impl Ledger {
             let sums = sums.filter(|(_, amount)| **amount != Amount::ZERO);
             off.extend(sums.map(|(currency, amount)| (id.month, id.accrual, *currency, *amount)));
         }
+        self.limits.insert(scope.clone(), limit);
         let (reached, of_limit) = self.people_of(facts, &scope, as_of);
         // Where nobody counts, only a limit says that somebody would be counted.
         let is_counted = reached > 0 || limit.and_then(MessagingLimit::people).is_some();

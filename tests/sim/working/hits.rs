@@ -84,8 +84,9 @@ const fn step(fault: Fault, moment: Moment, fresh: bool) -> u8 {
         Moment::Decided if after => 9,
         Moment::Decided => 8,
         Moment::Committed => 10,
-        Moment::Storing if after => 12,
-        Moment::Storing => 11,
+        Moment::StoringAtOnce if before => 10,
+        Moment::StoringAtOnce | Moment::Storing if after => 12,
+        Moment::StoringAtOnce | Moment::Storing => 11,
         Moment::Stored => 12,
         Moment::Elsewhere => 0,
     }
