@@ -295,6 +295,8 @@ pub struct Engine<S> {
     /// asked.
     spared: BTreeSet<Deadline>,
     taken_away: Vec<Deadline>,
+    /// How many bytes a row of the last batch had.
+    row_bytes: usize,
 }
 
 /// The contacts, and what has turned out to be another one.
@@ -369,6 +371,7 @@ impl<S: Store> Engine<S> {
             firing: None,
             spared: BTreeSet::new(),
             taken_away: Vec::new(),
+            row_bytes: 0,
         };
         engine.load_numbers()?;
         engine.load_facts()?;

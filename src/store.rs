@@ -156,6 +156,11 @@ pub struct Lookups {
     pub misses: u64,
 }
 
+/// How many bytes a key and its value have.
+fn bytes_of((key, value): &(&[u8], Option<&[u8]>)) -> usize {
+    key.len() + value.map_or(0, <[u8]>::len)
+}
+
 /// Rows in order of their keys.
 pub trait Store {
     /// A row.
@@ -177,6 +182,21 @@ pub trait Store {
     /// If the store cannot be written; then none was made.
     fn commit(&mut self, batch: Batch) -> Result<(), Error>;
 
+    /// The same, of changes to different keys that lie elsewhere, in the order of the keys.
+    ///
+    /// # Errors
+    /// As those of [`Store::commit`].
+    fn commit_rows(&mut self, rows: &[(&[u8], Option<&[u8]>)]) -> Result<(), Error> {
+        let mut batch = Batch::of(rows.len(), rows.iter().map(bytes_of).sum());
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        self.commit(batch)
+    }
+
     /// Tells how far time has come: rows kept until an earlier instant may be dropped.
     fn time_is(&self, partition_time: crate::domain::time::Timestamp);
 
@@ -197,6 +217,10 @@ impl Store for Box<dyn Store> {
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
         (**self).commit(batch)
+    }
+
+    fn commit_rows(&mut self, rows: &[(&[u8], Option<&[u8]>)]) -> Result<(), Error> {
+        (**self).commit_rows(rows)
     }
 
     fn time_is(&self, partition_time: crate::domain::time::Timestamp) {

@@ -7,7 +7,7 @@ use crate::domain::number::Number;
 use crate::domain::time::{Date, Millis, Timestamp};
 use crate::store::{self, Batch, Store, keys};
 
-/// How many bytes a row that is written has about, with its key.
+/// How many bytes a row that is written has at least, about, with its key.
 const ROW: usize = 96;
 
 /// How long a month's use is kept after the month: longer than anything may be late.
@@ -40,7 +40,7 @@ impl<S: Store> Engine<S> {
     pub fn changes(&mut self, position: &[u8]) -> Batch {
         let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
         let rows = tables + self.requests.to_write() + self.timers.to_write() + self.sent.to_write() + 64;
-        let mut batch = Batch::of(rows, rows * ROW);
+        let mut batch = Batch::of(rows, rows * self.row_bytes.max(ROW));
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
             if std::mem::take(&mut entry.changed) {
@@ -59,6 +59,7 @@ impl<S: Store> Engine<S> {
             self.meta.next_fact += 1;
         }
         batch.put(keys::meta(), &self.meta.write(position));
+        self.row_bytes = batch.bytes() / batch.len();
         batch
     }
 

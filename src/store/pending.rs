@@ -114,17 +114,11 @@ impl<S: Store> Pending<S> {
     /// If the store cannot be written; then nothing was. Where it is for want of room the rows go on waiting. Otherwise there
     /// is no going on: they are in the changelog alone.
     pub fn write_out(&mut self, position: &[u8]) -> Result<(), Error> {
-        let mut rows: Vec<_> = self.latest.iter().map(|place| place.of(&self.batches)).collect();
+        let waiting = self.latest.iter().map(|place| place.of(&self.batches)).filter(|(key, _)| *key != keys::meta());
+        let mut rows: Vec<_> = waiting.chain([(keys::meta(), Some(position))]).collect();
         // As the store wants them.
         rows.sort_unstable_by_key(|(key, _)| *key);
-        let mut batch = Batch::of(rows.len() + 1, self.bytes);
-        for (key, value) in rows.into_iter().chain([(keys::meta(), Some(position))]) {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
-            }
-        }
-        let written = self.behind.commit(batch);
+        let written = self.behind.commit_rows(&rows);
         if !matches!(written, Err(Error::Full(_))) {
             self.batches.clear();
             self.latest.clear();

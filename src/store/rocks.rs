@@ -14,7 +14,7 @@ use rocksdb::{
     statistics::{self, Ticker},
 };
 
-use super::{Batch, Error, Lookups, Store, Told, keys};
+use super::{Batch, Error, Lookups, Store, Told, bytes_of, keys};
 use crate::codec::state;
 use crate::domain::message::NOTED;
 use crate::domain::time::Timestamp;
@@ -122,6 +122,28 @@ fn disk(error: rocksdb::Error) -> Error {
     }
 }
 
+impl Rocks {
+    /// Makes so many changes, of together so many bytes.
+    fn write<'r>(
+        &self,
+        changes: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        count: usize,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        // Each change is told with a byte for its kind and two lengths.
+        let mut write = WriteBatch::with_capacity_bytes(bytes + 8 * count + 64);
+        for (key, value) in changes {
+            match value {
+                Some(value) => write.put(key, value),
+                None => write.delete(key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(self.forced);
+        self.db.write_opt(write, &options).map_err(disk)
+    }
+}
+
 impl Store for Rocks {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.db.get(key).map_err(disk)
@@ -142,17 +164,11 @@ impl Store for Rocks {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        // Each change is told with a byte for its kind and two lengths.
-        let mut write = WriteBatch::with_capacity_bytes(batch.bytes() + 8 * batch.len() + 64);
-        for (key, value) in batch.changes() {
-            match value {
-                Some(value) => write.put(key, value),
-                None => write.delete(key),
-            }
-        }
-        let mut options = WriteOptions::default();
-        options.set_sync(self.forced);
-        self.db.write_opt(write, &options).map_err(disk)
+        self.write(batch.changes(), batch.len(), batch.bytes())
+    }
+
+    fn commit_rows(&mut self, rows: &[(&[u8], Option<&[u8]>)]) -> Result<(), Error> {
+        self.write(rows.iter().copied(), rows.len(), rows.iter().map(bytes_of).sum())
     }
 
     fn time_is(&self, partition_time: Timestamp) {
