@@ -147,9 +147,10 @@ impl MonthUse {
         self.confirmed.saturating_add(u32::try_from(self.free.len()).unwrap_or(u32::MAX))
     }
 
-    /// The free deliveries used before one that stands at a rank, which is asked for where it matters.
+    /// The free deliveries used before one that stands at a rank, which is asked for where it matters; `is_ranked` says whether
+    /// it has a place here already, there or elsewhere.
     #[must_use]
-    pub fn used_before(&self, rank: impl FnOnce() -> Rank) -> u32 {
+    pub fn used_before(&self, rank: impl FnOnce() -> Rank, is_ranked: bool) -> u32 {
         if self.free.is_empty() {
             return self.confirmed;
         }
@@ -157,6 +158,9 @@ impl MonthUse {
         // Most deliveries are reported in their order, and stand behind all others.
         let before = if self.free.last().is_some_and(|last| *last < rank) {
             self.free.len()
+        } else if !is_ranked || self.free.contains(&rank) {
+            // It is one of the last ones far more often than one of the first.
+            self.free.len() - self.free.range(&rank..).count()
         } else {
             self.free.range(..&rank).filter(|other| other.message != rank.message).count()
         };
@@ -300,14 +304,16 @@ mod tests {
         for (at, name) in [(10, 1), (30, 3), (40, 4)] {
             assert_eq!(month.rank(rank(at, name), false, None, 2), []);
         }
-        assert_eq!(month.used_before(|| rank(40, 4)), 2, "the third is beyond two");
+        assert_eq!(month.used_before(|| rank(40, 4), true), 2, "the third is beyond two");
         assert_eq!(month.rank(rank(20, 2), false, None, 2), [MessageKey([3; 16])]);
-        assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name))), [0, 1, 2]);
+        assert_eq!([1, 2, 3].map(|name| month.used_before(|| rank(i64::from(name) * 10, name), true)), [0, 1, 2]);
+        assert_eq!(month.used_before(|| rank(15, 1), true), 0, "it does not stand before itself");
+        assert_eq!(month.used_before(|| rank(15, 5), false), 1);
         // The platform calls one free that it had said nothing of: it is no rival of the others any more.
         assert!(month.unrank(MessageKey([2; 16]), Some(&rank(15, 2))), "wherever it stands");
         month.confirm(true);
         assert_eq!(month.balance(2), []);
-        assert_eq!(month.used_before(|| rank(30, 3)), 2);
+        assert_eq!(month.used_before(|| rank(30, 3), true), 2);
     }
 
     #[test]

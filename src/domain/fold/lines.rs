@@ -40,9 +40,9 @@ impl Fold<'_, '_> {
         let rank = || Rank { at: charged_at, id: id.clone(), participant: message.participant.clone(), message: key };
         // A message does not stand in its own way: the delivery it has taken is not used up for it.
         let taken = message.line.as_ref().and_then(|line| line.consumed).filter(|_| message.ranked.is_none());
-        let months = &self.number.months;
+        let (months, ranked) = (&self.number.months, message.ranked);
         let used = |month: Month| {
-            let used = months.get(&month).map_or(0, |used| used.used_before(rank));
+            let used = months.get(&month).map_or(0, |used| used.used_before(rank, ranked == Some(month)));
             used.saturating_sub(u32::from(taken == Some(month)))
         };
         let rules = self.context.rules;
