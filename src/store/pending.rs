@@ -172,7 +172,7 @@ impl<S: Store> Store for Pending<S> {
         self.bytes += batch.bytes() + BESIDES * batch.len();
         let number = self.batches.len();
         self.batches.push(batch);
-        let Self { batches, latest, together, hashing, .. } = self;
+        let Self { batches, latest, together, hashing, bytes, .. } = self;
         for change in batches.last().into_iter().flat_map(|batch| &batch.changes) {
             let place = Place { batch: number, change: *change };
             let key = place.key(batches);
@@ -187,6 +187,7 @@ impl<S: Store> Store for Pending<S> {
                 let is_alike = |places: &Vec<Place>| beginning(places, batches) == Some(alike);
                 let hash = |places: &Vec<Place>| hashing.hash_one(beginning(places, batches).unwrap_or_default());
                 together.entry(hashing.hash_one(alike), is_alike, hash).or_insert_with(Vec::new).get_mut().push(place);
+                *bytes += size_of::<Place>();
             }
         }
         Ok(())
