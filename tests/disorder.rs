@@ -8,7 +8,7 @@
 
 mod histories;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tollgate::codec::reference::Learned;
 use tollgate::codec::state::{self, WriteFormat};
 use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
-use tollgate::domain::id::AccountId;
+use tollgate::domain::id::{AccountId, MessageId, RequestId};
 use tollgate::domain::in_flight::Uses;
 use tollgate::domain::ledger::Scope;
 use tollgate::domain::ledger::volume::CounterId;
@@ -172,6 +172,7 @@ impl World {
         engine.commit(&[]).expect("memory never fails");
         off.retain(|_, off| *off != Amount::ZERO);
         hold_in_flight(engine.store());
+        hold_each_once(&outputs);
         format!("{}{off:?}\n{used}{}{}", lines(outputs), windows(engine.store()), refusals(engine.store()))
     }
 }
@@ -251,6 +252,28 @@ fn hold_in_flight(store: &Memory) {
     let arrived = |message: &&Message| message.charge_instant().is_some() || message.failed.is_some();
     let on_its_way = messages.iter().filter(arrived).filter(|message| message.in_flight.is_some());
     assert_eq!(on_its_way.count(), 0, "what has arrived, or failed, is on its way no more");
+}
+
+/// Every edge of a window and every outcome is told once: what outputs take for its id says what it is.
+fn hold_each_once(outputs: &[Output]) {
+    let (mut edges, mut outcomes) = (BTreeSet::new(), HashSet::new());
+    for Output { number, effect } in outputs {
+        match &effect.what {
+            What::Window(edge) => {
+                let of = effect.contact.as_ref().map(|contact| contact.key);
+                let id = (number.as_str(), of, edge.window.id(), edge.opened_at, edge.transition.name(), edge.revision);
+                assert!(edges.insert(id), "told twice: {edge:?}");
+            }
+            What::Outcome(outcome) => {
+                let message = outcome.message.as_ref().map(MessageId::as_str);
+                let about = message.or(outcome.request.as_ref().map(RequestId::as_str));
+                let id =
+                    (number.as_str(), about, outcome.participant.as_ref(), outcome.result.name(), outcome.revision);
+                assert!(outcomes.insert(id), "told twice: {outcome:?}");
+            }
+            What::Verdict(_) | What::Charge(_) | What::State(_) => {}
+        }
+    }
 }
 
 /// The line that stands for each message; each line before it was taken back, and none twice.

@@ -15,7 +15,7 @@ use super::policy::Context;
 use super::reference::Account;
 use super::rules::eras::{AnswerWithin, EntryPointRule};
 use super::time::{Days, Millis, Span, Timestamp};
-use super::window::{ServiceWindow, WindowAt};
+use super::window::{ServiceWindow, WindowAt, next_edge, with_former};
 
 /// How far back closed windows are kept: statuses arrive up to seven days late.
 const REMEMBERED: Millis = Millis::days(8);
@@ -45,8 +45,9 @@ pub struct EntryPoint {
     pub openers: Vec<(Timestamp, MessageKey)>,
     /// Since when all messages are among these.
     pub since: Option<Timestamp>,
-    /// The window that was taken back last: when it began, and how many edges of it have been announced.
-    pub withdrawn: Option<(Timestamp, u32)>,
+    /// Of the windows that were announced and are not open any more: when the last of them began, and how many edges of one
+    /// have been announced at most. None that begins no later may take up a number again.
+    pub former: Option<(Timestamp, u32)>,
 }
 
 /// A person came through an advertisement.
@@ -263,7 +264,7 @@ impl EntryPoint {
 
     /// What was announced was announced of another contact: it is to be announced anew.
     pub fn announce_anew(&mut self) {
-        (self.eligible, self.open, self.withdrawn) = (None, None, None);
+        (self.eligible, self.open, self.former) = (None, None, None);
         for click in &mut self.clicks {
             click.edges = 0;
         }
@@ -291,7 +292,8 @@ impl EntryPoint {
         let place = self.clicks.partition_point(|known| (known.at, known.event.0) < (at, event.0));
         let is_new = self.clicks.get(place).is_none_or(|known| (known.at, known.event) != (at, event));
         if is_new {
-            self.clicks.insert(place, Click { at, event, edges: 0 });
+            let edges = self.clicks.iter().find(|known| known.at == at).map_or(0, |known| known.edges);
+            self.clicks.insert(place, Click { at, event, edges });
         }
         is_new
     }
@@ -427,11 +429,15 @@ impl EntryPoint {
         {
             moved = Some(std::mem::replace(&mut open.span, window.span).start);
         }
+        if let (Some(open), Some(former)) = (&mut self.open, moved) {
+            open.revision = open.revision.max(next_edge(self.former, open.span.start));
+            self.former = Some(with_former(self.former, former, open.revision));
+        }
         if let Some(open) = self.open.take_if(|open| present.is_none_or(|it| it.span.start != open.span.start)) {
+            self.former = Some(with_former(self.former, open.span.start, open.revision + 1));
             if self.past.iter().any(|span| span.start == open.span.start) {
                 changes.push(Changed::Closed(open));
             } else {
-                self.withdrawn = Some((open.span.start, open.revision + 1));
                 let refuted = course.refuted.contains(&open.span.start);
                 let why = if refuted { Withdrawal::Refuted } else { Withdrawal::AnswerFailed };
                 changes.push(Changed::Withdrawn(open, why));
@@ -439,7 +445,10 @@ impl EntryPoint {
         }
         let waiting = course.waiting.map(|click| (click, deadline(&click, look))).filter(|(_, end)| now < *end);
         let gone = |known: &mut Eligibility| waiting.is_none_or(|(click, _)| click.event != known.event);
-        if let Some(known) = self.eligible.take_if(gone) {
+        let former = self.eligible.take_if(gone);
+        // Several clicks of one instant are one waiting, as far as outputs tell them apart.
+        let alike = former.as_ref().map(|known| (known.clicked_at, known.revision + 1));
+        if let Some(known) = former {
             changes.push(match course.waiting {
                 _ if course.answered.contains(&known.clicked_at) => Changed::Answered(known),
                 Some(newer) if newer.at > known.clicked_at => Changed::Superseded(known),
@@ -456,8 +465,7 @@ impl EntryPoint {
                     changes.push(Changed::EndMoved);
                 }
             } else {
-                let again = self.withdrawn.filter(|(start, _)| *start == window.span.start);
-                let revision = again.map_or(0, |(_, edges)| edges);
+                let revision = next_edge(self.former, window.span.start);
                 // A click that was never announced to wait was answered all the same.
                 self.open = Some(FreeWindow { revision, ..window.clone() });
                 changes.push(Changed::Opened);
@@ -470,7 +478,8 @@ impl EntryPoint {
                     changes.push(Changed::DeadlineMoved);
                 }
             } else {
-                let revision = click.edges;
+                let alike = alike.filter(|(at, _)| *at == click.at).map_or(0, |(_, edges)| edges);
+                let revision = click.edges.max(alike);
                 self.eligible = Some(Eligibility {
                     clicked_at: click.at,
                     event: click.event,
@@ -483,9 +492,9 @@ impl EntryPoint {
         }
     }
 
-    /// Remembers how many edges of a click's waiting have been announced, so that none has another's number.
-    pub fn count_edges(&mut self, event: EventId, edges: u32) {
-        if let Some(click) = self.clicks.iter_mut().find(|click| click.event == event) {
+    /// Remembers how many edges of the waiting of an instant's clicks have been announced, so that none has another's number.
+    pub fn count_edges(&mut self, clicked_at: Timestamp, edges: u32) {
+        for click in self.clicks.iter_mut().filter(|click| click.at == clicked_at) {
             click.edges = click.edges.max(edges);
         }
     }
@@ -504,7 +513,7 @@ impl EntryPoint {
         let first = [first_click, first].into_iter().flatten().min();
         self.sends.retain(|sent| first.is_some_and(|first| first <= sent.start));
         self.since = first.and_then(|first| self.since.max(Some(first)));
-        self.withdrawn = self.withdrawn.filter(|(start, _)| *start >= old);
+        self.former = self.former.filter(|(start, _)| *start >= old);
     }
 
     /// When nothing of it matters any more, so that it can be forgotten even if nothing happens.

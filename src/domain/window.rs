@@ -23,7 +23,8 @@ pub struct ServiceWindow {
     stretches: Vec<Span>,
     /// The window as announced, if one is open.
     present: Option<Present>,
-    /// The one that was open before: when it opened, and how many edges of it have been announced.
+    /// Of those that were announced and are not open any more: when the last of them opened, and how many edges of one have been
+    /// announced at most.
     former: Option<(Timestamp, u32)>,
 }
 
@@ -132,7 +133,7 @@ impl ServiceWindow {
             present.opened_at = began;
             // What was announced to be closed was not: this event came in it.
             let former = self.former.filter(|(opened_at, _)| *opened_at >= began);
-            present.revision = former.map_or(0, |(_, edges)| edges);
+            present.revision = next_edge(self.former, began);
             self.present = Some(present);
             return former.map_or(Moved::Opened, |(opened_at, _)| Moved::Corrected(opened_at));
         };
@@ -140,7 +141,7 @@ impl ServiceWindow {
             return Moved::Nothing;
         }
         if at >= present.expires_at {
-            self.former = Some((present.opened_at, present.revision + 1));
+            self.former = Some(with_former(self.former, present.opened_at, present.revision + 1));
             return Moved::Reopened(std::mem::replace(present, Present::opened(span, event, kind)));
         }
         present.count_inbound(event);
@@ -151,6 +152,7 @@ impl ServiceWindow {
             }
             // Where the number began to be used from the phone app in between, the stretch is cut; that is looked up.
             let former = std::mem::replace(&mut present.opened_at, began);
+            present.revision = present.revision.max(next_edge(self.former, began));
             (present.opened_by, present.opened_by_kind) = (event, kind);
             return Moved::Corrected(former);
         }
@@ -181,7 +183,7 @@ impl ServiceWindow {
             };
             theirs.opened_at = began.map_or(theirs.opened_at, |began| began.min(theirs.opened_at));
             let former = self.former.filter(|(opened_at, _)| *opened_at >= theirs.opened_at);
-            theirs.revision = former.map_or(0, |(_, edges)| edges);
+            theirs.revision = next_edge(self.former, theirs.opened_at);
             self.present = Some(theirs);
             return former.map_or(Moved::Opened, |(opened_at, _)| Moved::Corrected(opened_at));
         };
@@ -191,6 +193,7 @@ impl ServiceWindow {
         }
         present.opened_at = began.map_or(present.opened_at, |began| began.min(present.opened_at));
         if present.opened_at < opened_at {
+            present.revision = present.revision.max(next_edge(self.former, present.opened_at));
             Moved::Corrected(opened_at)
         } else if present.expires_at > expires_at {
             Moved::Refreshed
@@ -200,10 +203,10 @@ impl ServiceWindow {
     }
 
     /// Forgets the present window, because its end has passed.
-    pub const fn close(&mut self) -> Option<Present> {
+    pub fn close(&mut self) -> Option<Present> {
         let closed = self.present.take();
         if let Some(present) = &closed {
-            self.former = Some((present.opened_at, present.revision + 1));
+            self.former = Some(with_former(self.former, present.opened_at, present.revision + 1));
         }
         closed
     }
@@ -232,6 +235,18 @@ impl ServiceWindow {
         let forgotten = forgotten.min(self.stretches.len() - 1);
         self.stretches.drain(..forgotten);
     }
+}
+
+/// The number of the first edge of a window that begins at an instant: of the windows that were announced and are not open any
+/// more `former` has the last beginning, and how many edges of one were announced at most.
+pub(super) fn next_edge(former: Option<(Timestamp, u32)>, start: Timestamp) -> u32 {
+    former.filter(|(last, _)| start <= *last).map_or(0, |(_, edges)| edges)
+}
+
+/// With a window more that is not open any more.
+pub(super) fn with_former(former: Option<(Timestamp, u32)>, start: Timestamp, edges: u32) -> (Timestamp, u32) {
+    let (last, most) = former.unwrap_or((start, edges));
+    (last.max(start), most.max(edges))
 }
 
 /// Where a stretch ends when inbound events before `cut` count for nothing from `cut` on.

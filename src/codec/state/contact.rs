@@ -213,7 +213,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         last_template_outside.is_some(),
         armed.is_some(),
         entry.follows(),
-        entry.withdrawn.is_some(),
+        entry.former.is_some(),
         window.former().is_some(),
         !conversations.is_empty(),
         last_sent.is_some(),
@@ -241,7 +241,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if entry.follows() {
         write_course(&mut w, entry);
     }
-    for (at, edges) in [entry.withdrawn, window.former()].into_iter().flatten() {
+    for (at, edges) in [entry.former, window.former()].into_iter().flatten() {
         w.instant(at);
         w.unsigned(u64::from(edges));
     }
@@ -306,7 +306,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         template,
         armed,
         follows,
-        withdrawn,
+        entry_former,
         former,
         conversations,
         sent,
@@ -331,7 +331,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let mut entry = EntryPoint { eligible, open, past, ..EntryPoint::default() };
     r.when(follows, |r| read_course(r, &mut entry))?;
     let edges = |r: &mut Reader<'_>| Ok((r.instant()?, r.small()?));
-    entry.withdrawn = r.when(withdrawn, edges)?;
+    entry.former = r.when(entry_former, edges)?;
     let former = r.when(former, edges)?;
     let consent = Consent { all: r.when(all, read_choice)?, marketing: r.when(marketing, read_choice)? };
     let last_template_outside = r.when(template, Reader::instant)?;

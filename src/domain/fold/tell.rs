@@ -132,8 +132,8 @@ impl Fold<'_, '_> {
             click.alerted_for = Some(click.deadline);
             let edge = eligibility_edge(click, Transition::Closing);
             click.revision += 1;
-            let (event, edges) = (click.event, click.revision);
-            contact.entry.count_edges(event, edges);
+            let (clicked_at, edges) = (click.clicked_at, click.revision);
+            contact.entry.count_edges(clicked_at, edges);
             self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
         }
         if let Some(open) = contact.entry.open.as_mut().filter(|open| coming(open.span.end, open.alerted_for, now)) {
@@ -171,7 +171,7 @@ impl Fold<'_, '_> {
     pub(super) fn tell_entry(&mut self, contact: &mut Contact, changes: Vec<Changed>) {
         for change in changes {
             if let Changed::Answered(click) | Changed::Superseded(click) | Changed::Lapsed(click) = &change {
-                contact.entry.count_edges(click.event, click.revision + 1);
+                contact.entry.count_edges(click.clicked_at, click.revision + 1);
             }
             let (at, edge) = match change {
                 Changed::Eligible => (self.at, Self::eligible_edge(contact, Transition::Opened)),
@@ -207,8 +207,8 @@ impl Fold<'_, '_> {
         let click = contact.entry.eligible.as_mut()?;
         let edge = eligibility_edge(click, transition);
         click.revision += 1;
-        let (event, edges) = (click.event, click.revision);
-        contact.entry.count_edges(event, edges);
+        let (clicked_at, edges) = (click.clicked_at, click.revision);
+        contact.entry.count_edges(clicked_at, edges);
         Some(edge)
     }
 
