@@ -728,6 +728,20 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_is_taken_back_and_opens_again_numbers_its_edges_on() {
+        let (mut entry, mut changes) = (told(&[], 1).0, Vec::new());
+        let mut numbers = Vec::new();
+        for answer in [sent(1, 1), sent(2, 2), sent(1, 1), sent(2, 2)] {
+            entry.note_sent(answer);
+            entry.work_out(&August, at(2), at(2), &mut changes);
+            numbers.extend(entry.open.as_ref().map(|open| open.revision));
+            entry.forget_sent(answer.message);
+            entry.work_out(&August, at(2), at(2), &mut changes);
+        }
+        assert_eq!(numbers, [0, 0, 1, 2], "by the instant at which it began and its number an edge has its id");
+    }
+
+    #[test]
     fn the_platforms_end_wins_but_not_by_its_rounding() {
         let rounded = at(77) + Millis::seconds(7);
         let (mut entry, changes) = told(&[priced(5, 1, true, Some(rounded))], 5);
