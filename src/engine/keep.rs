@@ -7,8 +7,9 @@ use crate::domain::number::Number;
 use crate::domain::time::{Date, Millis, Timestamp};
 use crate::store::{self, Batch, Store, keys};
 
-/// How many bytes a row that is written has at least, about, with its key.
-const ROW: usize = 96;
+/// How many bytes a row that is written has, about, with its key: at least, and at most where room is made by what rows lately
+/// had. A few large ones say nothing of many others.
+const ROW: [usize; 2] = [96, 768];
 
 /// How long a month's use is kept after the month: longer than anything may be late.
 const MONTHS_KEPT: Millis = Millis::days(75);
@@ -40,7 +41,7 @@ impl<S: Store> Engine<S> {
     pub fn changes(&mut self, position: &[u8]) -> Batch {
         let tables = self.contacts.to_write() + self.aliases.to_write() + self.messages.to_write();
         let rows = tables + self.requests.to_write() + self.timers.to_write() + self.sent.to_write() + 64;
-        let mut batch = Batch::of(rows, rows * self.row_bytes.max(ROW));
+        let mut batch = Batch::of(rows, rows * self.row_bytes.clamp(ROW[0], ROW[1]));
         let now = self.meta.partition_time;
         for (index, entry) in (0..).zip(&mut self.numbers) {
             if std::mem::take(&mut entry.changed) {
