@@ -501,3 +501,32 @@ fn a_long_history_tells_the_same_shuffled_swapped_and_repeated() {
         }
     }
 }
+
+#[test]
+fn who_is_called_again_what_they_were_called_once_has_no_edge_twice() {
+    let world = World::new();
+    let says = |hour: i64, user_id: &'static str| {
+        let event = records::Event {
+            contact: Some(records::Person {
+                wa_id: Some(PHONES[0].into()),
+                user_id: Some(user_id.into()),
+                ..records::Person::default()
+            }),
+            phone_number_id: "P1".into(),
+            message: Some(Box::new(records::Message {
+                message_id: format!("in-{hour}-{user_id}").into(),
+                r#type: "text".into(),
+                ..records::Message::default()
+            })),
+            ..histories::base("message", PHONES[0], STARTS[3] + hour * 3_600_000)
+        };
+        Prepared::new(event::parse(&event, &world.key).expect("an event").event.expect("it is for us"), &world.key)
+    };
+    // The number is another person's in between. Whose it was first is called by it again, in the same window.
+    let told = world.tell(&[says(0, "US.1"), says(1, "US.2"), says(2, "US.1")], &[0, 1, 2]);
+    assert_eq!(told.matches("ContactKey").count(), 2, "two people have windows:\n{told}");
+    // Or both have written at one instant.
+    for order in [[0, 1], [1, 0]] {
+        world.tell(&[says(0, "US.1"), says(0, "US.2")], &order);
+    }
+}

@@ -139,6 +139,7 @@ mod tests {
     fn conversations_and_shares_come_back_as_they_were() {
         let at = Timestamp::from_millis(1_690_848_000_000).expect("in range");
         let mut contact = Contact::new(ContactKey([7; 16]), NameRank::Phone, Origin::Unknown);
+        contact.edges_before = 3;
         for (name, kind, any) in [(1, ConversationKind::Service, true), (2, ConversationKind::Utility, false)] {
             let wants = Wants { kind, any, opens: true };
             contact.conversations.note(at, MessageKey([name; 16]), Some(wants), &contact.entry, at);

@@ -20,6 +20,9 @@ pub struct Contact {
     pub rank: Rank,
     /// All its aliases; nothing while it has only ever had the one that its key is made of.
     pub chain: Option<Box<Chain>>,
+    /// How many edges of one window have been announced at most under keys that it is not called by now. Edges are numbered on
+    /// from there, because it may be called again what it was called once.
+    pub edges_before: u32,
     /// Where it is, as far as the market map needs to know.
     pub origin: Origin,
     /// Whether it is a group: any participant's message opens the window for the whole group (GRP).
@@ -154,6 +157,7 @@ impl Contact {
             key,
             rank,
             chain: None,
+            edges_before: 0,
             origin,
             is_group: rank == Rank::Group,
             clear: None,

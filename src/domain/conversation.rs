@@ -216,12 +216,13 @@ impl Conversations {
     }
 
     /// The conversations that are announced to be open were announced of another contact: they are to be announced anew.
-    /// Returns them as they were.
-    pub fn announce_anew(&mut self) -> Vec<Announced> {
+    /// Returns them as they were, and how many edges of one have been announced at most when their ends have been.
+    pub fn announce_anew(&mut self) -> (Vec<Announced>, u32) {
         let (open, over): (Vec<_>, Vec<_>) =
             self.announced.drain(..).partition(|known| !known.closed && !known.withdrawn);
         self.announced = over;
-        open
+        let edges = open.iter().map(|known| known.revision + 1).max().unwrap_or_default();
+        (open, edges)
     }
 
     /// Takes in the conversations of a contact that turns out to be the same. What each message is has to be worked out

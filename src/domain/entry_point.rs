@@ -262,12 +262,14 @@ impl EntryPoint {
         self.since = self.first();
     }
 
-    /// What was announced was announced of another contact: it is to be announced anew.
-    pub fn announce_anew(&mut self) {
-        (self.eligible, self.open, self.former) = (None, None, None);
-        for click in &mut self.clicks {
-            click.edges = 0;
-        }
+    /// What was announced was announced of another contact: it is to be announced anew. Returns how many edges of one window
+    /// have been announced at most when the ends of those that are open have been.
+    pub fn announce_anew(&mut self) -> u32 {
+        let waiting = self.eligible.take().map(|known| known.revision + 1);
+        let open = self.open.take().map(|open| open.revision + 1);
+        let former = self.former.take().map(|(_, edges)| edges);
+        let clicks = self.clicks.iter_mut().map(|click| std::mem::take(&mut click.edges)).max();
+        [waiting, open, former, clicks].into_iter().flatten().max().unwrap_or_default()
     }
 
     /// Takes in what happened to a contact that turns out to be the same, and of which nothing stays announced. All messages

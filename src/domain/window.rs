@@ -161,12 +161,15 @@ impl ServiceWindow {
         Moved::Refreshed
     }
 
-    /// What was announced of the present window was announced of another contact: it is to be announced anew.
-    pub const fn announce_anew(&mut self) {
-        self.former = None;
-        if let Some(present) = &mut self.present {
-            (present.revision, present.alerted_for) = (0, None);
-        }
+    /// What was announced was announced of another contact: the present window is to be announced anew. Returns how many edges
+    /// of one have been announced at most when its end has been.
+    pub fn announce_anew(&mut self) -> u32 {
+        let former = self.former.take().map_or(0, |(_, edges)| edges);
+        let Some(present) = &mut self.present else {
+            return former;
+        };
+        present.alerted_for = None;
+        former.max(std::mem::take(&mut present.revision) + 1)
     }
 
     /// Takes in the window of a contact that turns out to be the same, and of which nothing stays announced. Says what

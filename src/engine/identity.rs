@@ -214,9 +214,12 @@ impl<S: Store> Engine<S> {
             contacts.push((number, contact, Chain::default()));
         }
         let mut contacts = contacts.into_iter();
-        let Some((number, contact, mut chain)) = contacts.next() else {
+        let Some((number, mut contact, mut chain)) = contacts.next() else {
             return Ok(Who::Nobody.into());
         };
+        for (_, edges_before) in &inherited {
+            contact.edges_before = contact.edges_before.max(*edges_before);
+        }
         let mut others = Vec::new();
         for (other_number, other, names) in contacts {
             // Where there is no room they stay two: a name is given by mistake, again and again.
@@ -237,7 +240,7 @@ impl<S: Store> Engine<S> {
         let (former, armed) = ((!is_new).then_some(contact.origin), contact.armed);
         let mut contact = self.call(event, &account, index, (contact, others), &chain, (is_new, &new));
         contact.consent.absorb(refused);
-        for choice in inherited {
+        for choice in inherited.into_iter().filter_map(|(choice, _)| choice) {
             Consent::choose(&mut contact.consent.marketing, choice);
         }
         self.pass_on(&contact, &named.passed_on)?;
@@ -316,7 +319,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a phone number from the person who had it, because it is somebody else's. Returns what holds for whoever has
-    /// it next.
+    /// it next: that marketing is not wanted at it, and from where on edges are numbered under its key.
     fn take_number(
         &mut self,
         event: &Event,
@@ -324,7 +327,7 @@ impl<S: Store> Engine<S> {
         index: NumberIndex,
         holder: ContactNumber,
         phone: Alias,
-    ) -> Result<Option<Choice>, store::Error> {
+    ) -> Result<Option<(Option<Choice>, u32)>, store::Error> {
         let Some(contact) = self.contact_of(holder)? else {
             return Ok(None);
         };
@@ -339,8 +342,9 @@ impl<S: Store> Engine<S> {
             clear.phone = None;
         }
         contact.chain = Some(chain);
+        let edges_before = contact.edges_before;
         self.keep_contact(holder, Some(ContactRow::Here(index, contact)))?;
-        Ok(inherited)
+        Ok(Some((inherited, edges_before)))
     }
 
     /// Gives a contact the names that it does not have. Returns what it refused under them before it was erased, and the

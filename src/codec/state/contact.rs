@@ -182,6 +182,7 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
         key,
         rank,
         chain,
+        edges_before,
         origin,
         is_group,
         clear,
@@ -265,13 +266,14 @@ pub fn write_contact(number: NumberIndex, contact: &Contact, out: &mut Vec<u8>) 
     if let Some(chain) = chain {
         write_chain(&mut w, chain);
     }
-    write_held_back(&mut w, *burst, refusals);
+    write_rest(&mut w, *burst, refusals, *edges_before);
 }
 
-/// What few contacts have stands behind the rest, and takes nothing where there is none of it.
-fn write_held_back(w: &mut Writer<'_>, burst: Option<Burst>, refusals: &[Refusal]) {
-    if burst.is_some() || !refusals.is_empty() {
-        w.flags(&[burst.is_some(), !refusals.is_empty()]);
+/// What few contacts have stands behind what all have, and takes nothing where there is none of it.
+fn write_rest(w: &mut Writer<'_>, burst: Option<Burst>, refusals: &[Refusal], edges_before: u32) {
+    let has = [burst.is_some(), !refusals.is_empty(), edges_before > 0];
+    if has.contains(&true) {
+        w.flags(&has);
     }
     if let Some(Burst { first, count }) = burst {
         w.instant(first);
@@ -283,6 +285,9 @@ fn write_held_back(w: &mut Writer<'_>, burst: Option<Burst>, refusals: &[Refusal
             w.byte(*why as u8);
             w.instant(*at);
         }
+    }
+    if edges_before > 0 {
+        w.unsigned(u64::from(edges_before));
     }
 }
 
@@ -342,14 +347,16 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let armed = r.when(armed, Reader::instant)?;
     let conversations = r.when(conversations, read_conversations)?.unwrap_or_default();
     let chain = r.when(chain, read_chain)?;
-    let [burst, refusals] = if r.is_at_end() { [false; 2] } else { r.flags()? };
+    let [burst, refusals, edges_before] = if r.is_at_end() { [false; 3] } else { r.flags()? };
     let burst = r.when(burst, |r| Ok(Burst { first: r.instant()?, count: r.small()? }))?;
     let refusals = r.when(refusals, |r| r.list(read_refusal))?.unwrap_or_default();
+    let edges_before = r.when(edges_before, Reader::small)?.unwrap_or_default();
     r.end()?;
     let contact = Contact {
         key,
         rank,
         chain,
+        edges_before,
         origin,
         is_group,
         clear,

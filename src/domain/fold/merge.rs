@@ -106,15 +106,16 @@ impl Fold<'_, '_> {
         }
         let refused = contact.consent.refused();
         let was_shown = !edges.is_empty() || refused.all.is_some() || refused.marketing.is_some();
-        for open in contact.conversations.announce_anew() {
+        let (open, edges_of_conversations) = contact.conversations.announce_anew();
+        for open in open {
             let at = self.at.max(open.span.start);
             edges.push((at, conversation_edge(&open, Transition::Closed, Some((at, reason)))));
         }
-        contact.window.announce_anew();
-        contact.entry.announce_anew();
         for (at, edge) in edges {
-            self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+            self.tell_edge(contact, at, edge);
         }
+        let told = contact.window.announce_anew().max(contact.entry.announce_anew()).max(edges_of_conversations);
+        contact.edges_before = contact.edges_before.saturating_add(told);
         if was_shown {
             self.tell(Some(contact), What::State(None));
         }
@@ -144,6 +145,7 @@ impl Contact {
             key: _,
             rank: _,
             chain: _,
+            edges_before,
             origin: _,
             is_group: _,
             clear,
@@ -163,6 +165,7 @@ impl Contact {
         if let Some(clear) = clear {
             self.clear.get_or_insert_default().absorb(clear);
         }
+        self.edges_before = self.edges_before.max(edges_before);
         self.entry.absorb(entry);
         self.conversations.absorb(conversations);
         self.consent.absorb(consent);

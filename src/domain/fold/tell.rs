@@ -32,6 +32,12 @@ impl Fold<'_, '_> {
         });
     }
 
+    /// Tells an edge of a window of the contact, which has its number from the window alone.
+    pub(super) fn tell_edge(&mut self, contact: &Contact, at: Timestamp, mut edge: WindowEdge) {
+        edge.revision = contact.edges_before.saturating_add(edge.revision);
+        self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+    }
+
     pub(super) fn tell_outcome(
         &mut self,
         contact: Option<&Contact>,
@@ -82,7 +88,7 @@ impl Fold<'_, '_> {
         let edge = service_edge(kind, present, transition, lead);
         present.revision += 1;
         self.moved = true;
-        self.tell(Some(contact), What::Window(Box::new(edge)));
+        self.tell_edge(contact, self.at, edge);
     }
 
     /// Announces that the window began at another instant than announced, or is open again that was announced to be
@@ -95,7 +101,7 @@ impl Fold<'_, '_> {
         let edge = WindowEdge { corrects: Some(former), ..service_edge(kind, present, Transition::Corrected, None) };
         present.revision += 1;
         self.moved = true;
-        self.tell(Some(contact), What::Window(Box::new(edge)));
+        self.tell_edge(contact, self.at, edge);
     }
 
     /// Announces that a service window has closed, at its end.
@@ -109,7 +115,7 @@ impl Fold<'_, '_> {
             ..service_edge(Self::service_kind(contact), present, Transition::Closed, None)
         };
         self.moved = true;
-        self.tell_at(Some(contact), closed_at, What::Window(Box::new(edge)));
+        self.tell_edge(contact, closed_at, edge);
     }
 
     /// Announces what is about to close: once for every expiry.
@@ -134,13 +140,13 @@ impl Fold<'_, '_> {
             click.revision += 1;
             let (clicked_at, edges) = (click.clicked_at, click.revision);
             contact.entry.count_edges(clicked_at, edges);
-            self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
+            self.tell_edge(contact, self.at, WindowEdge { lead: Some(lead), ..edge });
         }
         if let Some(open) = contact.entry.open.as_mut().filter(|open| coming(open.span.end, open.alerted_for, now)) {
             open.alerted_for = Some(open.span.end);
             let edge = free_edge(open, Transition::Closing);
             open.revision += 1;
-            self.tell(Some(contact), What::Window(Box::new(WindowEdge { lead: Some(lead), ..edge })));
+            self.tell_edge(contact, self.at, WindowEdge { lead: Some(lead), ..edge });
         }
     }
 
@@ -163,7 +169,7 @@ impl Fold<'_, '_> {
                     (self.at, conversation_edge(&it, Transition::Closed, closed))
                 }
             };
-            self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+            self.tell_edge(contact, at, edge);
         }
     }
 
@@ -198,7 +204,7 @@ impl Fold<'_, '_> {
             };
             if let Some(edge) = edge {
                 self.moved = true;
-                self.tell_at(Some(contact), at, What::Window(Box::new(edge)));
+                self.tell_edge(contact, at, edge);
             }
         }
     }
