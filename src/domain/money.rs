@@ -90,16 +90,15 @@ impl Amount {
         if whole.is_empty() || fraction.len() > 6 || (digits.contains('.') && fraction.is_empty()) {
             return None;
         }
-        let mut millionths: i64 = 0;
-        for byte in whole.bytes() {
-            match byte {
-                b'0'..=b'9' => millionths = millionths.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?,
-                b',' => {}
-                _ => return None,
-            }
+        // A comma that stands anywhere else is a decimal comma, and no amount.
+        if let Some((first, rest)) = whole.split_once(',')
+            && (!(1..=3).contains(&first.len()) || first.starts_with('0') || rest.split(',').any(|it| it.len() != 3))
+        {
+            return None;
         }
-        let padded = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
-        for byte in padded {
+        let digits = whole.bytes().filter(|byte| *byte != b',').chain(fraction.bytes());
+        let mut millionths: i64 = 0;
+        for byte in digits.chain(std::iter::repeat_n(b'0', 6 - fraction.len())) {
             if !byte.is_ascii_digit() {
                 return None;
             }
@@ -140,6 +139,7 @@ mod tests {
             ("0.0118", 11_800, "0.0118"),
             ("0.115", 115_000, "0.115"),
             ("2,280", 2_280_000_000, "2280.00"),
+            ("1,234,567.5", 1_234_567_500_000, "1234567.50"),
             ("0", 0, "0.00"),
             ("-0.5", -500_000, "-0.50"),
             ("78.4917", 78_491_700, "78.4917"),
@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", ".", "1.", ".5", "n/a", "1.2345678", "1e3", "--1", "1.-1", "99999999999999999"] {
+        let no_numbers = ["", ".", "1.", ".5", "n/a", "1.2345678", "1e3", "--1", "1.-1", "99999999999999999"];
+        let decimal_commas = ["0,0625", "0,062", "1,25", "1,2,3.5", "1234,567", ",5", "1,,000", "12,"];
+        for text in no_numbers.into_iter().chain(decimal_commas) {
             assert_eq!(Amount::parse(text), None, "{text}");
         }
     }
