@@ -23,7 +23,7 @@ pub struct Contact {
     /// How many edges of one window have been announced at most under keys that it is not called by now. Edges are numbered on
     /// from there, because it may be called again what it was called once.
     pub edges_before: u32,
-    /// Where it is, as far as the market map needs to know.
+    /// Where it is now, as far as the market map needs to know.
     pub origin: Origin,
     /// Whether it is a group: any participant's message opens the window for the whole group (GRP).
     pub is_group: bool,
@@ -200,6 +200,13 @@ impl Contact {
             Some(chain) => chain.present().map(|join| join.alias).collect(),
             None => vec![Alias { rank: self.rank, hash: AliasHash(self.key.0) }],
         }
+    }
+
+    /// Where it was at an instant.
+    #[must_use]
+    pub fn origin_at(&self, at: Timestamp) -> Origin {
+        let then = self.chain.as_ref().map(|chain| chain.origin_at(at));
+        then.filter(|origin| *origin != Origin::Unknown).unwrap_or(self.origin)
     }
 
     /// Whether it is known by an alias of a kind.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::id::{AliasHash, ContactKey, ContactNumber, EventId};
+use super::rules::markets::Origin;
 use super::time::Timestamp;
 
 /// How many names of a kind a contact has at most. Whoever writes one id to all events makes one person of everybody else's.
@@ -85,6 +86,8 @@ impl How {
 pub struct Join {
     /// The name.
     pub alias: Alias,
+    /// Where somebody is who has this name.
+    pub origin: Origin,
     /// What the name stands for since a contact of it was erased.
     pub again: Option<Again>,
     /// When the event happened that told of it.
@@ -138,6 +141,25 @@ impl Chain {
     #[must_use]
     pub fn canonical(&self) -> Option<&Join> {
         self.present().min_by_key(|join| join.alias)
+    }
+
+    /// Where the person was at an instant, by the names that they had then: that of the last phone number that had been
+    /// announced, or of the one that the next announcement was about, or of the best name.
+    #[must_use]
+    pub fn origin_at(&self, at: Timestamp) -> Origin {
+        let had = || self.joins.iter().filter(|join| join.left.is_none_or(|left| at < left));
+        let announced = |how| had().filter(move |join| join.alias.rank == Rank::Phone && join.how == how);
+        let latter = announced(How::Latter).filter(|join| join.at <= at).max_by_key(|join| (join.at, join.alias));
+        let former = || announced(How::Former).filter(|join| at < join.at).min_by_key(|join| (join.at, join.alias));
+        let join = latter.or_else(former).or_else(|| had().min_by_key(|join| join.alias));
+        join.map_or(Origin::Unknown, |join| join.origin)
+    }
+
+    /// Whether the names do not all say the same of where the person is.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        let mut countries = self.joins.iter().map(|join| join.origin.country());
+        countries.next().is_some_and(|first| countries.any(|other| other != first))
     }
 
     /// Whether the contact has a name of a kind.
@@ -260,7 +282,8 @@ mod tests {
 
     fn join(rank: Rank, name: u8, hours: i64, how: How) -> Join {
         let event = EventId([name; 16]);
-        Join { alias: alias(rank, name), again: None, at: at(hours), event, how, left: None }
+        let origin = Origin::Dial(u16::from(name));
+        Join { alias: alias(rank, name), origin, again: None, at: at(hours), event, how, left: None }
     }
 
     fn chain(joins: &[Join]) -> Chain {
@@ -288,6 +311,26 @@ mod tests {
         left.leave(alias(Rank::Phone, 7), at(4));
         left.leave(alias(Rank::Phone, 9), at(4));
         assert_eq!(left.canonical().map(Join::key), Some(ContactKey([2; 16])));
+    }
+
+    #[test]
+    fn where_somebody_was_is_told_by_the_number_they_had_then() {
+        let joins = [
+            join(Rank::Scoped, 34, 0, How::Together),
+            join(Rank::Phone, 55, 10, How::Former),
+            join(Rank::Phone, 44, 10, How::Latter),
+            join(Rank::Phone, 49, 20, How::Latter),
+        ];
+        let mut backwards = joins;
+        backwards.reverse();
+        for joins in [joins, backwards] {
+            let mut chain = chain(&joins);
+            let found = [0, 9, 10, 19, 20].map(|hours| chain.origin_at(at(hours)));
+            assert_eq!(found, [55, 55, 44, 44, 49].map(Origin::Dial));
+            chain.leave(alias(Rank::Phone, 49), at(30));
+            assert_eq!([29, 30].map(|hours| chain.origin_at(at(hours))), [49, 44].map(Origin::Dial));
+        }
+        assert_eq!(chain(&joins[..1]).origin_at(at(0)), Origin::Dial(34));
     }
 
     #[test]

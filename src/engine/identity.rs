@@ -235,10 +235,10 @@ impl<S: Store> Engine<S> {
                 others.push(other);
             }
         }
-        let (refused, new) = self.give_names(event, aliases, &named, number, &mut chain)?;
+        let refused = self.give_names(event, aliases, &named, number, &mut chain)?;
         let is_merge = !others.is_empty();
-        let (former, armed) = ((!is_new).then_some(contact.origin), contact.armed);
-        let mut contact = self.call(event, &account, index, (contact, others), &chain, (is_new, &new));
+        let (has_moved, armed) = (!is_new && chain.has_moved(), contact.armed);
+        let mut contact = self.call(event, &account, index, (contact, others), &chain, is_new);
         contact.consent.absorb(refused);
         for choice in inherited.into_iter().filter_map(|(choice, _)| choice) {
             Consent::choose(&mut contact.consent.marketing, choice);
@@ -249,16 +249,22 @@ impl<S: Store> Engine<S> {
         contact.chain = (!is_plain).then(|| Box::new(chain));
         // Whoever's announcements go on, the timer is that of this number.
         contact.armed = armed;
-        let disturbs = is_merge || former.is_some_and(|former| former != contact.origin);
         self.keep_contact(number, Some(ContactRow::Here(index, contact)))?;
-        // What was sent to either was sent to both.
-        let since = disturbs.then_some(Timestamp::EARLIEST);
+        // What was sent to either was sent to both, and may have been sent elsewhere than was known.
+        let since = (is_merge || has_moved).then_some(Timestamp::EARLIEST);
         let disturbed = since.map(|since| self.look_back(event, &account, index, number, since)).transpose()?;
+        let mut disturbed = disturbed.unwrap_or_default();
+        for (holder, _) in named.taken {
+            let chain = self.contact_of(holder)?.and_then(|contact| contact.chain.as_ref());
+            if chain.is_some_and(|chain| chain.has_moved()) {
+                disturbed.extend(self.look_back(event, &account, index, holder, event.occurred_at)?);
+            }
+        }
         if let Some(contact) = self.contacts.row(number, &self.store)?.value.as_mut().and_then(ContactRow::contact_mut)
         {
             arm(&mut self.timers, number, contact, self.setup.policy.closing_lead);
         }
-        Ok(Whose { who: Who::Contact(number), disturbed: disturbed.unwrap_or_default() })
+        Ok(Whose { who: Who::Contact(number), disturbed })
     }
 
     /// Finds out whom an event's names point to, and which names are to be theirs.
@@ -337,7 +343,7 @@ impl<S: Store> Engine<S> {
         };
         chain.leave(phone, event.occurred_at);
         let inherited = contact.consent.inherited();
-        let mut contact = self.call(event, account, index, (contact, Vec::new()), &chain, (false, &[]));
+        let mut contact = self.call(event, account, index, (contact, Vec::new()), &chain, false);
         if let Some(clear) = &mut contact.clear {
             clear.phone = None;
         }
@@ -347,8 +353,7 @@ impl<S: Store> Engine<S> {
         Ok(Some((inherited, edges_before)))
     }
 
-    /// Gives a contact the names that it does not have. Returns what it refused under them before it was erased, and the
-    /// names that are new.
+    /// Gives a contact the names that it does not have. Returns what it refused under them before it was erased.
     fn give_names(
         &mut self,
         event: &Event,
@@ -356,9 +361,9 @@ impl<S: Store> Engine<S> {
         named: &Named,
         number: ContactNumber,
         chain: &mut Chain,
-    ) -> Result<(Consent, Vec<Alias>), store::Error> {
+    ) -> Result<Consent, store::Error> {
         let (before, after) = aliases.split_at(event.contact.as_ref().map_or(0, |identity| identity.names().count()));
-        let (mut refused, mut new) = (Consent::default(), Vec::new());
+        let mut refused = Consent::default();
         for alias in named.names.iter().copied() {
             if chain.find(alias).is_some() || !chain.has_room(alias.rank) {
                 continue;
@@ -370,17 +375,16 @@ impl<S: Store> Engine<S> {
                 again = Some(Again { generation: suppressed.generation, since: suppressed.at, key });
                 refused.absorb(suppressed.refused.clone());
             }
-            let (at, event) = (event.occurred_at, event.id);
-            chain.join(Join { alias, again, at, event, how: How::Together, left: None });
+            let (origin, at, event) = (self.origin(event, alias), event.occurred_at, event.id);
+            chain.join(Join { alias, origin, again, at, event, how: How::Together, left: None });
             self.keep_alias(alias.hash, AliasRow::Of(number))?;
-            new.push(alias);
         }
         if event.is_announcement() {
             chain.announce(before, after, event.occurred_at, event.id);
         } else if !named.taken.is_empty() {
             chain.unsettled = chain.unsettled.max(Some(event.occurred_at));
         }
-        Ok((refused, new))
+        Ok(refused)
     }
 
     /// Makes one contact of several, under the name that their names give it. One that is new has announced nothing.
@@ -391,18 +395,16 @@ impl<S: Store> Engine<S> {
         index: NumberIndex,
         (mut contact, others): (Contact, Vec<Contact>),
         chain: &Chain,
-        (is_new, new): (bool, &[Alias]),
+        is_new: bool,
     ) -> Contact {
         let Some(canonical) = chain.canonical() else {
             return contact;
         };
-        let (alias, key) = (canonical.alias, canonical.key());
-        let origin = new.contains(&alias).then(|| self.origin(event, alias));
-        if is_new {
-            (contact.key, contact.rank, contact.origin) = (key, alias.rank, origin.unwrap_or(contact.origin));
-            return contact;
-        }
-        if others.is_empty() && key == contact.key {
+        let (rank, key) = (canonical.alias.rank, canonical.key());
+        let origin = Some(chain.origin_at(Timestamp::LATEST)).filter(|origin| *origin != Origin::Unknown);
+        let origin = origin.unwrap_or(contact.origin);
+        if is_new || (others.is_empty() && key == contact.key) {
+            (contact.key, contact.rank, contact.origin) = (key, rank, origin);
             return contact;
         }
         let now = self.meta.partition_time.unwrap_or(event.occurred_at);
@@ -415,7 +417,7 @@ impl<S: Store> Engine<S> {
             now,
         );
         let number = &mut self.numbers[index.0 as usize].number;
-        let called = Called { key, rank: alias.rank, origin };
+        let called = Called { key, rank, origin };
         fold::unite(&context, event, account, number, (contact, others), called, &mut self.effects)
     }
 
@@ -631,6 +633,7 @@ pub(super) fn here(
 fn alone(contact: &Contact, event: &Event) -> Chain {
     let joins = contact.names().into_iter().map(|alias| Join {
         alias,
+        origin: contact.origin,
         again: None,
         at: event.occurred_at,
         event: event.id,

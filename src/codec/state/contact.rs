@@ -123,11 +123,11 @@ fn write_chain(w: &mut Writer<'_>, chain: &Chain) {
     let Chain { joins, absorbed, unsettled } = chain;
     w.count(joins.len());
     let mut told = None;
-    for Join { alias, again, at, event, how, left } in joins {
+    for Join { alias, origin, again, at, event, how, left } in joins {
         let same = told == Some((*at, *event));
         w.byte(alias.rank as u8);
         w.byte(*how as u8);
-        w.flags(&[same, again.is_some(), left.is_some()]);
+        w.flags(&[same, again.is_some(), left.is_some(), *origin != Origin::Unknown]);
         w.array(alias.hash.0);
         if !same {
             w.instant(*at);
@@ -142,6 +142,9 @@ fn write_chain(w: &mut Writer<'_>, chain: &Chain) {
         if let Some(left) = left {
             w.instant(*left);
         }
+        if *origin != Origin::Unknown {
+            w.unsigned(u64::from(origin.encode()));
+        }
     }
     w.count(absorbed.len());
     for number in absorbed {
@@ -155,7 +158,7 @@ fn read_chain(r: &mut Reader<'_>) -> Result<Box<Chain>> {
     let joins = r.list(|r| {
         let rank = NameRank::from_index(r.byte()?).ok_or(Error::Damaged("a kind of name"))?;
         let how = How::from_index(r.byte()?).ok_or(Error::Damaged("a way to learn a name"))?;
-        let [same, again, left] = r.flags()?;
+        let [same, again, left, origin] = r.flags()?;
         let hash = AliasHash(r.array()?);
         if !same {
             told = Some((r.instant()?, EventId(r.array()?)));
@@ -170,6 +173,7 @@ fn read_chain(r: &mut Reader<'_>) -> Result<Box<Chain>> {
             event,
             how,
             left: r.when(left, Reader::instant)?,
+            origin: r.when(origin, read_origin)?.unwrap_or(Origin::Unknown),
         })
     })?;
     let absorbed = r.list(|r| r.unsigned().map(ContactNumber))?;
@@ -299,7 +303,7 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
     let mut r = open(bytes)?;
     let key = ContactKey(r.array()?);
     let number = NumberIndex(r.small()?);
-    let origin = u32::try_from(r.unsigned()?).ok().and_then(Origin::decode).ok_or(Error::Damaged("an origin"))?;
+    let origin = read_origin(&mut r)?;
     let [
         is_group,
         clear,
@@ -374,6 +378,10 @@ pub fn read_contact(bytes: &[u8]) -> Result<(NumberIndex, Contact)> {
         armed,
     };
     Ok((number, contact))
+}
+
+fn read_origin(r: &mut Reader<'_>) -> Result<Origin> {
+    u32::try_from(r.unsigned()?).ok().and_then(Origin::decode).ok_or(Error::Damaged("an origin"))
 }
 
 fn read_refusal(r: &mut Reader<'_>) -> Result<Refusal> {

@@ -77,13 +77,14 @@ pub struct Line {
 }
 
 impl Line {
-    /// Whether a line with these facts would say anything else: type, category, charge instant, period or
+    /// Whether a line with these facts would say anything else: type, category, charge instant, period, country or
     /// amount. Everything else is not worth a correction.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.toll == other.toll
             && self.charged_at == other.charged_at
             && self.date.map(Date::month) == other.date.map(Date::month)
+            && self.origin.country() == other.origin.country()
             && self.cost == other.cost
             && self.units == other.units
     }

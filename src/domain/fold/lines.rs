@@ -52,7 +52,7 @@ impl Fold<'_, '_> {
             self.category_at(message, sent_at).or_else(|| by_word.as_ref().map(|(_, category)| category.clone()));
         let expected = Some(charged_at).filter(|at| self.context.rules.may_be_in_conversation(*at));
         let expected = expected.and_then(|charged_at| self.wants(contact, message, charged_at));
-        let origin = recipient(contact, message);
+        let origin = recipient(contact, message, charged_at);
         let circumstances = Circumstances {
             content: message.content.as_ref().or(by_word.as_ref().map(|(content, _)| content)),
             template_category: template_category.as_ref(),
@@ -211,14 +211,14 @@ impl Fold<'_, '_> {
     }
 }
 
-/// Where the recipient of a message is: in a group, each for itself.
-pub(super) fn recipient(contact: &Contact, message: &Message) -> Origin {
+/// Where the recipient of a message was at an instant: in a group, each for itself.
+pub(super) fn recipient(contact: &Contact, message: &Message, at: Timestamp) -> Origin {
     match &message.participant {
         Some(participant) if contact.is_group => match Origin::of_phone(participant.as_str()) {
             Origin::Unknown => Origin::of_scoped_id(participant.as_str()),
             phone => phone,
         },
-        _ => contact.origin,
+        _ => contact.origin_at(at),
     }
 }
 

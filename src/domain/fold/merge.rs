@@ -18,8 +18,8 @@ pub struct Called {
     pub key: ContactKey,
     /// What kind of name that is made of.
     pub rank: Rank,
-    /// Where it is, if it is a name that nobody had.
-    pub origin: Option<Origin>,
+    /// Where it is.
+    pub origin: Origin,
 }
 
 /// Makes one contact of several, or calls one otherwise. What was announced under a key that is gone is closed under it,
@@ -48,7 +48,7 @@ pub fn unite(
     for contact in rest.iter_mut().chain(renamed.then_some(&mut base)) {
         fold.retire(contact, CloseReason::IdentityMerged);
     }
-    (base.key, base.rank, base.origin) = (called.key, called.rank, called.origin.unwrap_or(base.origin));
+    (base.key, base.rank, base.origin) = (called.key, called.rank, called.origin);
     let mut news = Vec::new();
     for other in rest {
         news.push(base.absorb(other));
