@@ -151,6 +151,12 @@ impl Category {
         matches!(self, Self::Marketing | Self::MarketingLite | Self::GroupMarketing)
     }
 
+    /// Whether it is a passcode's.
+    #[must_use]
+    pub const fn is_authentication(&self) -> bool {
+        matches!(self, Self::Authentication | Self::AuthenticationInternational)
+    }
+
     /// The category of the same message in a group (GRP).
     #[must_use]
     pub fn in_group(self) -> Self {

@@ -539,7 +539,13 @@ impl Fold<'_, '_> {
         whole: Option<(MessageKey, &mut Option<Message>)>,
     ) {
         if message.packed {
-            return;
+            // Of what arrives after we gave it up no more is known than of a message that was never seen. A share of a message
+            // to a group may be that of somebody who was erased.
+            let arrives = matches!(status.stage, Stage::Delivered | Stage::Read) && status.participant.is_none();
+            match &status.about {
+                About::Message(id) if arrives && message.is_given_up() => message.begin_again(id),
+                About::Message(_) | About::Request(_) => return,
+            }
         }
         if let Some((_, whole)) = &whole
             && let Some(whole) = &**whole
@@ -629,6 +635,11 @@ impl Fold<'_, '_> {
         let Some(pricing) = &status.pricing else {
             return;
         };
+        let exempt = pricing.is_paid_exempt() || (self.account.exempt && pricing.category() == Category::Service);
+        message.was_charged |= pricing.pricing_kind() == Some(PricingKind::Regular)
+            && !pricing.is_of_conversation()
+            && !exempt
+            && !matches!(pricing.category(), Category::Unknown(_));
         let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
         if newer {
             message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });
@@ -683,7 +694,8 @@ impl Fold<'_, '_> {
                 takes_free.then_some(Uses::Allowance)
             }
             Content::Template(_) | Content::DirectSend(_) => {
-                let is_limited = self.account.messaging_limit.is_some_and(|limit| limit.people().is_some());
+                let day = self.context.rules.card_date(self.days(accepted_at).first);
+                let is_limited = self.account.limit_on(day).is_some_and(|limit| limit.people().is_some());
                 // Whoever was written to within the day counts already.
                 let counts = |sent: Timestamp| sent <= accepted_at && accepted_at < sent + reach::COUNTED;
                 let window = contact.window.at(accepted_at, self.number.coexistence_since);
@@ -898,7 +910,7 @@ impl Fold<'_, '_> {
             self.number.portfolio_paced_at = self.number.portfolio_paced_at.max(Some(self.at));
         }
         let mut contact = contact;
-        let origin = contact.as_deref().map_or(Origin::Unknown, |contact| recipient(contact, message));
+        let origin = contact.as_deref().map_or(Origin::Unknown, |contact| recipient(contact, message, self.at));
         let account = message.account.as_ref();
         self.take_refusal(contact.as_deref_mut(), code, (message.content.as_ref(), account, origin));
         let Some(contact) = contact else {

@@ -29,6 +29,7 @@ pub const TIME_TO_LIVE_AUTHENTICATION: Millis = Millis::minutes(10);
 
 /// One message of the business, or one recipient's share of a group message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Message {
     /// The platform's id; gone once only the decision is kept.
     pub id: Option<MessageId>,
@@ -68,6 +69,8 @@ pub struct Message {
     pub answer: Option<Answer>,
     /// The latest word of the platform's on its price.
     pub priced: Option<Priced>,
+    /// Whether a report of the platform's has charged for it, be it the latest or not.
+    pub was_charged: bool,
     /// When the platform says that its conversation ends, the latest if it has said so more than once.
     pub conversation_ends: Option<Timestamp>,
     /// When the platform gives up on it.
@@ -227,6 +230,18 @@ impl Message {
             packed: true,
             ..Self::default()
         };
+    }
+
+    /// Whether all that was ever told of it is that it failed, or that its time to live ran out.
+    #[must_use]
+    pub const fn is_given_up(&self) -> bool {
+        !self.told.delivered && self.line.is_none() && (self.told.failed || self.told.dropped)
+    }
+
+    /// It is heard of again, of which only the decision was kept.
+    pub fn begin_again(&mut self, id: &MessageId) {
+        let Self { contact, lines, told, failed, .. } = std::mem::take(self);
+        *self = Self { id: Some(id.clone()), contact, lines, told, failed, ..Self::default() };
     }
 
     /// From when on only the decision is kept; `None` while the message is not settled.

@@ -34,6 +34,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         counted,
         answer,
         priced,
+        was_charged,
         drops_at,
         told,
         lines: _,
@@ -82,6 +83,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) {
         sent_in.is_some_and(|sent_in| sent_in.entry_point),
         *in_flight == Some(Uses::Allowance),
         *in_flight == Some(Uses::MessagingLimit),
+        *was_charged,
     ]);
     write_message_body(&mut w, message);
 }
@@ -159,7 +161,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         id, participant, request, contact, account_known, content, requested, accepted, sent, delivered, read, failed,
         held, counted, answer, priced, drops, told_accepted, told_delivered, told_failed, told_dropped, agreements,
         line, agreement, settled, packed, shares, ends, ranked, sent_in, in_service_window, in_entry_point,
-        takes_free, reaches,
+        takes_free, reaches, was_charged,
     ] = r.flags()?;
     let id = r.when(id, |r| MessageId::parse(r.text()?).map_err(|_| Error::Damaged("a message's id")))?;
     let participant =
@@ -200,6 +202,7 @@ pub fn read_message(bytes: &[u8]) -> Result<Message> {
         answer: r.when(answer, read_answer)?,
         priced: r
             .when(priced, |r| Ok(Priced { at: r.instant()?, stage: read_stage(r)?, pricing: read_pricing(r)? }))?,
+        was_charged,
         told: Told {
             accepted: told_accepted,
             delivered: told_delivered,

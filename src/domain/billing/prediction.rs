@@ -285,14 +285,19 @@ fn service(
         return Prediction::because(Toll::Unknown(Unpriced::TimeZoneUnknown), era.name);
     }
     let used_before = used(month);
-    let exempt = circumstances.account.exempt && terms.exempt_service_until.is_some_and(|until| days.last < until);
-    let toll = match (used_before < limit, exempt) {
+    let toll = match (used_before < limit, is_exempt(terms, circumstances)) {
         (true, _) => free,
         (false, true) => Toll::Free(FreeReason::PaidExempt, Category::Service),
         (false, false) => Toll::Charged(Category::Service),
     };
     let consumed = toll.is_free_service();
     Prediction { toll, rule: era.name, allowance: Some(Allowance { month, limit, used_before, consumed }) }
+}
+
+/// Whether what is no template is free beyond the allowance, because of whose account it is (rules.md 1.7).
+fn is_exempt(terms: &MessageTerms, circumstances: &Circumstances<'_>) -> bool {
+    let until = terms.exempt_service_until;
+    circumstances.account.exempt && until.is_some_and(|until| circumstances.days.last < until)
 }
 
 /// At which of its two rates a passcode is charged (rules.md 1.6).
@@ -320,22 +325,34 @@ pub fn confirmed(
     if pricing.is_paid_exempt() {
         return (Toll::Free(FreeReason::PaidExempt, category), None);
     }
-    let toll = match (pricing.pricing_kind(), &pricing.kind) {
-        _ if pricing.is_of_conversation() => return conversation(rules, category, circumstances, used),
-        (Some(PricingKind::Regular), _) => match category {
-            Category::Unknown(raw) => Toll::Unknown(Unpriced::CategoryUnknown(raw)),
-            category => Toll::Charged(category),
-        },
-        (Some(PricingKind::FreeCustomerService), _) => Toll::Free(FreeReason::FreeCustomerService, category),
-        (Some(PricingKind::FreeEntryPoint), _) => Toll::Free(FreeReason::FreeEntryPoint, category),
-        (Some(PricingKind::FreeGroupCustomerService), _) => Toll::Free(FreeReason::FreeGroupCustomerService, category),
-        (None, kind) => {
-            let kind = kind.as_ref().map_or("", |kind| kind.as_str());
+    let toll = match (pricing.pricing_kind(), category) {
+        (_, category) if pricing.is_of_conversation() => return conversation(rules, category, circumstances, used),
+        (None, _) => {
+            let kind = pricing.kind.as_ref().map_or("", |kind| kind.as_str());
             Toll::Unknown(Unpriced::PricingTypeUnknown(kind.into()))
+        }
+        (Some(_), Category::Unknown(raw)) => Toll::Unknown(Unpriced::CategoryUnknown(raw)),
+        // That it is exempt the platform may say, or not (rules.md 1.7).
+        (Some(PricingKind::Regular), Category::Service) if is_exempt_by(rules, circumstances) => {
+            Toll::Free(FreeReason::PaidExempt, Category::Service)
+        }
+        (Some(PricingKind::Regular), category) => Toll::Charged(category),
+        (Some(PricingKind::FreeCustomerService), category) => Toll::Free(FreeReason::FreeCustomerService, category),
+        (Some(PricingKind::FreeEntryPoint), category) => Toll::Free(FreeReason::FreeEntryPoint, category),
+        (Some(PricingKind::FreeGroupCustomerService), category) => {
+            Toll::Free(FreeReason::FreeGroupCustomerService, category)
         }
     };
     let allowance = allowance_of(rules, &toll, circumstances, used);
     (toll, allowance)
+}
+
+/// The same by the rules of the day.
+fn is_exempt_by(rules: &Rules, circumstances: &Circumstances<'_>) -> bool {
+    let EraAt::Era(era) = rules.era(circumstances.days) else {
+        return false;
+    };
+    era.messages().is_some_and(|terms| is_exempt(terms, circumstances))
 }
 
 /// What the platform's word on a conversation makes a message cost.
@@ -357,7 +374,10 @@ fn conversation(
     };
     match (circumstances.role, era.map(|era| (era, &era.charges))) {
         // Since messages are charged one by one, a conversation is named for a message only that belongs to one opened
-        // before, seen or not (rules.md 1.5).
+        // before, seen or not. That it is paid with that holds for utility, and for what is no template (rules.md 1.5).
+        (_, Some((_, Charges::Messages(_)))) if category.is_marketing() || category.is_authentication() => {
+            (Toll::Charged(category), None)
+        }
         (Some(Role::Joined(_)), _) | (_, Some((_, Charges::Messages(_)))) => {
             (Toll::Free(FreeReason::InConversation, category), None)
         }

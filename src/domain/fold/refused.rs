@@ -1,7 +1,7 @@
 //! What a failure tells of the next message, and what a success takes back of it (rules.md 3.9; decision 15).
 
 use super::Fold;
-use crate::domain::billing::{self, Line};
+use crate::domain::billing::Line;
 use crate::domain::contact::Contact;
 use crate::domain::content::{Category, Content};
 use crate::domain::id::AccountId;
@@ -51,7 +51,7 @@ impl Fold<'_, '_> {
             account: message.account.as_ref().or(self.account.id.as_ref()),
             content: message.content.as_ref(),
             category: word,
-            charged: word.is_some() && message.content.is_some() && billing::is_paid(&line.toll),
+            charged: message.was_charged && message.content.is_some(),
             country: None,
         };
         refusal::remember(&mut self.number.gone_out, &sent, sent_at);
