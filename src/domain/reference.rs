@@ -10,10 +10,10 @@ use super::id::{AccountId, NumberId, PortfolioId, WaId};
 use super::ledger::Scope;
 use super::ledger::volume::Announced;
 use super::money::Currency;
-use super::rules::limits::MessagingLimit;
+use super::rules::limits::{self, MessagingLimit};
 use super::rules::restrictions::{self, Standing};
 use super::rules::templates::{Pause, TemplateSignal, TemplateState};
-use super::time::{Millis, Span, Timestamp, Zone};
+use super::time::{Date, Millis, Span, Timestamp, Zone};
 
 /// A value that holds from an instant on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,8 +215,10 @@ pub struct Account {
     pub must_pay_in: Option<Currency>,
     /// How many messages each of its numbers may send in a second, if known.
     pub throughput: Option<u32>,
-    /// How many people may be written to in 24 hours, if known.
+    /// How many people may be written to in 24 hours, if the account's own facts tell.
     pub messaging_limit: Option<MessagingLimit>,
+    /// The same for its portfolio: the highest that the portfolio's accounts tell; its own where its portfolio is not known.
+    pub portfolio_limit: Option<MessagingLimit>,
     /// From when on passcodes may be charged at the international rate, if ever.
     pub international: Option<International>,
     /// How it stands.
@@ -230,6 +232,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// How many people may be written to in 24 hours by the rules of a day: by each number, or by the whole portfolio.
+    #[must_use]
+    pub fn limit_on(&self, date: Date) -> Option<MessagingLimit> {
+        if limits::is_of_portfolio(date) { self.portfolio_limit } else { self.messaging_limit }
+    }
+
     /// An account of which nothing is known.
     #[must_use]
     pub const fn unknown(id: Option<AccountId>) -> Self {
@@ -251,6 +259,7 @@ impl Account {
             must_pay_in: None,
             throughput: None,
             messaging_limit: None,
+            portfolio_limit: None,
             international: None,
             standing: Standing::Good,
             restrictions: Vec::new(),
@@ -466,8 +475,13 @@ impl Reference {
         let Some(known) = self.accounts.get(id) else {
             return (unknown, valid);
         };
+        let portfolio = known.portfolio.at(at, &mut valid).cloned();
+        let portfolio_limit = match &portfolio {
+            Some(portfolio) => self.highest_limit(&Scope::Portfolio(portfolio.clone()), at, &mut valid),
+            None => known.messaging_limit.at(at, &mut valid).copied(),
+        };
         let account = Account {
-            portfolio: known.portfolio.at(at, &mut valid).cloned(),
+            portfolio,
             zone: known.zone.at(at, &mut valid).copied(),
             currency: known.currency.at(at, &mut valid).copied(),
             payment_method: known.payment_method.at(at, &mut valid).copied(),
@@ -483,6 +497,7 @@ impl Reference {
             must_pay_in: known.must_pay_in.at(at, &mut valid).copied().flatten(),
             throughput: known.throughput.at(at, &mut valid).copied(),
             messaging_limit: known.messaging_limit.at(at, &mut valid).copied(),
+            portfolio_limit,
             international: known.international.at(at, &mut valid).cloned(),
             standing: known.standing.at(at, &mut valid).copied().unwrap_or(Standing::Good),
             restrictions: restrictions_at(&known.restrictions, at, &mut valid),
@@ -508,12 +523,18 @@ impl Reference {
     /// (rules.md 3.6).
     #[must_use]
     pub fn messaging_limit(&self, scope: &Scope, at: Timestamp) -> Option<MessagingLimit> {
-        let known = self.of(scope).filter(|known| match scope {
-            Scope::Portfolio(portfolio) => known.portfolio.at(at, &mut ALWAYS.clone()) == Some(portfolio),
-            Scope::Account(_) | Scope::Number(_) => true,
-        });
-        let limits = known.filter_map(|known| known.messaging_limit.at(at, &mut ALWAYS.clone())).copied();
-        limits.max_by_key(|limit| match limit {
+        self.highest_limit(scope, at, &mut ALWAYS.clone())
+    }
+
+    fn highest_limit(&self, scope: &Scope, at: Timestamp, valid: &mut Span) -> Option<MessagingLimit> {
+        let limit = |known: &AccountHistory| {
+            let belongs = match scope {
+                Scope::Portfolio(portfolio) => known.portfolio.at(at, valid) == Some(portfolio),
+                Scope::Account(_) | Scope::Number(_) => true,
+            };
+            known.messaging_limit.at(at, valid).copied().filter(|_| belongs)
+        };
+        self.of(scope).filter_map(limit).max_by_key(|limit| match limit {
             MessagingLimit::NotSet => 0,
             MessagingLimit::People(people) => u64::from(*people) + 1,
             MessagingLimit::Unlimited => u64::MAX,
@@ -743,5 +764,26 @@ mod tests {
         // The platform shows the old category after all: the change never came.
         reference.learn_template(&id, &template(), fact(30, 30, TemplateFact::Category(Category::Utility)));
         assert_eq!(view(&reference, 25).category, Some(Category::Utility));
+    }
+
+    #[test]
+    fn a_portfolio_has_the_highest_limit_of_its_accounts_and_an_account_its_own_before() {
+        let portfolio = PortfolioId::parse("P").expect("an id");
+        let [known, silent, apart] = ["900", "901", "902"].map(|id| AccountId::parse(id).expect("an id"));
+        let mut reference = Reference::default();
+        for account in [&known, &silent] {
+            reference.learn_account(account, fact(0, 0, AccountFact::Portfolio(portfolio.clone())));
+        }
+        let (few, many) = (MessagingLimit::People(250), MessagingLimit::People(2_000));
+        reference.learn_account(&known, fact(0, 0, AccountFact::MessagingLimit(few)));
+        reference.learn_account(&known, fact(24, 0, AccountFact::MessagingLimit(many)));
+        reference.learn_account(&apart, fact(0, 0, AccountFact::MessagingLimit(few)));
+        let limit = |account: &AccountId, hour, date| reference.account(account, at(hour)).0.limit_on(date);
+        let [before, after] = [Date::new(2025, 10, 6), Date::new(2025, 10, 7)];
+        assert_eq!([limit(&known, 1, before), limit(&silent, 1, before)], [Some(few), None]);
+        assert_eq!([&known, &silent, &apart].map(|account| limit(account, 1, after)), [Some(few); 3]);
+        assert_eq!(limit(&silent, 24, after), Some(many));
+        let (_, valid) = reference.account(&silent, at(1));
+        assert!(valid.contains(at(1)) && !valid.contains(at(24)), "it holds until the other account's changes");
     }
 }

@@ -52,10 +52,10 @@ pub fn messaging_gate(
     let pair_rate =
         (context.policy.pair_rate && !known.contact.is_group).then(|| known.waits_until(context, at).is_none());
     let looked_at = Limits { pair_rate, throughput: known.throughput_ok(at), ..Limits::default() };
-    let Some(people) = known.account.messaging_limit.and_then(MessagingLimit::people) else {
+    let day = context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
+    let Some(people) = known.account.limit_on(day).and_then(MessagingLimit::people) else {
         return looked_at;
     };
-    let day = context.rules.card_date(Days::of(context.zones, known.account.zone, at).first);
     let own = limits::own(&known.number.id);
     let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
     let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
