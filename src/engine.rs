@@ -43,7 +43,7 @@ use crate::domain::policy::{Context, Policy};
 use crate::domain::reference::{Account, Reference};
 use crate::domain::rules::Rules;
 use crate::domain::rules::cards::Cards;
-use crate::domain::rules::limits::{self, MessagingLimit};
+use crate::domain::rules::limits;
 use crate::domain::time::{Days, Millis, Timestamp, Zone};
 use crate::store::{self, Store, keys};
 use crate::zones::Zones;
@@ -378,6 +378,9 @@ impl<S: Store> Engine<S> {
         if !fresh {
             engine.ledger = Ledger::open(&engine.store)?;
         }
+        if let Some(now) = engine.meta.partition_time {
+            engine.ledger.time_is(now);
+        }
         Ok((engine, position))
     }
 
@@ -584,6 +587,26 @@ impl<S: Store> Engine<S> {
         Ok(booked)
     }
 
+    /// Books the line that an output tells, if it tells one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn book_output(&mut self, output: &Output) -> Result<Option<Booked>, store::Error> {
+        let (number, account) = (&*output.number, &output.effect.account);
+        let What::Charge(charge) = &output.effect.what else {
+            return Ok(None);
+        };
+        let posting = Posting {
+            scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), number),
+            account: account.id.as_ref(),
+            number,
+            line: &charge.line,
+            reverses: charge.reverses.is_some(),
+            person: charge.person,
+        };
+        self.book(posting).map(Some)
+    }
+
     /// Publishes what the ledger would publish at the end of the half-hour, and all that is used: there is no more input that
     /// could move time there.
     ///
@@ -776,7 +799,8 @@ impl<S: Store> Engine<S> {
             self.settle(prepared, index, now, own, disturbed)?;
         }
         let entry = &self.numbers[index.0 as usize];
-        if account.messaging_limit.and_then(MessagingLimit::people).is_some() {
+        let limits = [account.messaging_limit, account.portfolio_limit];
+        if limits.into_iter().flatten().any(|limit| limit.people().is_some()) {
             name_people(&self.setup, event, &account, &self.zones, &mut self.effects);
         }
         publish_into(outputs, &entry.id, &mut self.effects);

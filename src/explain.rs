@@ -47,6 +47,9 @@ pub struct Explanation {
     /// What keeps it from being whole, for everybody.
     missing: Vec<String>,
     contacts: Vec<Explained>,
+    /// The line of discount that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discount: Option<Section>,
 }
 
 /// What is explained of one contact.
@@ -90,7 +93,7 @@ impl Explanation {
     /// Whether anything was found to explain.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.contacts.is_empty()
+        self.contacts.is_empty() && self.discount.is_none()
     }
 }
 
@@ -124,19 +127,25 @@ pub fn run(
     let mut finder = Finder::new(&sought.text, sought.number.clone(), refold.publisher().clone());
     refold.fold(sought.as_of, &mut finder)?;
     let records = refold.records();
-    let Finder { found, span, letters, .. } = finder;
+    let Finder { found, discount, span, letters, .. } = finder;
     drop(refold);
     if letters > 0 {
         missing.push(format!("{letters} records, or parts of them, cannot be read: what they say is not known"));
     }
     let mut contacts = Vec::new();
-    if found.is_empty() {
+    let discount = discount.map(|posted| Section {
+        id: sought.text.trim().to_owned(),
+        derivation: tell::discount(&posted),
+        reasons: Vec::new(),
+        missing: Vec::new(),
+    });
+    if found.is_empty() && discount.is_none() {
         missing.push(
             "nothing in these records is about it. It may be older than they are or newer than --as-of, belong to another \
              business, or be a key that another deployment key made"
                 .to_owned(),
         );
-    } else {
+    } else if !found.is_empty() {
         let (mut refold, policy, rules) = open()?;
         let mut tracer = Tracer::new(found, refold.publisher().clone(), (policy, rules.clone()));
         refold.fold(sought.as_of, &mut tracer)?;
@@ -154,7 +163,8 @@ pub fn run(
         }
     }
     let (first, last) = span.unzip();
-    Ok(Explanation { records, first_arrival: first.map(instant), last_arrival: last.map(instant), missing, contacts })
+    let (first_arrival, last_arrival) = (first.map(instant), last.map(instant));
+    Ok(Explanation { records, first_arrival, last_arrival, missing, contacts, discount })
 }
 
 fn explained(
@@ -197,6 +207,7 @@ fn of_message(id: &MessageId, message: &Message, trace: &Trace, publisher: &Publ
     let (mut derivation, missing) = tell::message(message);
     for charge in trace.charges.iter().filter(|charge| charge.message == *id) {
         derivation.extend(tell::derivation(charge, publisher, rules));
+        derivation.extend(trace.tier_of(charge).map(tell::tier));
     }
     Section { id: id.as_str().to_owned(), derivation, reasons: Vec::new(), missing }
 }
@@ -211,7 +222,8 @@ impl fmt::Display for Explanation {
         for missing in &self.missing {
             writeln!(f, "Missing: {missing}.")?;
         }
-        self.contacts.iter().try_for_each(|contact| write!(f, "\n{contact}"))
+        self.contacts.iter().try_for_each(|contact| write!(f, "\n{contact}"))?;
+        self.discount.iter().try_for_each(|section| write!(f, "\nDiscount {section}"))
     }
 }
 

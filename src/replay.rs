@@ -22,12 +22,9 @@ use tracing::{debug, info, trace, warn};
 
 use crate::codec::{ids, records, reference};
 use crate::config::{Config, Mistake};
-use crate::domain::effect::What;
 use crate::domain::event::Happening;
-use crate::domain::ledger::Scope;
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
-use crate::engine::ledger::Posting;
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine};
 use crate::store::{self, Store};
@@ -373,18 +370,7 @@ impl<'o, S: Store> Run<'o, S> {
     /// Books the lines among the outputs from a place on.
     fn book(&mut self, from: usize) -> Result<(), store::Error> {
         for output in &self.told.outputs[from..] {
-            if let What::Charge(charge) = &output.effect.what {
-                let account = &output.effect.account;
-                let posting = Posting {
-                    scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
-                    account: account.id.as_ref(),
-                    number: &output.number,
-                    line: &charge.line,
-                    reverses: charge.reverses.is_some(),
-                    person: charge.person,
-                };
-                self.told.booked.push_back(self.engine.book(posting)?);
-            }
+            self.told.booked.extend(self.engine.book_output(output)?);
         }
         // Before the next commit, by which it would be told.
         if self.engine.has_posted() {

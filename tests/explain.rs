@@ -36,12 +36,16 @@ impl Told {
 }
 
 fn explain(files: &[&str], what: &str, arguments: &[&str]) -> Told {
+    explain_by("examples/demo.toml", files, what, arguments)
+}
+
+fn explain_by(config: &str, files: &[&str], what: &str, arguments: &[&str]) -> Told {
     let mut command = tollgate();
     command.current_dir(repository("")).arg("explain").arg(what).args(files);
     for (option, file) in [("--accounts", "accounts"), ("--templates", "templates")] {
         command.args([option, &format!("examples/day/{file}.ndjson")]);
     }
-    let output = command.args(["--config", "examples/demo.toml"]).args(arguments).output().expect("it runs");
+    let output = command.args(["--config", config]).args(arguments).output().expect("it runs");
     let text = [output.stdout, output.stderr].concat();
     Told { code: output.status.code(), text: String::from_utf8(text).expect("text") }
 }
@@ -233,4 +237,62 @@ fn all_mistakes_are_told_together() {
     for place in ["--as-of:", "--number:", "-: standard input cannot be read twice", "nowhere.ndjson:"] {
         assert!(told.text.contains(place), "{place} {}", told.text);
     }
+}
+
+#[test]
+fn a_row_that_is_rehearsed_is_told_with_its_source() {
+    let told = of_the_day(
+        "wamid.DAY003",
+        &["--candidate", "tests/scenarios/candidate-2027-01-01.toml", "--rules-as-of", "2027-01-01"],
+    );
+    told.holds(
+        "rule: E6 (candidate candidate-2027-01-01.toml), in force from 2027-01-01 \
+         (candidate candidate-2027-01-01.toml: made up to show that a change is data), because rules as of 2027-01-01",
+    );
+}
+
+#[test]
+fn a_line_of_discount_is_explained_and_the_tier_of_what_it_counts() {
+    let mut events = Events::new();
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"});
+    for message in 0..3 {
+        let status = json!({"message_id": format!("wamid.T{message}"), "status": "delivered", "pricing": pricing});
+        events.add(NOON + message, "status", &status);
+    }
+    let folder = events.folder.path();
+    let tiers = "Market,Currency,Category,From,To,Rate\nBrazil,USD,Utility,0,2,0.0068\nBrazil,USD,Utility,3,n,0.0060\n";
+    let tiers = format!("Volume tiers in USD, effective October 1, 2026,,,,,\n{tiers}");
+    let cards = repository("examples/rate-cards/sample-usd-2026-10-01.csv");
+    let written = [("tiers.csv", tiers), ("config.toml", demo_with_cards(&["tiers.csv", &cards]))];
+    for (name, text) in &written {
+        std::fs::write(folder.join(name), text).expect("written");
+    }
+    let config = folder.join("config.toml").display().to_string();
+    let file = folder.join("events.ndjson");
+    std::fs::write(&file, events.lines.join("\n")).expect("written");
+    let replay = Replay {
+        files: vec![file.clone()],
+        config: config.clone().into(),
+        ..Replay::of_the_example_day(folder.join("out"))
+    };
+    replay.run();
+    let billing = records(&replay.outputs(), "billing");
+    let discount = billing.iter().find(|line| line["entry_type"] == "DISCOUNT").expect("a discount");
+    let (id, file) = (discount["envelope"]["id"].as_str().expect("an id"), file.display().to_string());
+    let told = explain_by(&config, &[&file], id, &[]);
+    assert_eq!(told.code, Some(0), "{}", told.text);
+    told.holds(
+        "line 0 DISCOUNT -0.0008 USD of 604118273950462
+         counted: utility of portfolio
+         in 2026-10, in Brazil
+         volume tier: 3:MAX of the month, 0.006 each, by our count",
+    );
+    explain_by(&config, &[&file], "wamid.T2", &[]).holds("volume tier: 3:MAX of the month, 0.006 each, by our count");
+}
+
+/// The configuration of the demo with other cards.
+fn demo_with_cards(cards: &[&str]) -> String {
+    let demo = std::fs::read_to_string(repository("examples/demo.toml")).expect("the example's configuration");
+    let (before, _) = demo.split_once("rate_cards").expect("it has cards");
+    format!("{before}rate_cards = {cards:?}\n")
 }

@@ -30,11 +30,12 @@ fn phone(person: usize) -> String {
 struct Day {
     folder: TempDir,
     events: Vec<String>,
+    config: PathBuf,
 }
 
 impl Day {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), events: Vec::new() }
+        Self { folder: tempfile::tempdir().expect("a folder"), events: Vec::new(), config: "examples/demo.toml".into() }
     }
 
     fn event(&mut self, at: i64, kind: &str, person: usize, section: Value) {
@@ -80,7 +81,7 @@ impl Day {
 
     fn replay(&self, out: &str) -> Replay {
         let example = Replay::of_the_example_day(self.folder.path().join(out));
-        Replay { files: vec![self.events()], ..example }
+        Replay { files: vec![self.events()], config: self.config.clone(), ..example }
     }
 
     /// A forecast of a list: by the events unless `arguments` name a state.
@@ -93,7 +94,7 @@ impl Day {
         if !arguments.contains(&"--state") {
             command.arg("--replay").arg(self.events());
         }
-        let output = command.args(["--config", "examples/demo.toml"]).args(arguments).output().expect("it runs");
+        let output = command.arg("--config").arg(&self.config).args(arguments).output().expect("it runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Told { ok: output.status.success(), out: text(&output.stdout), errors: text(&output.stderr) }
     }
@@ -363,4 +364,25 @@ fn a_state_is_asked_and_left_as_it_is() {
         &["--freeform", "--state", &state],
         "0: 1 blocked service_window_never_opened Brazil service free_customer_service",
     );
+}
+
+#[test]
+fn a_budget_that_is_spent_blocks_whether_a_state_tells_of_it_or_events() {
+    let mut day = Day::new();
+    let demo = std::fs::read_to_string(repository("examples/demo.toml")).expect("the example's configuration");
+    let demo = demo.replace("rate-cards/", &repository("examples/rate-cards/"));
+    let budget = r#"{ category = "marketing", amount = "0.10", currency = "USD", over = "block" }"#;
+    day.config = day.file("budget.toml", &format!("{demo}\n[limits]\nbudgets = [{budget}]\n"));
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "marketing"});
+    let status = json!({"message_id": "wamid.OUT1", "status": "delivered", "pricing": pricing});
+    day.event(NOON, "status", 1, status);
+    let list = day.list(1..3);
+    let expected = "0: 2 blocked budget_exceeded Brazil marketing";
+    day.check(&list, &["--template", "spring_sale/en"], expected);
+    if cfg!(feature = "rocksdb") {
+        let replay = Replay { state: Some(day.folder.path().join("state")), ..day.replay("out") };
+        replay.run();
+        let state = replay.state.expect("a state").display().to_string();
+        day.check(&list, &["--template", "spring_sale/en", "--state", &state], expected);
+    }
 }

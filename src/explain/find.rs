@@ -8,6 +8,7 @@ use crate::domain::effect::What;
 use crate::domain::event::{About, Event, Happening};
 use crate::domain::id::{ContactKey, Identity, MessageId, NumberId, ParentUserId, RequestId, ScopedUserId, WaId};
 use crate::domain::time::Timestamp;
+use crate::engine::ledger::{Posted, PostedDiscount};
 use crate::engine::publish::{Problem, Publisher, Record};
 use crate::engine::{Engine, Output, Prepared, Rejected};
 use crate::replay::refold::{Origin, Rows, Watch};
@@ -54,6 +55,8 @@ pub struct Finder {
     publisher: Rc<Publisher>,
     /// What was found.
     pub found: BTreeMap<Subject, Focus>,
+    /// The line of discount that was found.
+    pub discount: Option<PostedDiscount>,
     /// When the first record arrived, and the last.
     pub span: Option<(Timestamp, Timestamp)>,
     /// How many records or parts of them could not be folded.
@@ -67,7 +70,7 @@ impl Finder {
         let text = text.trim().to_owned();
         let phone = text.trim_start_matches('+').to_owned();
         let hash = ids::from_hex(&text);
-        Self { text, phone, hash, number, publisher, found: BTreeMap::new(), span: None, letters: 0 }
+        Self { text, phone, hash, number, publisher, found: BTreeMap::new(), discount: None, span: None, letters: 0 }
     }
 
     fn is_named_by(&self, identity: &Identity) -> bool {
@@ -212,6 +215,16 @@ impl Watch for Finder {
             }
         }
         Ok(())
+    }
+
+    fn posted(&mut self, posted: &[Posted]) {
+        for posted in posted {
+            if let (Posted::Discount(discount), true) = (posted, self.hash.is_some())
+                && self.publisher.discount(discount).envelope.id.as_str() == self.text
+            {
+                self.discount = Some((**discount).clone());
+            }
+        }
     }
 
     fn letter(&mut self, _: &Origin, _: &Problem) {

@@ -7,15 +7,17 @@ use crate::domain::contact::{Choice, Contact};
 use crate::domain::content::{Category, Content};
 use crate::domain::effect::{Effect, Outcome, SendResult, Transition, What, WindowEdge, WindowKind};
 use crate::domain::event::{About, ConsentScope, Event, Happening, NumberFact, Preference, Pricing, Stage, Term};
+use crate::domain::id::AccountId;
+use crate::domain::ledger::volume::{CounterId, Discount, Reached};
 use crate::domain::message::Message;
 use crate::domain::policy::Policy;
-use crate::domain::rules::eras::ERAS;
 use crate::domain::rules::markets::Market;
 use crate::domain::rules::openers::OPENERS;
 use crate::domain::rules::{Rules, errors};
 use crate::domain::time::{Days, Timestamp};
 use crate::domain::verdict::{Cited, Effect as ReasonEffect, Preview, Verdict};
 use crate::domain::window::WindowAt;
+use crate::engine::ledger::PostedDiscount;
 use crate::engine::publish::Publisher;
 use crate::zones::{Zones, instant};
 
@@ -244,7 +246,7 @@ pub fn reason(cited: &Cited, decides: bool, find: &impl Fn([u8; 16]) -> Option<S
 
 /// A rule row with its first day and where it was read.
 pub fn rule(name: &str, rules: &Rules) -> String {
-    let era = ERAS.iter().find(|era| era.name == name);
+    let era = rules.eras.iter().find(|era| era.name == name);
     let as_of = rules.as_of.map_or_else(String::new, |date| format!(", because rules as of {date} are asked for"));
     match era {
         Some(era) => format!("{name}, in force from {} ({}){as_of}", era.from, era.source),
@@ -326,6 +328,29 @@ pub fn derivation(charge: &Charge, publisher: &Publisher, rules: &Rules) -> Vec<
         Some(word) => format!("{}; agreement: {}", pricing(word), charge.agreement.name()),
         None => format!("the platform has not said a price; agreement: {}", charge.agreement.name()),
     });
+    told
+}
+
+/// The volume tier that a line was booked in.
+pub fn tier(reached: Reached) -> String {
+    let Reached { tier, announced } = reached;
+    let by = if announced { "as the platform has announced" } else { "by our count" };
+    format!("volume tier: {tier} of the month, {} each, {by}; DISCOUNT lines take off the difference", tier.price)
+}
+
+/// What a line of discount says, and why.
+pub fn discount(posted: &PostedDiscount) -> Vec<String> {
+    let Discount { counter, account, revision, amount, currency, tier: reached } = &posted.discount;
+    let CounterId { scope, market, accrual, month } = counter;
+    let account = account.as_ref().map_or("an account that is not known", AccountId::as_str);
+    let mut told = vec![
+        format!("line {revision} DISCOUNT {amount} {} of {account}, {}", currency.as_str(), instant(posted.at)),
+        format!("counted: {} of {} {} in {month}, in {}", accrual.name(), scope.kind(), scope.id(), Market::name(*market)),
+        "arithmetic: what all its messages of the month cost by the prices of the tiers they came into, less what they \
+         cost at list, less what the lines before this one have taken off"
+            .to_owned(),
+    ];
+    told.extend(reached.map(tier));
     told
 }
 

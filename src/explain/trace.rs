@@ -11,11 +11,13 @@ use crate::domain::contact::Contact;
 use crate::domain::effect::What;
 use crate::domain::event::{About, Happening};
 use crate::domain::id::{ContactNumber, MessageId, RequestId};
+use crate::domain::ledger::volume::Reached;
 use crate::domain::message::Message;
 use crate::domain::policy::Policy;
 use crate::domain::rules::Rules;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Cited, Verdict};
+use crate::engine::ledger::Booked;
 use crate::engine::publish::Publisher;
 use crate::engine::{Engine, Output, Prepared, Rejected};
 use crate::replay::refold::{Origin, Rows, Watch};
@@ -97,6 +99,8 @@ pub struct Trace {
     pub answers: Vec<Answered>,
     /// The lines of the ledger, of the messages that are wanted.
     pub charges: Vec<Charge>,
+    /// The volume tiers that they were booked in.
+    tiers: Vec<(MessageId, u32, Reached)>,
     /// The messages that are wanted, as they were last whole.
     pub messages: BTreeMap<MessageId, Message>,
     /// The contact, as the state names it.
@@ -106,6 +110,12 @@ pub struct Trace {
 impl Trace {
     fn wants_message(&self, id: &MessageId) -> bool {
         self.focus.whole || self.focus.messages.contains(id)
+    }
+
+    /// The volume tier that a line was booked in, if there are tiers for it.
+    pub fn tier_of(&self, charge: &Charge) -> Option<Reached> {
+        let is_it = |(id, line, _): &&(MessageId, u32, Reached)| (id, *line) == (&charge.message, charge.revision);
+        self.tiers.iter().find(is_it).map(|(_, _, reached)| *reached)
     }
 
     fn wants_request(&self, id: &RequestId) -> bool {
@@ -186,6 +196,15 @@ impl Watch for Tracer {
                     trace.steps.push(Step { at: *at, event: None, what: "time passed".into(), changes, about: None });
                 }
             }
+        }
+    }
+
+    fn booked(&mut self, charge: &Charge, booked: &Booked) {
+        let Some(reached) = booked.tier else {
+            return;
+        };
+        for trace in self.traces.values_mut().filter(|trace| trace.wants_message(&charge.message)) {
+            trace.tiers.push((charge.message.clone(), charge.revision, reached));
         }
     }
 

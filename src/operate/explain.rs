@@ -53,7 +53,9 @@ pub fn explain(
             start.offset()
         )
     });
-    explain::run(sought, missing.collect(), || {
+    let of_others = "what the numbers of other partitions have used of a portfolio's messaging limit and volume tiers is not \
+                     counted";
+    explain::run(sought, missing.chain([of_others.to_owned()]).collect(), || {
         let config = load().map_err(Failure::Mistakes)?;
         let (policy, rules) = (config.setup.policy.clone(), config.setup.rules.clone());
         let names = stretches.iter().map(|stretch| Arc::from(place(stretch))).collect();

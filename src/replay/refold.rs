@@ -10,8 +10,11 @@ pub use super::decode::{Batch, Item, Unit, Units, Unreadable};
 use super::position::{InputPosition, Position};
 use super::{Failure, Options, Prepared, failed, unreadable};
 use crate::config::{Config, Mistake};
+use crate::domain::billing::Charge;
+use crate::domain::effect::What;
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
+use crate::engine::ledger::{Booked, Posted};
 use crate::engine::publish::{Problem, Publisher};
 use crate::engine::{Advanced, Engine, Output, Prepared as Event, Rejected};
 #[cfg(feature = "rocksdb")]
@@ -69,6 +72,12 @@ pub trait Watch {
     ) -> Result<(), store::Error> {
         Ok(())
     }
+
+    /// A line of the ledger was booked.
+    fn booked(&mut self, _charge: &Charge, _booked: &Booked) {}
+
+    /// The ledger has this to tell of its own accord.
+    fn posted(&mut self, _posted: &[Posted]) {}
 
     /// A record, or a part of one, was no event.
     fn letter(&mut self, _origin: &Origin, _problem: &Problem) {}
@@ -194,10 +203,15 @@ impl Refold {
                 self.fold_record(unit, watch)?;
             }
         }
-        match until.filter(|until| self.engine.partition_time().is_some_and(|reached| reached < *until)) {
-            Some(until) => self.advance(until, watch),
-            None => Ok(()),
+        let Some(until) = until else {
+            self.engine.close_ledger().map_err(rows_failed)?;
+            watch.posted(&self.engine.take_posted());
+            return Ok(());
+        };
+        if self.engine.partition_time().is_some_and(|reached| reached < until) {
+            self.advance(until, watch)?;
         }
+        Ok(())
     }
 
     fn advance(&mut self, to: Timestamp, watch: &mut impl Watch) -> Result<(), Failure> {
@@ -208,12 +222,25 @@ impl Refold {
                 watch.passed(&outputs);
                 outputs.clear();
             }
+            watch.posted(&self.engine.take_posted());
             match advanced {
                 Advanced::Done => return Ok(()),
                 Advanced::CommitFirst => self.engine.commit(&[]).map_err(rows_failed)?,
                 Advanced::TakeOutputs => {}
             }
         }
+    }
+
+    /// Books the lines among outputs.
+    fn book(&mut self, outputs: &[Output], watch: &mut impl Watch) -> Result<(), Failure> {
+        for output in outputs {
+            let booked = self.engine.book_output(output).map_err(rows_failed)?;
+            if let (What::Charge(charge), Some(booked)) = (&output.effect.what, booked) {
+                watch.booked(charge, &booked);
+            }
+        }
+        watch.posted(&self.engine.take_posted());
+        Ok(())
     }
 
     fn fold_record(&mut self, unit: &Unit, watch: &mut impl Watch) -> Result<(), Failure> {
@@ -226,6 +253,7 @@ impl Refold {
                 Item::Event(event) => {
                     watch.before(&self.engine, event).map_err(rows_failed)?;
                     let folded = self.engine.fold(event, unit.arrived_at, &mut outputs).map_err(rows_failed)?;
+                    self.book(&outputs, watch)?;
                     watch.after(&self.engine, event, &origin, folded, &outputs).map_err(rows_failed)?;
                     outputs.clear();
                 }

@@ -20,13 +20,12 @@ use crate::domain::billing::{Agreement, Charge, EntryKind};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::effect::{CloseReason, SendResult, Transition, What, WindowEdge, WindowKind};
 use crate::domain::id::{ContactKey, MessageId, RequestId};
-use crate::domain::ledger::Scope;
 use crate::domain::ledger::volume::Discount;
 use crate::domain::policy::Policy;
 use crate::domain::rules::eras::{Era, FreeConversations, era};
 use crate::domain::time::{Date, Millis, Span, Timestamp, Zone};
 use crate::domain::verdict::{Answer, Verdict};
-use crate::engine::ledger::{Booked, Posted, Posting};
+use crate::engine::ledger::{Booked, Posted};
 use crate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use crate::store::Memory;
 use crate::zones::Zones;
@@ -391,6 +390,8 @@ impl<'v> Stage<'v> {
         self.take_posted();
         for output in outputs {
             self.told += 1;
+            let booked = self.engine.book_output(&output).map_err(|error| self.wrong(error.to_string()))?;
+            self.take_posted();
             self.about = output.effect.contact.map(|contact| contact.key).or(self.about);
             match output.effect.what {
                 What::Verdict(verdict) => self.verdicts.push(*verdict),
@@ -400,18 +401,8 @@ impl<'v> Stage<'v> {
                         name = format!("{name}/{}", participant.as_str());
                     }
                     self.agreements.insert(name.clone(), charge.agreement);
-                    let account = &output.effect.account;
-                    let posting = Posting {
-                        scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
-                        account: account.id.as_ref(),
-                        number: &output.number,
-                        line: &charge.line,
-                        reverses: charge.reverses.is_some(),
-                        person: charge.person,
-                    };
-                    let booked = self.engine.book(posting).map_err(|error| self.wrong(error.to_string()))?;
-                    self.take_posted();
-                    let standing = (booked.price.kind != EntryKind::Reversal).then_some((*charge, booked));
+                    let standing = booked.filter(|booked| booked.price.kind != EntryKind::Reversal);
+                    let standing = standing.map(|booked| (*charge, booked));
                     self.lines.insert(name, standing);
                 }
                 What::Outcome(outcome) => {
