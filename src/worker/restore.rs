@@ -244,7 +244,8 @@ impl<S> Restoring<S> {
         format!(
             "partition {}: the state is that of input positions {by_state:?} and {charges} (transaction {}, messages {}), and \
              the group's committed positions are {by_group:?} and {:?} (transactions {numbers:?}). Either somebody has \
-             set them, or they have expired, or a transaction was torn. To go on from the state, stop all members and set \
+             set them, or they have expired, or the broker that keeps them has lost sight of the latest (restart it), or a \
+             transaction was torn. To go on from the state, stop all members and set \
              the group's positions to those of the state{lost}{hangs}",
             partition.0,
             position.sequence,
