@@ -21,7 +21,6 @@ use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
 use tollgate::domain::id::{AccountId, MessageId, RequestId};
 use tollgate::domain::in_flight::Uses;
-use tollgate::domain::ledger::Scope;
 use tollgate::domain::ledger::volume::CounterId;
 use tollgate::domain::message::Message;
 use tollgate::domain::money::{Amount, Currency};
@@ -33,7 +32,7 @@ use tollgate::domain::rules::eras::{Charges, ERAS, Era, FreeConversations, Messa
 use tollgate::domain::rules::markets::Market;
 use tollgate::domain::rules::tiers::{TierRow, Tiered, VolumeTiers};
 use tollgate::domain::time::{Date, Timestamp};
-use tollgate::engine::ledger::{Posted, Posting, Used};
+use tollgate::engine::ledger::{Posted, Used};
 use tollgate::engine::{Advanced, Engine, Output, Prepared, Setup};
 use tollgate::store::{Memory, Store, keys};
 use tollgate::zones::Zones;
@@ -163,7 +162,9 @@ impl World {
             advance(&mut engine, arrives, &mut outputs);
             let before = outputs.len();
             engine.fold(prepared, arrives, &mut outputs).expect("memory never fails").expect("it is folded");
-            outputs[before..].iter().for_each(|output| book(&mut engine, output));
+            for output in &outputs[before..] {
+                engine.book_output(output).expect("memory never fails");
+            }
             take_off(&mut engine, &mut off, &mut used);
         }
         advance(&mut engine, arrives, &mut outputs);
@@ -184,21 +185,6 @@ fn advance(engine: &mut Engine<Memory>, at: Timestamp, outputs: &mut Vec<Output>
 }
 
 /// Books a line of the ledger, if that is one.
-fn book(engine: &mut Engine<Memory>, output: &Output) {
-    if let What::Charge(charge) = &output.effect.what {
-        let account = &output.effect.account;
-        let posting = Posting {
-            scope: &Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &output.number),
-            account: account.id.as_ref(),
-            number: &output.number,
-            line: &charge.line,
-            reverses: charge.reverses.is_some(),
-            person: charge.person,
-        };
-        engine.book(posting).expect("memory never fails");
-    }
-}
-
 /// Adds up the discounts that were published, and tells what was used when that was last told. All histories are of one
 /// portfolio.
 fn take_off(
@@ -289,7 +275,8 @@ fn lines(outputs: Vec<Output>) -> String {
         assert_eq!(charge.revision, *number, "the lines of a message are numbered one by one");
         *number += 1;
         let line = &charge.line;
-        let said = format!("{:?} at {:?} in {:?}", line.toll, line.charged_at, line.date.map(Date::month));
+        let (month, country) = (line.date.map(Date::month), line.origin.country());
+        let said = format!("{:?} at {:?} in {month:?}, {country:?}", line.toll, line.charged_at);
         if charge.reverses.is_some() {
             assert_eq!(standing.remove(&about), Some(said), "what is taken back is what stood");
         } else {
@@ -384,10 +371,10 @@ fn history(world: &World, draw: &mut Draw, most: usize) -> Vec<Prepared> {
 /// Has events name people by some of the names that they had at the time: a number, an id and its parent, and one person
 /// from an instant on by another number and another id, which the platform announces.
 fn name_people(draw: &mut Draw, change: i64, events: &mut [records::Event<'static>]) {
-    // An id's country is the number's, because a line's market is not corrected by a number that is learned later.
-    let country = |phone: &str| if phone.starts_with("55") { "BR" } else { "US" };
+    // An id may say another country than the number.
+    let country = |phone: &str| if phone == PHONES[1] { "BR" } else { "US" };
     let names = |phone: &str, changed: bool| records::Person {
-        wa_id: Some(if changed { format!("1310{}", &phone[..7]) } else { phone.to_owned() }.into()),
+        wa_id: Some(if changed { format!("4930{}", &phone[..7]) } else { phone.to_owned() }.into()),
         user_id: Some(format!("{}.{phone}{}", country(phone), u8::from(changed)).into()),
         parent_user_id: Some(format!("{}.ENT.{phone}", country(phone)).into()),
     };

@@ -190,11 +190,13 @@ fn send(
     let priced_on = draw.below(stages.len());
     let failure = draw.pick(&FAILURES);
     for (index, (stage, when)) in stages.iter().enumerate() {
+        // Rarely the platform says it twice, and once that it is free and once that it is not.
+        let again = pricing.clone().filter(|_| draw.one_in(4)).map(|word| charged_or_not(draw, word));
         let mut event = base("status", phone, *when);
         event.status = Some(Box::new(records::Status {
             message_id: Some(message.clone().into()),
             status: (*stage).into(),
-            pricing: pricing.clone().filter(|_| index == priced_on && *stage != "failed"),
+            pricing: pricing.clone().filter(|_| index == priced_on).or(again).filter(|_| *stage != "failed"),
             errors: failure
                 .filter(|_| *stage == "failed")
                 .map(|code| records::PlatformError { code, title: None })
@@ -228,6 +230,12 @@ fn price(draw: &mut Draw, at: i64) -> Option<records::Pricing<'static>> {
         category: Some(category.into()),
         ..records::Pricing::default()
     })
+}
+
+/// The same word on a price, or one of another type.
+fn charged_or_not(draw: &mut Draw, word: records::Pricing<'static>) -> records::Pricing<'static> {
+    let kind = draw.pick(&["regular", "free_customer_service", "free_entry_point"]);
+    records::Pricing { r#type: word.r#type.is_some().then(|| kind.into()), ..word }
 }
 
 /// So many things in a random order.

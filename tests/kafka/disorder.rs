@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tollgate::codec::reference::Learned;
 use tollgate::codec::{event, ids, partitioner, records};
-use tollgate::domain::billing::Toll;
+use tollgate::domain::billing::{Price, Toll};
 use tollgate::domain::effect::What;
+use tollgate::domain::money::Amount;
 use tollgate::domain::reference::Reference;
+use tollgate::domain::rules::markets::Market;
 use tollgate::domain::time::{Date, Timestamp};
 use tollgate::engine::{Advanced, Engine, Output, Prepared};
 use tollgate::store::Memory;
@@ -100,7 +102,8 @@ fn fold(deployment: &Deployment, reference: &Arc<Reference>, day: &Day, told: &m
     let last = Timestamp::from_millis(heartbeat(day).occurred_at).expect("an instant");
     advance(&mut engine, last, &mut outputs);
     for output in &outputs {
-        tell(output, told);
+        let booked = engine.book_output(output).expect("memory never fails");
+        tell(output, booked.map(|booked| booked.price).as_ref(), told);
     }
 }
 
@@ -110,15 +113,26 @@ fn advance(engine: &mut Engine<Memory>, at: Timestamp, outputs: &mut Vec<Output>
     }
 }
 
-/// Adds what an output of the fold tells.
-fn tell(output: &Output, told: &mut Told) {
+/// Adds what an output of the fold tells, and the price of a line.
+fn tell(output: &Output, price: Option<&Price>, told: &mut Told) {
     match &output.effect.what {
         What::Charge(charge) => {
             let line = &charge.line;
+            let price = price.expect("a line is priced");
+            let market = price.market.map(Market::name);
+            let amount = price.amount.map(|amount| if charge.reverses.is_some() { amount.reversed() } else { amount });
+            let amount = amount.map(|amount| amount.to_string());
             let free = if let Toll::Free(reason, _) = &line.toll { reason.name() } else { "" };
             let month = line.date.map(Date::month).map(|month| month.to_string());
             let said = said(
-                [line.toll.category(), line.toll.pricing_type(), Some(free), month.as_deref()],
+                [
+                    line.toll.category(),
+                    line.toll.pricing_type(),
+                    Some(free),
+                    month.as_deref(),
+                    market,
+                    amount.as_deref(),
+                ],
                 line.charged_at.millis(),
             );
             let about = format!("{}/{}", output.number.as_str(), charge.message.as_str());
@@ -142,7 +156,7 @@ fn tell(output: &Output, told: &mut Told) {
     }
 }
 
-fn said(words: [Option<&str>; 4], at: i64) -> String {
+fn said(words: [Option<&str>; 6], at: i64) -> String {
     format!("{:?} at {at}", words.map(Option::unwrap_or_default))
 }
 
@@ -180,8 +194,12 @@ fn read(deployment: &Deployment) -> Told {
         let word = |text: &Option<tollgate::codec::text::Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
         // What is about no message is a discount, which none of these are enough for.
         let message = word(&line.message_id).expect("a message");
-        let words = [&line.category, &line.pricing_type, &line.free_reason, &line.billing_period].map(word);
-        let said = said(words.each_ref().map(Option::as_deref), line.occurred_at);
+        let words = [&line.category, &line.pricing_type, &line.free_reason, &line.billing_period, &line.market];
+        let [category, pricing, free, period, market] = words.map(word);
+        let amount = line.amount.as_ref().map(|amount| Amount::parse(amount.as_str()).expect("an amount"));
+        let amount = amount.map(|amount| if line.reverses.is_some() { amount.reversed() } else { amount }.to_string());
+        let words = [&category, &pricing, &free, &period, &market, &amount].map(|word| word.as_deref());
+        let said = said(words, line.occurred_at);
         let about = format!("{}/{message}", word(&line.phone_number_id).expect("a number"));
         stand(&mut told, &about, said, line.reverses.is_some());
     });
