@@ -9,7 +9,7 @@
 
 mod running;
 
-use running::{Replay, records};
+use running::{Replay, records, repository, tollgate};
 use serde_json::Value;
 use tollgate::domain::money::Amount;
 
@@ -458,4 +458,21 @@ fn every_verdict_of_the_day_is_the_one_worked_out_by_hand() {
         .map(|alternative| (text(alternative, "message_kind").expect("a kind"), text(alternative, "category")))
         .collect();
     assert_eq!(offered, [("freeform", None), ("template", Some("utility")), ("template", Some("authentication"))]);
+}
+
+#[test]
+fn the_readme_shows_what_the_demo_ends_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Replay { files, accounts, templates, config, within, .. } = Replay::of_the_example_day("out".into());
+    let mut command = tollgate();
+    command.current_dir(within).arg("replay").args(files).arg("--config").arg(config);
+    for (option, paths) in [("--accounts", accounts), ("--templates", templates)] {
+        for path in paths {
+            command.arg(option).arg(path);
+        }
+    }
+    let output = command.arg("--out").arg(folder.path().join("out")).output().expect("it runs");
+    let told = String::from_utf8(output.stdout).expect("text");
+    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+    assert!(readme.contains(&told), "the README does not show:\n{told}");
 }

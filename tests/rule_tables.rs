@@ -26,8 +26,8 @@ use tollgate::domain::rules::cards::Cards;
 use tollgate::domain::rules::countries::{NEVER_CAPPED, NO_MARKETING};
 use tollgate::domain::rules::currencies::CURRENCIES;
 use tollgate::domain::rules::eras::{
-    AGENTS, AnswerWithin, Charges, ENTRY_POINTS, ERAS, Era, FreeConversations, SERVICE_WINDOW, SERVICE_WINDOW_SOURCE,
-    ServicePrice, ToldApartBy, entry_point, era,
+    AGENTS, AnswerWithin, Charges, ENTRY_POINTS, ERAS, EntryPointRule, Era, FreeConversations, SERVICE_WINDOW,
+    SERVICE_WINDOW_SOURCE, ServicePrice, ToldApartBy, entry_point, era,
 };
 use tollgate::domain::rules::errors::ERRORS;
 use tollgate::domain::rules::international::INTERNATIONAL;
@@ -111,6 +111,20 @@ fn table(out: &mut String, title: &str, head: &[&str], rows: impl IntoIterator<I
     }
 }
 
+/// A row of the free entry point.
+fn entry_point_row(rule: &EntryPointRule) -> Vec<String> {
+    let answer = match rule.answer {
+        AnswerWithin::Length(within) => format!("within {}", length(within)),
+        AnswerWithin::ServiceWindow => "while the service window is open".into(),
+    };
+    let longer = rule.up_to.map_or_else(String::new, |longest| {
+        format!("; or up to {} while the person goes on writing, where `free_entry_point_extends`", length(longest))
+    });
+    let free = length(rule.length);
+    let what = format!("everything is free for {free} from the answer to a click, given {answer}{longer}");
+    vec![rule.from.to_string(), rule.name.into(), what, rule.source.into()]
+}
+
 fn rule_rows() -> String {
     let mut out = format!("# The rows of the rules\n\n{MADE}");
     let _ =
@@ -128,15 +142,7 @@ fn rule_rows() -> String {
             format!("open for {} from each inbound event that opens it, half-open", length(SERVICE_WINDOW)),
             SERVICE_WINDOW_SOURCE.into(),
         ];
-        let entry = ENTRY_POINTS.iter().map(|rule| {
-            let answer = match rule.answer {
-                AnswerWithin::Length(within) => format!("within {}", length(within)),
-                AnswerWithin::ServiceWindow => "while the service window is open".into(),
-            };
-            let what =
-                format!("everything is free for {} from the answer to a click, given {answer}", length(rule.length));
-            vec![rule.from.to_string(), rule.name.into(), what, rule.source.into()]
-        });
+        let entry = ENTRY_POINTS.iter().map(entry_point_row);
         let agents = AGENTS.iter().map(|rule| {
             let what = if rule.charged { "are charged by their tokens, in every window" } else { "are free" };
             let what = format!("messages of the platform's own agent {what}");
