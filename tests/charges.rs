@@ -2,7 +2,7 @@
 //!
 //! Traffic is made by a rule of its own, told in disorder, late and twice, replayed, and the ledger's net lines are
 //! summed by portfolio, number, local month, market, category and currency. What they must come to is computed beside it
-//! from what was made, with another library's decimals and zones and none of the product's rules: what is delivered is
+//! from what was made, with another library's decimals, its own use of time zones and none of the product's rules: what is delivered is
 //! charged at the card's rate of its market, of the answers of a number the first thousand of a local month are free, and
 //! the more of a market and category a portfolio is charged for in a local month, the less the further ones cost.
 //!

@@ -240,6 +240,27 @@ fn all_mistakes_are_told_together() {
 }
 
 #[test]
+fn the_names_of_a_person_are_told_with_what_told_of_them() {
+    let mut events = Events::new();
+    let both = json!({"wa_id": ANA, "user_id": "BR.13491208655302741918"});
+    for (at, contact) in [(NOON, json!({"wa_id": ANA})), (NOON + HOUR, both)] {
+        events.add(at, "message", &json!({"message_id": format!("wamid.N{at}"), "type": "text"}));
+        let mut event: Value = serde_json::from_str(&events.lines.pop().expect("an event")).expect("JSON");
+        event["contact"] = contact;
+        events.lines.push(event.to_string());
+    }
+    let told = events.explain("BR.13491208655302741918", &[]);
+    told.holds(
+        "Now:
+         known by a phone number (
+         given together with another name at 2026-10-06T13:00:00Z, by event
+         known by a user id (
+         given together with another name at 2026-10-06T13:00:00Z, by event",
+    );
+    assert!(!told.text.contains(ANA) && !told.text.contains("BR.1349"), "by their keys alone:\n{}", told.text);
+}
+
+#[test]
 fn a_row_that_is_rehearsed_is_told_with_its_source() {
     let told = of_the_day(
         "wamid.DAY003",

@@ -8,6 +8,7 @@ use crate::domain::content::{Category, Content};
 use crate::domain::effect::{Effect, Outcome, SendResult, Transition, What, WindowEdge, WindowKind};
 use crate::domain::event::{About, ConsentScope, Event, Happening, NumberFact, Preference, Pricing, Stage, Term};
 use crate::domain::id::AccountId;
+use crate::domain::identity::{How, Join, Rank};
 use crate::domain::ledger::volume::{CounterId, Discount, Reached};
 use crate::domain::message::Message;
 use crate::domain::policy::Policy;
@@ -219,7 +220,30 @@ pub fn standing(contact: &Contact, at: Timestamp) -> Vec<String> {
     {
         told.push(format!("{name}: {}", choice.as_ref().map_or_else(|| "nothing is known".to_owned(), consent)));
     }
+    let chain = contact.chain.as_deref();
+    told.extend(chain.into_iter().flat_map(|chain| &chain.joins).map(name));
+    if let Some(others) = chain.map(|chain| chain.absorbed.len()).filter(|others| *others > 0) {
+        told.push(format!("{others} that were taken for other people turned out to be this one"));
+    }
     told
+}
+
+/// A name of a contact, by the key that it would have by that name alone, and how it was learned.
+fn name(join: &Join) -> String {
+    let kind = match join.alias.rank {
+        Rank::Phone => "a phone number",
+        Rank::Scoped => "a user id",
+        Rank::Parent => "a parent user id",
+        Rank::Group => "a group",
+    };
+    let how = match join.how {
+        How::Together => "given together with another name",
+        How::Former => "announced as the one before a change",
+        How::Latter => "announced as the one after a change",
+    };
+    let left = join.left.map_or_else(String::new, |at| format!("; somebody else's since {}", instant(at)));
+    let (key, event) = (hex(join.key().0), hex(join.event.0));
+    format!("known by {kind} ({}): {how} at {}, by event {}{left}", key.as_str(), instant(join.at), event.as_str())
 }
 
 /// A reason with its place in the order, what it does, and what it rests on.
