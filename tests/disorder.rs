@@ -17,6 +17,7 @@ use tollgate::codec::ids::DeploymentKey;
 use tollgate::codec::records;
 use tollgate::codec::reference::Learned;
 use tollgate::codec::state::{self, WriteFormat};
+use tollgate::domain::billing::Toll;
 use tollgate::domain::content::Category;
 use tollgate::domain::effect::What;
 use tollgate::domain::id::{AccountId, MessageId, RequestId};
@@ -174,7 +175,12 @@ impl World {
         off.retain(|_, off| *off != Amount::ZERO);
         hold_in_flight(engine.store());
         hold_each_once(&outputs);
-        format!("{}{off:?}\n{used}{}{}", lines(outputs), windows(engine.store()), refusals(engine.store()))
+        format!(
+            "{}{off:?}\n{used}{}{}",
+            lines(outputs, &self.setup.rules),
+            windows(engine.store()),
+            refusals(engine.store())
+        )
     }
 }
 
@@ -263,7 +269,7 @@ fn hold_each_once(outputs: &[Output]) {
 }
 
 /// The line that stands for each message; each line before it was taken back, and none twice.
-fn lines(outputs: Vec<Output>) -> String {
+fn lines(outputs: Vec<Output>, rules: &Rules) -> String {
     let mut standing = BTreeMap::new();
     let mut numbers: BTreeMap<_, u32> = BTreeMap::new();
     for output in outputs {
@@ -275,8 +281,11 @@ fn lines(outputs: Vec<Output>) -> String {
         assert_eq!(charge.revision, *number, "the lines of a message are numbered one by one");
         *number += 1;
         let line = &charge.line;
-        let (month, country) = (line.date.map(Date::month), line.origin.country());
-        let said = format!("{:?} at {:?} in {month:?}, {country:?}", line.toll, line.charged_at);
+        // Where nothing is charged the market is for information.
+        let charged = line.date.filter(|_| matches!(line.toll, Toll::Charged(_)));
+        let market = charged.and_then(|date| rules.market(line.origin, date)).map(Market::name);
+        let month = line.date.map(Date::month);
+        let said = format!("{:?} at {:?} in {month:?}, {market:?}", line.toll, line.charged_at);
         if charge.reverses.is_some() {
             assert_eq!(standing.remove(&about), Some(said), "what is taken back is what stood");
         } else {

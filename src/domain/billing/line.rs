@@ -7,6 +7,7 @@ use crate::domain::id::{EventId, MessageId, Participant, RequestId};
 use crate::domain::ledger::usage::Person;
 use crate::domain::message::Message;
 use crate::domain::money::{Amount, Currency};
+use crate::domain::rules::Rules;
 use crate::domain::rules::markets::Origin;
 use crate::domain::time::{Date, Month, Timestamp};
 
@@ -77,14 +78,18 @@ pub struct Line {
 }
 
 impl Line {
-    /// Whether a line with these facts would say anything else: type, category, charge instant, period, country or
-    /// amount. Everything else is not worth a correction.
+    /// Whether a line with these facts would say anything else: type, category, charge instant, period or
+    /// amount, which depends on the market where something is charged. Everything else is not worth a correction.
     #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn says_the_same(&self, other: &Self, rules: &Rules) -> bool {
+        let market = |line: &Self| match line.toll {
+            Toll::Charged(_) => line.date.and_then(|date| rules.market(line.origin, date)),
+            Toll::Free(..) | Toll::Unknown(_) => None,
+        };
         self.toll == other.toll
             && self.charged_at == other.charged_at
             && self.date.map(Date::month) == other.date.map(Date::month)
-            && self.origin.country() == other.origin.country()
+            && market(self) == market(other)
             && self.cost == other.cost
             && self.units == other.units
     }

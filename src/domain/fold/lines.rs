@@ -92,7 +92,7 @@ impl Fold<'_, '_> {
         let word = message.priced.as_ref().map(|priced| priced.pricing.category()).filter(|_| by_platform);
         self.lift_refusals(message, &line, word.as_ref());
         let billed = !matches!(line.toll, Toll::Free(reason, _) if !reason.is_billed());
-        if billed && message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line)) {
+        if billed && message.line.as_ref().is_some_and(|standing| standing.says_the_same(&line, rules)) {
             self.tell_agreement(contact, message, agreement);
             return;
         }
