@@ -438,7 +438,9 @@ fn the_log_explains_what_a_file_of_its_events_explains_or_says_what_it_lacks() {
     let middle = instant(Timestamp::from_millis(events[25].0).expect("an instant"));
     for (what, more) in [(person, &[][..]), ("ask-17", &[]), (person, &["--as-of", &middle])] {
         let from_log = run(&deployment, "explain", &[&[what, "--json", "--number", number], more].concat());
-        let (log, file) = (explained(&from_log), explained(&from_file(what, more)));
+        let (mut log, file) = (explained(&from_log), explained(&from_file(what, more)));
+        let lacks = log["missing"].as_array_mut().expect("what is missing").pop().expect("something is");
+        assert!(lacks.as_str().is_some_and(|lacks| lacks.contains("numbers of other partitions")), "{lacks}");
         assert!(!log["contacts"].as_array().expect("contacts").is_empty(), "{log}");
         assert!(log == file, "{what} {more:?}:\n{log}\n{file}");
         let place = format!("{}/{home}:", deployment.topic(Topic::Input(0)));
