@@ -377,7 +377,8 @@ impl Fold<'_, '_> {
             // Who has the number now has written again.
             chain.unsettled.take_if(|since| *since < self.at);
         }
-        let mut in_order = self.at >= self.context.partition_time;
+        // What the person wrote since is known already: the windows there were may be others.
+        let mut in_order = contact.window.written_at().is_none_or(|last| last <= self.at);
         let after_coexistence = self.number.coexistence_since.is_none_or(|since| self.at >= since);
         // Whoever writes can be reached.
         contact.has_written(self.at);
