@@ -101,7 +101,7 @@ pub fn questions(asking: &Asking) -> Result<Vec<records::ForecastRequested<'stat
         });
         if records.len() > 1 {
             eprintln!(
-                "The list is asked in {} questions: each counts the month's free deliveries from where they stand.",
+                "The list is asked in {} questions: each counts free deliveries, limits and budgets from where they stand.",
                 records.len()
             );
         }

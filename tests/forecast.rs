@@ -38,6 +38,13 @@ impl Day {
         Self { folder: tempfile::tempdir().expect("a folder"), events: Vec::new(), config: "examples/demo.toml".into() }
     }
 
+    /// Has the deployment limits of its own.
+    fn limit(&mut self, limits: &str) {
+        let demo = std::fs::read_to_string(repository("examples/demo.toml")).expect("the example's configuration");
+        let demo = demo.replace("rate-cards/", &repository("examples/rate-cards/"));
+        self.config = self.file("limits.toml", &format!("{demo}\n[limits]\n{limits}\n"));
+    }
+
     fn event(&mut self, at: i64, kind: &str, person: usize, section: Value) {
         let mut event = json!({
             "kind": kind, "phone_number_id": NUMBER, "account_id": ACCOUNT, "occurred_at": at, "received_at": at,
@@ -369,10 +376,7 @@ fn a_state_is_asked_and_left_as_it_is() {
 #[test]
 fn a_budget_that_is_spent_blocks_whether_a_state_tells_of_it_or_events() {
     let mut day = Day::new();
-    let demo = std::fs::read_to_string(repository("examples/demo.toml")).expect("the example's configuration");
-    let demo = demo.replace("rate-cards/", &repository("examples/rate-cards/"));
-    let budget = r#"{ category = "marketing", amount = "0.10", currency = "USD", over = "block" }"#;
-    day.config = day.file("budget.toml", &format!("{demo}\n[limits]\nbudgets = [{budget}]\n"));
+    day.limit(r#"budgets = [{ category = "marketing", amount = "0.10", currency = "USD", over = "block" }]"#);
     let pricing = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "marketing"});
     let status = json!({"message_id": "wamid.OUT1", "status": "delivered", "pricing": pricing});
     day.event(NOON, "status", 1, status);
@@ -385,4 +389,40 @@ fn a_budget_that_is_spent_blocks_whether_a_state_tells_of_it_or_events() {
         let state = replay.state.expect("a state").display().to_string();
         day.check(&list, &["--template", "spring_sale/en", "--state", &state], expected);
     }
+}
+
+#[test]
+fn a_budget_is_used_up_in_the_order_of_the_list() {
+    let mut day = a_busy_day();
+    // Room for three of them at 0.0625, and the other category has a budget of its own.
+    day.limit(
+        r#"budgets = [{ category = "marketing", amount = "0.20", currency = "USD", over = "block" },
+                      { category = "utility", amount = "0.02", low = "0.01", currency = "USD", over = "warn" }]"#,
+    );
+    day.check(
+        &day.list(0..10),
+        &["--template", "spring_sale/en", "--template", "order_update/en"],
+        "0: 3 allowed template_approved Brazil marketing 0.1875
+         0: 7 blocked budget_exceeded Brazil marketing
+         1: 10 allowed template_approved Brazil utility 0.068",
+    );
+}
+
+#[test]
+fn the_messaging_limit_is_used_up_by_those_who_have_no_window_open() {
+    let mut day = Day::new();
+    for person in 0..5 {
+        day.writes(NOON, person);
+    }
+    let limit = json!({
+        "entity_type": "account", "entity_id": ACCOUNT,
+        "facts": [{"name": "messaging_limit", "value": "3", "from": NOON, "learned_at": NOON, "source": "operator"}],
+    });
+    let known = day.file("limit.ndjson", &limit.to_string());
+    day.check(
+        &day.list(0..10),
+        &["--template", "spring_sale/en", "--accounts", &known.display().to_string()],
+        "0: 8 allowed template_approved Brazil marketing 0.50
+         0: 2 blocked messaging_limit Brazil marketing",
+    );
 }

@@ -1,21 +1,26 @@
 //! What a campaign would come to: the verdict and the price of every message of a list, before any is sent.
 //!
-//! Each message is judged as an ask would be at that instant, with one difference: the month's free deliveries are used
-//! up within the campaign, in the order of the list. Nothing that is remembered changes.
+//! Each message is judged as an ask would be at that instant, with one difference: the month's free deliveries, the
+//! messaging limit and the budgets are used up within the campaign, in the order of the list. Nothing that is remembered
+//! changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::billing::{NoPrice, Toll, Unpriced};
 use super::contact::Contact;
 use super::content::Content;
 use super::event::Ask;
-use super::id::{AccountId, Identity, NumberId, RequestId, WaId};
+use super::id::{AccountId, ContactKey, Identity, NumberId, RequestId, WaId};
+use super::in_flight::Uses;
+use super::ledger::Scope;
+use super::ledger::spend::{Item, Spend};
+use super::ledger::usage::{AsOf, Usage};
 use super::money::{Amount, Currency};
 use super::number::Number;
 use super::policy::Context;
 use super::reference::Account;
 use super::rules::markets::Market;
-use super::time::Timestamp;
+use super::time::{Days, Timestamp};
 use super::verdict::{self, Answer, Known, Preview, Reason, Verdict};
 
 /// How many recipients one question may name.
@@ -69,27 +74,70 @@ impl Candidate {
 pub struct Campaign<'a> {
     context: Context<'a>,
     account: &'a Account,
-    /// As it would be once the messages judged so far are delivered.
+    /// As it would be once the messages judged so far are delivered; those of them that reach somebody anew are on their way.
     number: Number,
+    /// What it would have been charged for then.
+    spend: Spend,
+    /// Whom they reach.
+    reached: BTreeSet<ContactKey>,
 }
 
 impl<'a> Campaign<'a> {
     /// A campaign of which nothing is judged yet.
     #[must_use]
-    pub const fn new(context: Context<'a>, account: &'a Account, number: Number) -> Self {
-        Self { context, account, number }
+    pub fn new(context: Context<'a>, account: &'a Account, number: Number) -> Self {
+        let scope = || Scope::of(account.portfolio.as_ref(), account.id.as_ref(), &number.id);
+        let spend = context.usage.spend(&number.id).map_or_else(|| Spend::new(scope()), |spend| spend.count.clone());
+        Self { context, account, number, spend, reached: BTreeSet::new() }
     }
 
-    /// Judges the next message. One that would be sent uses up its free delivery; one that is refused or cannot be
-    /// told does not.
+    /// Judges the next message. One that would be sent uses up what it takes of the free deliveries, of budgets and of
+    /// the messaging limit; one that is refused or cannot be told does not.
     pub fn judge(&mut self, contact: &Contact, phone: Option<&WaId>, ask: &Ask, asked_at: Timestamp) -> Verdict {
         let known = Known { number: &self.number, contact, phone, account: self.account };
-        let verdict = verdict::judge(&self.context, known, ask, asked_at, false);
-        let used = verdict.price.allowance.filter(|allowance| allowance.consumed && verdict.answer == Answer::Allowed);
-        if let Some(allowance) = used {
+        let usage = Spending { usage: self.context.usage, number: &self.number.id, spend: &self.spend };
+        let context = Context { usage: &usage, ..self.context };
+        let verdict = verdict::judge(&context, known, ask, asked_at, false);
+        if verdict.answer != Answer::Allowed {
+            return verdict;
+        }
+        let at = verdict.evaluate_for;
+        let reaches = verdict::reaches_anew(known, &ask.content, at);
+        if let Some(allowance) = verdict.price.allowance.filter(|allowance| allowance.consumed) {
             self.number.months.entry(allowance.month).or_default().confirm(true);
         }
+        let date = Days::of(self.context.zones, self.account.zone, at).certain();
+        if let (Toll::Charged(category), Some(Ok(price)), Some(date)) =
+            (&verdict.price.toll, &verdict.price.price, date)
+        {
+            let item = Item { month: date.month(), category: category.clone(), currency: price.currency };
+            self.spend.add(item, 1, price.amount);
+        }
+        if reaches && self.reached.insert(contact.key) {
+            self.number.in_flight.depart(Uses::MessagingLimit, asked_at);
+        }
         verdict
+    }
+}
+
+/// What is used, and what the messages of a campaign would add to it.
+struct Spending<'a> {
+    usage: &'a dyn Usage,
+    number: &'a NumberId,
+    spend: &'a Spend,
+}
+
+impl Usage for Spending<'_> {
+    fn people(&self, scope: &Scope, at: Timestamp) -> Option<AsOf<u64>> {
+        self.usage.people(scope, at)
+    }
+
+    fn spend(&self, number: &NumberId) -> Option<AsOf<&Spend>> {
+        let known = self.usage.spend(number);
+        if number != self.number {
+            return known;
+        }
+        Some(AsOf { count: self.spend, as_of: known.map_or(Timestamp::EARLIEST, |known| known.as_of) })
     }
 }
 

@@ -28,7 +28,7 @@ use super::rules::templates::{Pause, TemplateState};
 use super::time::{Days, Month, Timestamp};
 use super::window::WindowAt;
 pub use reason::{Cited, Effect, Reason};
-pub use used::{BudgetUse, Limits};
+pub use used::{BudgetUse, Limits, reaches_anew};
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -60,12 +60,7 @@ pub fn messaging_gate(
     let portfolio = Scope::of(known.account.portfolio.as_ref(), known.account.id.as_ref(), &known.number.id);
     let reached = context.usage.people(limits::scope(&portfolio, &own, day), at);
     let in_flight = context.rows_hold_all.then(|| known.number.in_flight.count(Uses::MessagingLimit, asked_at));
-    let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
-        && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
-    // Whoever was written to within the day counts already.
-    let counts = known.contact.last_template_outside.is_some_and(|sent| sent <= at && at < sent + reach::COUNTED);
-    if outside
-        && !counts
+    if reaches_anew(known, content, at)
         && let Some(AsOf { count, as_of }) = reached
         && count + u64::from(in_flight.unwrap_or_default()) >= u64::from(people)
     {
@@ -73,6 +68,16 @@ pub fn messaging_gate(
         gates.because(if fresh { Reason::MessagingLimit } else { Reason::MessagingLimitUnsure });
     }
     Limits { messaging: Some(people), reached, in_flight, ..looked_at }
+}
+
+/// Whether a message that is sent at an instant reaches somebody outside a service window who does not count yet.
+#[must_use]
+pub fn reaches_anew(known: Known<'_>, content: &Content, at: Timestamp) -> bool {
+    let outside = matches!(content, Content::Template(_) | Content::DirectSend(_))
+        && !matches!(known.contact.window.at(at, known.number.coexistence_since), WindowAt::Open(_));
+    // Whoever was written to within the day counts already.
+    let counts = known.contact.last_template_outside.is_some_and(|sent| sent <= at && at < sent + reach::COUNTED);
+    outside && !counts
 }
 
 /// After all gates of the platform's: the deployment's own budgets, where the message would be charged. A budget counts what
