@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(bid("0.05", "USD"), Some(5_000));
         assert_eq!(bid("78.4917", "CLP"), None, "the peso has no smaller unit, and a bid no fraction");
         assert_eq!(bid("78.491", "CLP"), Some(78_491));
-        assert_eq!(bid("0.05", "XXX"), None);
+        assert_eq!(bid("0.05", "XTS"), None);
         assert_eq!(bid("-0.05", "USD"), None);
     }
 

@@ -9,7 +9,7 @@ mod prediction;
 mod price;
 
 pub use self::line::{Agreement, Charge, Line, Trigger};
-pub use self::prediction::{Allowance, Circumstances, Prediction, confirmed, predict, wants, wants_by_word};
+pub use self::prediction::{Allowance, Circumstances, Prediction, charges, confirmed, predict, wants, wants_by_word};
 pub use self::price::{EntryKind, ListPrice, NoPrice, Price, PriceSource, list_price, price};
 use super::content::Category;
 

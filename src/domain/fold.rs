@@ -544,7 +544,9 @@ impl Fold<'_, '_> {
             // to a group may be that of somebody who was erased.
             let arrives = matches!(status.stage, Stage::Delivered | Stage::Read) && status.participant.is_none();
             match &status.about {
-                About::Message(id) if arrives && message.is_given_up() => message.begin_again(id),
+                About::Message(id) if arrives && message.is_given_up() => {
+                    message.begin_again(id, self.account.id.as_ref());
+                }
                 About::Message(_) | About::Request(_) => return,
             }
         }
@@ -636,11 +638,7 @@ impl Fold<'_, '_> {
         let Some(pricing) = &status.pricing else {
             return;
         };
-        let exempt = pricing.is_paid_exempt() || (self.account.exempt && pricing.category() == Category::Service);
-        message.was_charged |= pricing.pricing_kind() == Some(PricingKind::Regular)
-            && !pricing.is_of_conversation()
-            && !exempt
-            && !matches!(pricing.category(), Category::Unknown(_));
+        message.was_charged |= billing::charges(self.context.rules, self.account, pricing, || self.days(self.at));
         let newer = message.priced.as_ref().is_none_or(|known| (known.at, known.stage) < (self.at, status.stage));
         if newer {
             message.priced = Some(Priced { at: self.at, stage: status.stage, pricing: pricing.clone() });

@@ -106,9 +106,8 @@ impl<'a> Campaign<'a> {
         if let Some(allowance) = verdict.price.allowance.filter(|allowance| allowance.consumed) {
             self.number.months.entry(allowance.month).or_default().confirm(true);
         }
-        let date = Days::of(self.context.zones, self.account.zone, at).certain();
-        if let (Toll::Charged(category), Some(Ok(price)), Some(date)) =
-            (&verdict.price.toll, &verdict.price.price, date)
+        if let (Toll::Charged(category), Some(Ok(price))) = (&verdict.price.toll, &verdict.price.price)
+            && let Some(date) = Days::of(self.context.zones, self.account.zone, at).certain()
         {
             let item = Item { month: date.month(), category: category.clone(), currency: price.currency };
             self.spend.add(item, 1, price.amount);

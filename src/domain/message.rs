@@ -238,10 +238,11 @@ impl Message {
         !self.told.delivered && self.line.is_none() && (self.told.failed || self.told.dropped)
     }
 
-    /// It is heard of again, of which only the decision was kept.
-    pub fn begin_again(&mut self, id: &MessageId) {
+    /// It is heard of again, through an account, of which only the decision was kept.
+    pub fn begin_again(&mut self, id: &MessageId, account: Option<&AccountId>) {
         let Self { contact, lines, told, failed, .. } = std::mem::take(self);
-        *self = Self { id: Some(id.clone()), contact, lines, told, failed, ..Self::default() };
+        let (id, account) = (Some(id.clone()), account.cloned());
+        *self = Self { id, contact, account, failed, told, lines, ..Self::default() };
     }
 
     /// From when on only the decision is kept; `None` while the message is not settled.

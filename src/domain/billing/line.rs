@@ -89,7 +89,7 @@ impl Line {
         self.toll == other.toll
             && self.charged_at == other.charged_at
             && self.date.map(Date::month) == other.date.map(Date::month)
-            && market(self) == market(other)
+            && ((self.origin, self.date) == (other.origin, other.date) || market(self) == market(other))
             && self.cost == other.cost
             && self.units == other.units
     }

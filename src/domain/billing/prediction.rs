@@ -285,7 +285,7 @@ fn service(
         return Prediction::because(Toll::Unknown(Unpriced::TimeZoneUnknown), era.name);
     }
     let used_before = used(month);
-    let toll = match (used_before < limit, is_exempt(terms, circumstances)) {
+    let toll = match (used_before < limit, is_exempt(terms, circumstances.account, days)) {
         (true, _) => free,
         (false, true) => Toll::Free(FreeReason::PaidExempt, Category::Service),
         (false, false) => Toll::Charged(Category::Service),
@@ -295,9 +295,8 @@ fn service(
 }
 
 /// Whether what is no template is free beyond the allowance, because of whose account it is (rules.md 1.7).
-fn is_exempt(terms: &MessageTerms, circumstances: &Circumstances<'_>) -> bool {
-    let until = terms.exempt_service_until;
-    circumstances.account.exempt && until.is_some_and(|until| circumstances.days.last < until)
+fn is_exempt(terms: &MessageTerms, account: &Account, days: Days) -> bool {
+    account.exempt && terms.exempt_service_until.is_some_and(|until| days.last < until)
 }
 
 /// At which of its two rates a passcode is charged (rules.md 1.6).
@@ -333,7 +332,9 @@ pub fn confirmed(
         }
         (Some(_), Category::Unknown(raw)) => Toll::Unknown(Unpriced::CategoryUnknown(raw)),
         // That it is exempt the platform may say, or not (rules.md 1.7).
-        (Some(PricingKind::Regular), Category::Service) if is_exempt_by(rules, circumstances) => {
+        (Some(PricingKind::Regular), Category::Service)
+            if is_exempt_by(rules, circumstances.account, circumstances.days) =>
+        {
             Toll::Free(FreeReason::PaidExempt, Category::Service)
         }
         (Some(PricingKind::Regular), category) => Toll::Charged(category),
@@ -348,11 +349,25 @@ pub fn confirmed(
 }
 
 /// The same by the rules of the day.
-fn is_exempt_by(rules: &Rules, circumstances: &Circumstances<'_>) -> bool {
-    let EraAt::Era(era) = rules.era(circumstances.days) else {
+fn is_exempt_by(rules: &Rules, account: &Account, days: Days) -> bool {
+    let EraAt::Era(era) = rules.era(days) else {
         return false;
     };
-    era.messages().is_some_and(|terms| is_exempt(terms, circumstances))
+    era.messages().is_some_and(|terms| is_exempt(terms, account, days))
+}
+
+/// Whether a word of the platform's charges for a message by itself; `days` are those of the word.
+#[must_use]
+pub fn charges(rules: &Rules, account: &Account, pricing: &Pricing, days: impl FnOnce() -> Days) -> bool {
+    if pricing.is_of_conversation() || pricing.is_paid_exempt() || pricing.pricing_kind() != Some(PricingKind::Regular)
+    {
+        return false;
+    }
+    match pricing.category() {
+        Category::Unknown(_) => false,
+        Category::Service if account.exempt => !is_exempt_by(rules, account, days()),
+        _ => true,
+    }
 }
 
 /// What the platform's word on a conversation makes a message cost.
